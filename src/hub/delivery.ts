@@ -1,0 +1,297 @@
+import { setImmediate } from 'node:timers';
+
+import { Subject } from 'rxjs';
+
+import type { Backplane, EventEntry, LogEntry, LogReader, TopicEntry } from '../backplane/backplane.js';
+import type { EventLog } from '../log/event-log.js';
+import { Publication } from '../log/publication.js';
+import { comparePositions, formatCursor, type Position } from '../protocol/cursor.js';
+import type { SSEEvent } from '../protocol/event.js';
+import { Batch, type Frame } from '../protocol/frame.js';
+import type { Client } from './client.js';
+import type { SSELogger } from './logger.js';
+import type { Selection, Selections } from './selection.js';
+import type { Counters } from './stats.js';
+import type { TopicLives } from './topic-lives.js';
+import type { Topics } from './topic.js';
+
+/** Milliseconds that catching up may take in one turn before others get theirs. */
+const CATCH_UP_BUDGET = 10;
+
+export interface DeliveryContext {
+  readonly log: EventLog;
+  readonly lives: TopicLives;
+  readonly topics: Topics;
+  readonly selections: Selections;
+  readonly counters: Counters;
+  readonly logger: SSELogger;
+  readonly backplane: Backplane;
+  readonly highWaterMark: number;
+  readonly deserialize: (text: string) => unknown;
+  readonly removeGroup: (group: string, reconnect: boolean) => void;
+}
+
+/**
+ * The only entrance to local delivery: takes entries in log order, and lets what one turn of the event loop published
+ * leave at its end, in one write per client.
+ */
+export class Delivery implements LogReader {
+  /** Clients that have not got everything yet. */
+  readonly behind = new Set<Client>();
+  /** Every event that has a topic, for observers of patterns. */
+  readonly publications = new Subject<Readonly<SSEEvent>>();
+  /** Streams that are written at once. */
+  eagerClients = 0;
+  #ready = false;
+  #turnStart = 0;
+  #inbox: LogEntry[] = [];
+  #delivering = false;
+  #scheduled = false;
+  /** What was published in this turn; `undefined` stands for events to everybody. */
+  readonly #dirty = new Set<string | undefined>();
+  readonly #awake = new Set<Client>();
+  readonly #held = new Map<Client, Position>();
+  #asking = false;
+
+  constructor(private readonly context: DeliveryContext) {}
+
+  /** Whether the window of the log is known. */
+  get isReady(): boolean {
+    return this.#ready;
+  }
+
+  /** The index of the first entry of this turn. Whoever is not behind has passed everything before it. */
+  get turnStart(): number {
+    return this.#turnStart;
+  }
+
+  begin(epoch: string, from: Position): void {
+    const { log, lives } = this.context;
+    const again = log.epoch !== '';
+    log.begin(epoch, from);
+    this.#turnStart = log.head;
+    this.#dirty.clear();
+    if (!again) return;
+    lives.clear();
+    this.#forEachClient((client) => client.restart('epoch'));
+  }
+
+  ready(): void {
+    this.#ready = true;
+    this.#forEachClient((client) => this.wake(client));
+  }
+
+  deliver(entries: readonly LogEntry[]): void {
+    for (const entry of entries) this.#inbox.push(entry);
+    // An observer that publishes gets here while its own event is still on its way: its turn comes after.
+    if (this.#delivering) return;
+    this.#delivering = true;
+    for (let i = 0; i < this.#inbox.length; i++) this.#deliverOne(this.#inbox[i]!);
+    this.#inbox = [];
+    this.#delivering = false;
+    this.#schedule();
+  }
+
+  /** Has the client pumped at the end of the turn. */
+  wake(client: Client): void {
+    this.#awake.add(client);
+    this.#schedule();
+  }
+
+  /** Keeps a client waiting whose cursor is beyond what this node has read. */
+  holdUntil(client: Client, position: Position): void {
+    this.#held.set(client, position);
+    void this.#askForEnd();
+  }
+
+  forget(client: Client): void {
+    this.behind.delete(client);
+    this.#awake.delete(client);
+    this.#held.delete(client);
+  }
+
+  /** Lets go of what is over its limits, unless a client that keeps up still needs it. */
+  prune(): void {
+    let keepFrom = this.context.log.head;
+    for (const client of this.behind) if (client.keepsUp) keepFrom = Math.min(keepFrom, client.reader.next);
+    this.context.log.prune(keepFrom);
+  }
+
+  #deliverOne({ epoch, position, previous, entry }: LogEntry): void {
+    const { log, counters } = this.context;
+    if (epoch !== log.epoch || comparePositions(position, log.last) <= 0) {
+      counters.dropped++;
+      return;
+    }
+    if (comparePositions(previous, log.last) !== 0) this.#skip(previous);
+    switch (entry.kind) {
+      case 'event':
+        this.#deliverEvent(entry, position);
+        break;
+      case 'open':
+      case 'close':
+        this.#deliverMark(entry, position);
+        break;
+      case 'removeGroup':
+        log.append(position, undefined);
+        this.context.removeGroup(entry.group, entry.reconnect);
+        break;
+    }
+    if (this.#held.size > 0) this.#releaseHeld();
+  }
+
+  /** Entries before this one were never read: whoever follows something may have lost some. */
+  #skip(previous: Position): void {
+    this.context.log.hole(previous);
+    this.#forEachClient((client) => this.wake(client));
+  }
+
+  #deliverEvent(entry: EventEntry, position: Position): void {
+    const { log, lives, counters } = this.context;
+    if (entry.topic !== undefined && lives.isClosed(entry.topic)) {
+      // Another node published it before it had read that the topic is closed. No node delivers it.
+      log.append(position, undefined);
+      counters.dropped++;
+      return;
+    }
+    const publication = new Publication(entry, position, formatCursor(log.epoch, position));
+    log.append(position, publication);
+    counters.published++;
+    this.#dirty.add(entry.topic);
+    this.#notifyObservers(publication);
+    if (this.eagerClients > 0) this.#pumpEager(entry.topic);
+  }
+
+  #notifyObservers(publication: Publication): void {
+    const { topic } = publication;
+    if (topic === undefined) return;
+    const subject = this.context.topics.get(topic)?.subject;
+    if (subject?.observed) subject.next(publication.envelope(this.context.deserialize));
+    if (this.publications.observed) this.publications.next(publication.envelope(this.context.deserialize));
+  }
+
+  #deliverMark({ kind, topic }: TopicEntry, position: Position): void {
+    const { log, lives } = this.context;
+    const index = log.append(position, { kind, topic });
+    if (kind === 'open') return lives.open(topic, index);
+    lives.close(topic, index);
+    // What is before it leaves now, and nothing after the call that closed the topic.
+    for (const selection of [...this.context.topics.followersOf(topic)]) {
+      for (const client of selection.clients) this.#pump(client);
+    }
+  }
+
+  #pumpEager(topic: string | undefined): void {
+    for (const selection of this.#followersOf(topic)) {
+      for (const client of selection.eager) this.#pump(client);
+    }
+  }
+
+  #followersOf(topic: string | undefined): Iterable<Selection> {
+    return topic === undefined ? this.context.selections : this.context.topics.followersOf(topic);
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#flush());
+  }
+
+  /** The end of a turn. */
+  #flush(): void {
+    this.#scheduled = false;
+    // A filter may publish while this runs; that belongs to the next turn.
+    const end = this.context.log.head;
+    const touched = this.#touched();
+    this.#dirty.clear();
+    for (const selection of touched) this.#flushSelection(selection, end);
+    this.#turnStart = end;
+    const deadline = performance.now() + CATCH_UP_BUDGET;
+    for (const client of this.#awake) {
+      this.#awake.delete(client);
+      this.#pump(client);
+      if (performance.now() > deadline) break;
+    }
+    if (this.#awake.size > 0) this.#schedule();
+    this.prune();
+  }
+
+  #touched(): Set<Selection> {
+    const touched = new Set<Selection>();
+    for (const topic of this.#dirty) {
+      for (const selection of this.#followersOf(topic)) touched.add(selection);
+    }
+    return touched;
+  }
+
+  #flushSelection(selection: Selection, end: number): void {
+    const turn = this.#turnFor(selection, end);
+    const now = performance.now();
+    for (const client of selection.clients) {
+      if (!client.behind && client.reader.next >= end) continue;
+      if (turn && client.takesShared) client.writeShared(turn.batch, turn.events, turn.cursor, now);
+      else this.#pump(client);
+    }
+  }
+
+  /** What this turn has for everybody with this selection, or `undefined` when it is not the same for all. */
+  #turnFor(selection: Selection, end: number): { batch: Batch; events: number; cursor: string } | undefined {
+    const { log, highWaterMark } = this.context;
+    const frames: Frame[] = [];
+    let size = 0;
+    let cursor = '';
+    if (log.newestFloor.index >= this.#turnStart) return undefined;
+    for (let i = log.nextItem(this.#turnStart); i < end; i = log.nextItem(i + 1)) {
+      const item = log.itemAt(i)!;
+      if (!selection.concerns(item)) continue;
+      if (!(item instanceof Publication) || !item.unrestricted) return undefined;
+      frames.push(item.frame);
+      size += item.frame.chunk.length;
+      cursor = item.cursor;
+      if (size > highWaterMark && frames.length > 1) return undefined;
+    }
+    return frames.length === 0 ? undefined : { batch: new Batch(frames), events: frames.length, cursor };
+  }
+
+  // One failing client must never disturb the others.
+  #pump(client: Client): void {
+    try {
+      client.pump();
+    } catch (error) {
+      this.context.logger.error(`Client ${client.id} failed and is disconnected: ${String(error)}`);
+      client.fail();
+    }
+  }
+
+  #forEachClient(act: (client: Client) => void): void {
+    const { selections } = this.context;
+    for (const selection of [selections.empty, ...selections]) for (const client of selection.clients) act(client);
+  }
+
+  #releaseHeld(): void {
+    const { last } = this.context.log;
+    for (const [client, position] of this.#held) {
+      if (comparePositions(position, last) > 0) continue;
+      this.#held.delete(client);
+      this.wake(client);
+    }
+  }
+
+  /** The log is asked for its own end once for all who wait: a cursor beyond it belongs to another history. */
+  async #askForEnd(): Promise<void> {
+    if (this.#asking) return;
+    this.#asking = true;
+    const waiting = [...this.#held];
+    try {
+      const end = await this.context.backplane.end();
+      for (const [client, position] of waiting) {
+        if (comparePositions(position, end) <= 0 || !this.#held.delete(client)) continue;
+        client.startDiverged();
+      }
+    } catch (error) {
+      this.context.logger.warn(`The end of the log cannot be read; clients ahead of this node wait: ${String(error)}`);
+    }
+    this.#asking = false;
+    if (this.#held.size > waiting.length) void this.#askForEnd();
+  }
+}

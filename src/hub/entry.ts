@@ -1,0 +1,69 @@
+import type { EventEntry } from '../backplane/backplane.js';
+import { type BroadcastOptions, eventFault, show, type SSEEvent, topicFault } from '../protocol/event.js';
+import { SSEError } from './errors.js';
+
+export interface EntryRules {
+  readonly maxEventSize: number;
+  readonly serialize: (data: unknown, event: Readonly<SSEEvent>) => string;
+  /** The application serialises strings too. */
+  readonly ownSerializer: boolean;
+}
+
+/** Throws `INVALID_TOPIC` unless `topic` can be one. */
+export function assertTopic(topic: unknown): asserts topic is string {
+  const fault = topicFault(topic);
+  if (fault) throw new SSEError('INVALID_TOPIC', `topic: ${fault}.`);
+}
+
+/**
+ * Checks an event and serialises it, so that whatever is wrong with it is the publisher's to know, at once: nothing is
+ * cleaned up, and nothing of a refused event is kept. Throws `INVALID_EVENT`, `EVENT_TOO_LARGE`.
+ */
+export function toEntry(event: SSEEvent, rules: EntryRules, options: BroadcastOptions = {}): EventEntry {
+  const fault = eventFault(event);
+  if (fault) throw new SSEError('INVALID_EVENT', `${fault}.`);
+  const { except, exceptGroup } = options;
+  return {
+    kind: 'event',
+    topic: event.topic,
+    event: event.event,
+    id: event.id,
+    data: serialize(event, rules),
+    text: typeof event.data === 'string' && !rules.ownSerializer ? true : undefined,
+    retry: event.retry,
+    comment: event.comment,
+    metadata: event.metadata && plainJson(event.metadata),
+    timestamp: event.timestamp ?? new Date().toISOString(),
+    except: except === undefined ? undefined : [except].flat(),
+    exceptGroup,
+  };
+}
+
+function serialize(event: SSEEvent, { serialize: toText, maxEventSize }: EntryRules): string {
+  let text: unknown;
+  try {
+    text = toText(event.data, event);
+  } catch (cause) {
+    throw new SSEError('INVALID_EVENT', `data: it cannot be serialised: ${messageOf(cause)}.`, { cause });
+  }
+  if (typeof text !== 'string') throw new SSEError('INVALID_EVENT', `data: serialize() returned ${show(text)}.`);
+  const size = Buffer.byteLength(text);
+  if (size <= maxEventSize) return text;
+  throw new SSEError(
+    'EVENT_TOO_LARGE',
+    `The data is ${size} bytes; maxEventSize is ${maxEventSize}. Send a reference, and let clients fetch the rest.`,
+  );
+}
+
+/** The same on every backplane: what does not survive JSON is not there at all. */
+function plainJson(metadata: Record<string, unknown>): Record<string, unknown> {
+  try {
+    return JSON.parse(JSON.stringify(metadata)) as Record<string, unknown>;
+  } catch (cause) {
+    throw new SSEError('INVALID_EVENT', `metadata: it has no JSON form: ${messageOf(cause)}.`, { cause });
+  }
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

@@ -1,0 +1,455 @@
+import { filter, merge, type Observable, Subject } from 'rxjs';
+
+import type { Backplane, Entry } from '../backplane/backplane.js';
+import { EventLog } from '../log/event-log.js';
+import type { Retention } from '../log/history.js';
+import { parseCursor, type Position, TERMINAL_CURSOR } from '../protocol/cursor.js';
+import type { SSEEvent } from '../protocol/event.js';
+import { Admission, type AdmissionLimits } from './admission.js';
+import { Client, type ClientSettings, type DisconnectReason, type SSEClient } from './client.js';
+import { ControlFrames, type ResetReason } from './control-frames.js';
+import { Delivery } from './delivery.js';
+import { SSEError } from './errors.js';
+import { GuardedObservable } from './guarded-observable.js';
+import { Heartbeat, type Ticking } from './heartbeat.js';
+import type { SSELogger } from './logger.js';
+import type { Filter } from './reader.js';
+import { type Selection, Selections } from './selection.js';
+import { drain } from './shutdown.js';
+import type { Start } from './start.js';
+import { Counters, type SSEStats } from './stats.js';
+import { TopicLives } from './topic-lives.js';
+import { TopicPattern } from './topic-pattern.js';
+import { Topics } from './topic.js';
+import type { Entrance } from './transport.js';
+
+export interface HubOptions extends AdmissionLimits {
+  readonly debug: boolean;
+  readonly retryInterval: number;
+  readonly retryJitter: number;
+  readonly maxTopicsPerClient: number;
+  readonly maxHistoryBytes: number;
+  readonly closedTopicAge: number;
+  readonly maxConnectionAge: number;
+  readonly highWaterMark: number;
+  readonly slowTimeout: number;
+  readonly drainTimeout: number;
+  readonly topicDelimiter: string;
+  readonly deserialize: (text: string) => unknown;
+  readonly backplane: Backplane;
+  readonly retentionOf: (topic: string | undefined) => Retention;
+}
+
+/** A connection opened or ended. */
+export interface ConnectionChange {
+  readonly type: 'connect' | 'disconnect';
+  readonly client: SSEClient;
+  readonly reason?: DisconnectReason;
+}
+
+/** What a client follows from the start. */
+export interface Following {
+  readonly topics: readonly string[];
+  readonly patterns: readonly TopicPattern[];
+}
+
+const MAX_PRIVATE_IDS = 10_000;
+const HOUSEKEEPING_INTERVAL = 5_000;
+
+/** All topics and clients of one node. */
+export class Hub {
+  readonly log: EventLog;
+  readonly lives: TopicLives;
+  readonly heartbeat = new Heartbeat();
+  readonly counters = new Counters();
+  readonly connections = new Subject<ConnectionChange>();
+  readonly privateIds = new Map<string, string>();
+  readonly topics: Topics;
+  readonly delivery: Delivery;
+  readonly #clients = new Map<string, Client>();
+  readonly #admission: Admission;
+  readonly #selections: Selections;
+  readonly #controlEvents = new ControlFrames(true);
+  readonly #noControlEvents = new ControlFrames(false);
+  #started: Promise<void> | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(
+    readonly options: HubOptions,
+    readonly logger: SSELogger,
+  ) {
+    const { backplane, highWaterMark, deserialize, retentionOf, maxHistoryBytes, topicDelimiter } = options;
+    const { counters } = this;
+    this.log = new EventLog({ retentionOf, maxBytes: maxHistoryBytes });
+    this.lives = new TopicLives(options.closedTopicAge);
+    this.#admission = new Admission(options);
+    this.#selections = new Selections(topicDelimiter);
+    this.topics = new Topics(this.log, this.#selections);
+    this.delivery = new Delivery({
+      log: this.log,
+      lives: this.lives,
+      topics: this.topics,
+      selections: this.#selections,
+      counters,
+      logger,
+      backplane,
+      highWaterMark,
+      deserialize,
+      removeGroup: (group, reconnect) => this.#removeMembers(group, reconnect),
+    });
+  }
+
+  get ready(): boolean {
+    return this.delivery.isReady;
+  }
+
+  get turnStart(): number {
+    return this.delivery.turnStart;
+  }
+
+  get behind(): Set<Client> {
+    return this.delivery.behind;
+  }
+
+  get shuttingDown(): boolean {
+    return this.#stopped !== undefined;
+  }
+
+  /** Open streams. */
+  get size(): number {
+    return this.#clients.size;
+  }
+
+  start(): Promise<void> {
+    return (this.#started ??= this.options.backplane.start(this.delivery));
+  }
+
+  /** Settles with the entry's position once the log has it. */
+  append(entry: Entry): Promise<Position> {
+    if (this.shuttingDown) {
+      throw new SSEError('SHUTTING_DOWN', 'The hub is shutting down and takes no more events.');
+    }
+    void this.start();
+    this.#keepHouse();
+    return this.options.backplane.append(entry);
+  }
+
+  /** Lets a request in, or turns it away in the way that the limits ask for. Throws only for `reject` and `CLIENT_EXISTS`. */
+  connect(settings: ClientSettings, following: Following, isHead: boolean, entrance: Entrance): Client {
+    void this.start();
+    if (isHead) return this.#gone(settings, () => entrance.answerHeaders());
+    if (settings.lastEventId === TERMINAL_CURSOR) return this.#gone(settings, () => entrance.answerNoContent());
+    if (this.shuttingDown) return this.#turnAway(settings, entrance, 'shutdown');
+
+    const replaced = this.#clients.get(settings.id);
+    if (replaced && (settings.group === undefined || replaced.group !== settings.group)) {
+      throw new SSEError(
+        'CLIENT_EXISTS',
+        `A client with the id ${JSON.stringify(settings.id)} is connected already, and not known to be of the same ` +
+          'group. Leave `id` out, or give both the same `group`.',
+      );
+    }
+    const verdict = this.#admission.ask(settings.group, replaced);
+    if (verdict.kind === 'retry') return this.#turnAway(settings, entrance, 'full');
+    if (verdict.kind === 'reject') throw this.#rejection(verdict.message);
+    replaced?.finish('replaced');
+    if (verdict.kind === 'admit') verdict.evict?.endForGood('evicted');
+
+    const selection = this.#selections.of(following.topics, following.patterns);
+    const client = new Client(this, settings, entrance.admit(), selection);
+    this.#register(client);
+    client.open();
+    this.connections.next({ type: 'connect', client });
+    if (client.eager) client.pump();
+    else this.wake(client);
+    return client;
+  }
+
+  get(clientId: string): Client | undefined {
+    return this.#clients.get(clientId);
+  }
+
+  /** Oldest first. */
+  list(): Client[] {
+    return [...this.#clients.values()];
+  }
+
+  listGroup(group: string): Client[] {
+    return this.#admission.membersOf(group);
+  }
+
+  /** The clients that an event on this topic would reach, oldest first. */
+  listTopic(topic: string): Client[] {
+    const found = new Set<Client>();
+    for (const selection of this.topics.followersOf(topic)) {
+      for (const client of selection.clients) found.add(client);
+    }
+    return found.size === 0 ? [] : this.list().filter((client) => found.has(client));
+  }
+
+  countTopic(topic: string): number {
+    let count = 0;
+    for (const selection of this.topics.followersOf(topic)) count += selection.clients.size;
+    return count;
+  }
+
+  subscribe(clientId: string, name: string | TopicPattern, filter: Filter | undefined): boolean {
+    const client = this.#clients.get(clientId);
+    if (!client) return false;
+    const { selection } = client.reader;
+    const text = name.toString();
+    if (isFollowed(selection, name)) {
+      client.setFilter(text, filter);
+      return true;
+    }
+    const { maxTopicsPerClient } = this.options;
+    if (selection.names.size >= maxTopicsPerClient) throw tooManyTopics(selection.names.size + 1, maxTopicsPerClient);
+    const next =
+      typeof name === 'string'
+        ? this.#selections.of([...selection.topics, name], selection.patterns.values())
+        : this.#selections.of(selection.topics, [...selection.patterns.values(), name]);
+    this.#move(client, next);
+    client.addName(next, text, filter);
+    return true;
+  }
+
+  unsubscribe(clientId: string, name: string | TopicPattern): boolean {
+    const client = this.#clients.get(clientId);
+    if (!client || !isFollowed(client.reader.selection, name)) return false;
+    const { topics, patterns } = client.reader.selection;
+    const text = name.toString();
+    const next =
+      typeof name === 'string'
+        ? this.#selections.of(
+            [...topics].filter((topic) => topic !== text),
+            patterns.values(),
+          )
+        : this.#selections.of(
+            topics,
+            [...patterns.values()].filter(({ pattern }) => pattern !== text),
+          );
+    this.#move(client, next);
+    client.removeName(next, text);
+    return true;
+  }
+
+  remove(clientId: string, reconnect: boolean): boolean {
+    const client = this.#clients.get(clientId);
+    if (!client) return false;
+    removeOne(client, reconnect);
+    return true;
+  }
+
+  /** Connections as they open and end. */
+  connectionChanges(): Observable<ConnectionChange> {
+    return new GuardedObservable(this.#reportObserver, (subscriber) => this.connections.subscribe(subscriber));
+  }
+
+  /** Events of topics as they are delivered. An event that matches twice comes once. */
+  observe(follow: () => Following): Observable<Readonly<SSEEvent>> {
+    return new GuardedObservable(this.#reportObserver, (subscriber) => {
+      const selection = this.#selections.detached(follow());
+      if (selection.hasPatterns) {
+        const followed = filter(({ topic = '' }: Readonly<SSEEvent>) => selection.follows(topic));
+        return this.delivery.publications.pipe(followed).subscribe(subscriber);
+      }
+      const topics = [...selection.topics].map((name) => this.topics.open(name));
+      const subscription = merge(...topics.map(({ subject }) => subject)).subscribe(subscriber);
+      return () => {
+        subscription.unsubscribe();
+        for (const topic of topics) this.topics.collect(topic);
+      };
+    });
+  }
+
+  readonly #reportObserver = (error: unknown): void => {
+    this.logger.error(`An observer failed; the others, and the publisher, go on: ${String(error)}`);
+  };
+
+  stats(): SSEStats {
+    const { counters, log, options } = this;
+    const { resets, ...counted } = counters;
+    return {
+      clients: this.size,
+      topics: this.topics.size,
+      ...counted,
+      resets: { ...resets },
+      history: {
+        events: log.events,
+        bytes: log.bytes,
+        ...(log.oldest !== undefined && { oldest: new Date(log.oldest).toISOString() }),
+      },
+      backplane: { kind: options.backplane.kind, status: options.backplane.status },
+    };
+  }
+
+  /** Ends every stream and lets go of the log. Idempotent. */
+  shutdown(): Promise<void> {
+    return (this.#stopped ??= this.#stop());
+  }
+
+  async #stop(): Promise<void> {
+    await drain(this.list(), (spread) => this.retry(this.options.retryInterval + spread), this.options.drainTimeout);
+    this.heartbeat.stop();
+    this.connections.complete();
+    this.delivery.publications.complete();
+    this.topics.complete();
+    await this.options.backplane.close(this.delivery);
+  }
+
+  wake(client: Client): void {
+    this.delivery.wake(client);
+  }
+
+  holdUntil(client: Client, position: Position): void {
+    this.delivery.holdUntil(client, position);
+  }
+
+  forget(client: Client, reason: DisconnectReason): void {
+    this.#clients.delete(client.id);
+    this.#admission.leave(client);
+    if (client.eager) this.delivery.eagerClients--;
+    this.delivery.forget(client);
+    this.heartbeat.remove(client);
+    this.#leave(client);
+    if (reason === 'slow') this.counters.slow++;
+    if (this.options.debug) this.logger.log(`disconnect ${client.id} (${reason}), ${this.size} open`);
+    this.connections.next({ type: 'disconnect', client, reason });
+  }
+
+  /** When a connection that begins now has to end, on the clock of `performance.now()`. */
+  connectionAge(): number {
+    const { maxConnectionAge } = this.options;
+    return maxConnectionAge === 0 ? Infinity : performance.now() + maxConnectionAge * (0.8 + 0.2 * Math.random());
+  }
+
+  /** A `retry` that spreads those who come back together. */
+  retry(interval: number): number {
+    return Math.round(interval * (1 + Math.random() * this.options.retryJitter));
+  }
+
+  controlFrames(named: boolean): ControlFrames {
+    return named ? this.#controlEvents : this.#noControlEvents;
+  }
+
+  rememberPrivateId(id: string, cursor: string): void {
+    this.privateIds.delete(id);
+    this.privateIds.set(id, cursor);
+    if (this.privateIds.size > MAX_PRIVATE_IDS) this.privateIds.delete(this.privateIds.keys().next().value!);
+  }
+
+  countDelivered(events: number, bytes: number): void {
+    this.counters.delivered += events;
+    this.counters.bytes += bytes;
+  }
+
+  countReplayed(events: number): void {
+    this.counters.replayed += events;
+  }
+
+  countHeartbeat(): void {
+    this.counters.heartbeats++;
+  }
+
+  countReset(client: Client, reason: ResetReason): void {
+    this.counters.countReset(reason);
+    if (this.options.debug) this.logger.log(`reset ${client.id} (${reason})`);
+  }
+
+  reportStart(client: Client, { resumed, loss }: Start): void {
+    if (!this.options.debug) return;
+    const detail = loss ? `${resumed}: ${loss.reason}` : resumed;
+    this.logger.log(`connect ${client.id} to ${[...client.topics].join(', ') || 'nothing yet'} (${detail})`);
+  }
+
+  reportFilter(client: Client, error: unknown, topic: string | undefined): void {
+    this.logger.error(
+      `The filter of client ${client.id} failed on an event of ${topic ?? 'everybody'}; the client is reset and ` +
+        `disconnected, and comes back behind it: ${String(error)}`,
+    );
+  }
+
+  reportInitial(client: Client, error: unknown): void {
+    this.logger.error(`\`initial\` of client ${client.id} failed; its stream ends: ${String(error)}`);
+  }
+
+  #register(client: Client): void {
+    this.#clients.set(client.id, client);
+    this.#admission.enter(client);
+    if (client.eager) this.delivery.eagerClients++;
+    this.#enter(client, client.reader.selection);
+  }
+
+  #enter(client: Client, selection: Selection): void {
+    if (selection.clients.size === 0) this.topics.attach(selection);
+    selection.add(client);
+  }
+
+  #leave(client: Client): void {
+    const { selection } = client.reader;
+    selection.delete(client);
+    if (selection.clients.size > 0) return;
+    this.topics.detach(selection);
+    this.#selections.collect(selection);
+  }
+
+  // In this order, so that a topic which is in both is never collected in between.
+  #move(client: Client, next: Selection): void {
+    this.#enter(client, next);
+    this.#leave(client);
+    if (this.options.debug) this.logger.log(`${client.id} follows ${[...next.names].join(', ') || 'nothing'}`);
+  }
+
+  #removeMembers(group: string, reconnect: boolean): void {
+    for (const client of this.#admission.membersOf(group)) removeOne(client, reconnect);
+  }
+
+  #gone(settings: ClientSettings, answer: () => void): Client {
+    answer();
+    return new Client(this, settings, undefined, this.#selections.empty);
+  }
+
+  #turnAway(settings: ClientSettings, entrance: Entrance, reason: 'full' | 'shutdown'): Client {
+    this.counters.refused++;
+    const given = parseCursor(settings.lastEventId) ? settings.lastEventId : undefined;
+    const cursor = given ?? (this.ready ? this.log.cursorBefore(this.log.head) : undefined);
+    const frame = this.controlFrames(settings.controlEvents).busy(cursor, this.retry(settings.retryInterval), reason);
+    return this.#gone(settings, () => entrance.turnAway(frame));
+  }
+
+  #rejection(message: string): SSEError {
+    this.counters.refused++;
+    return new SSEError('TOO_MANY_CLIENTS', `No room for another client: ${message}.`);
+  }
+
+  /** What time does to the log: only worth a timer while there is something that can grow old. */
+  #keepHouse(): void {
+    if (this.#housekeeping.scheduled) return;
+    this.#housekeeping.scheduled = true;
+    this.heartbeat.schedule(this.#housekeeping, performance.now() + HOUSEKEEPING_INTERVAL);
+  }
+
+  readonly #housekeeping: Ticking & { scheduled: boolean } = {
+    scheduled: false,
+    tick: (now) => {
+      this.delivery.prune();
+      this.lives.prune();
+      this.#housekeeping.scheduled = this.log.events > 0 || this.lives.size > 0;
+      return this.#housekeeping.scheduled ? now + HOUSEKEEPING_INTERVAL : Infinity;
+    },
+  };
+}
+
+export function tooManyTopics(count: number, limit: number): SSEError {
+  return new SSEError('TOO_MANY_TOPICS', `${count} topics on one connection; maxTopicsPerClient is ${limit}.`);
+}
+
+function isFollowed(selection: Selection, name: string | TopicPattern): boolean {
+  return typeof name === 'string' ? selection.topics.has(name) : selection.patterns.has(name.pattern);
+}
+
+function removeOne(client: Client, reconnect: boolean): void {
+  client.pump();
+  if (reconnect) client.finish('removed');
+  else client.endForGood('removed');
+}

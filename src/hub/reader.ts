@@ -1,0 +1,256 @@
+import type { EventLog, LogItem } from '../log/event-log.js';
+import { Publication } from '../log/publication.js';
+import type { SSEEvent } from '../protocol/event.js';
+import type { Frame } from '../protocol/frame.js';
+import type { ControlFrames, ResetReason } from './control-frames.js';
+import type { Selection } from './selection.js';
+import { floorsOf, lostTopics, type Loss, type OnGap, type Start } from './start.js';
+import type { TopicLives } from './topic-lives.js';
+
+/** Lets an event through for one client. One that throws hides the event and ends that client. */
+export type Filter = (event: SSEEvent) => boolean;
+
+/** A frame for this client alone. It leaves after everything before index `after`, and carries the client's cursor. */
+export interface PrivateFrame {
+  readonly after: number;
+  readonly size: number;
+  readonly make: (cursor: string) => Frame;
+}
+
+/** A step through the log: what to write, and where the client then is. */
+export interface Reading {
+  readonly frames: Frame[];
+  /** Publications among the frames. */
+  readonly events: number;
+  readonly next: number;
+  /** The stream is over behind these frames: its topics are finished, its time is up, its filter has failed. */
+  readonly ending?: 'finished' | 'expired' | 'error';
+}
+
+export interface ReaderContext {
+  readonly log: EventLog;
+  readonly lives: TopicLives;
+  readonly control: ControlFrames;
+  readonly onGap: OnGap;
+  readonly deserialize: (text: string) => unknown;
+  readonly onReset: (reason: ResetReason) => void;
+  readonly onFilterError: (error: unknown, topic: string | undefined) => void;
+}
+
+/**
+ * One client's way through the log: the events that follow its position, for its topics. Live delivery, replay and
+ * catching up are all the same reading, so nothing can get lost or doubled between them.
+ */
+export class Reader {
+  /** The index of the first entry that the client has not passed. */
+  next = 0;
+  selection: Selection;
+  #loss: Loss | undefined;
+  /** What was gone already when the client started anew, and was told or never asked for: name to index. */
+  #excused: ReadonlyMap<string, number> | undefined;
+  #broadcastsFrom = 0;
+  #late: Map<string, number> | undefined;
+  #filters: Map<string, Filter> | undefined;
+  readonly #privates: PrivateFrame[] = [];
+  #privateSize = 0;
+
+  constructor(
+    private readonly context: ReaderContext,
+    private readonly client: { readonly id: string; readonly group?: string; readonly expiresAt: number },
+    private readonly filter: Filter | undefined,
+    selection: Selection,
+  ) {
+    this.selection = selection;
+  }
+
+  /** Bytes of private frames that wait. */
+  get privateSize(): number {
+    return this.#privateSize;
+  }
+
+  /** Whether it gets just what everybody with its selection gets. */
+  get plain(): boolean {
+    return (
+      this.#privates.length === 0 &&
+      this.#late === undefined &&
+      this.#filters === undefined &&
+      this.filter === undefined &&
+      this.#loss === undefined &&
+      this.client.expiresAt === Infinity
+    );
+  }
+
+  begin(start: Start): void {
+    this.next = start.next;
+    this.#loss = start.loss;
+    this.#broadcastsFrom = start.broadcastsFrom ?? 0;
+    if (start.knowsOfGap) {
+      const floors = [...floorsOf(this.context.log, this.selection)];
+      this.#excused = new Map(floors.map(([name, floor]) => [name, floor.index]));
+    }
+  }
+
+  /** Adds a name that counts from `from` on. */
+  addLate(name: string, from: number): void {
+    (this.#late ??= new Map()).set(name, from);
+  }
+
+  setFilter(name: string, filter: Filter | undefined): void {
+    if (filter) (this.#filters ??= new Map()).set(name, filter);
+    else this.#filters?.delete(name);
+    if (this.#filters?.size === 0) this.#filters = undefined;
+  }
+
+  forget(name: string): void {
+    this.#late?.delete(name);
+    this.setFilter(name, undefined);
+  }
+
+  addPrivate(frame: PrivateFrame): void {
+    this.#privates.push(frame);
+    this.#privateSize += frame.size;
+  }
+
+  /** What is for this client alone and due, without moving on. */
+  readPrivate(): Frame[] {
+    const frames: Frame[] = [];
+    while (this.#nextStop() <= this.next) frames.push(this.#interruptionAt(this.next));
+    return frames;
+  }
+
+  /** What comes next, until `limit` bytes are reached, the client is at the head, or its stream is over. */
+  read(limit: number): Reading {
+    this.#lookForLoss();
+    const { log } = this.context;
+    const frames: Frame[] = [];
+    let events = 0;
+    let size = 0;
+    let index = this.next;
+    const push = (frame: Frame): void => {
+      frames.push(frame);
+      size += frame.chunk.length;
+    };
+    while (size < limit) {
+      const stop = this.#nextStop();
+      index = Math.max(index, Math.min(log.nextItem(index), stop));
+      if (index >= stop) {
+        push(this.#interruptionAt(index));
+        continue;
+      }
+      if (index >= log.head) break;
+      const item = log.itemAt(index)!;
+      const step = this.#stepFor(item, index);
+      index++;
+      if (step === 'skip') continue;
+      if (typeof step === 'string') {
+        if (step === 'error') push(this.#resetAt(index, 'filter'));
+        return { frames, events, next: index, ending: step };
+      }
+      if (item instanceof Publication) events++;
+      push(step);
+    }
+    const finished = index >= log.head && this.#privates.length === 0 && this.#isFinished();
+    return { frames, events, next: index, ...(finished && { ending: 'finished' as const }) };
+  }
+
+  /** To be called when the client is at the head: what counted from some earlier place has no meaning any more. */
+  caughtUp(): void {
+    this.#late = undefined;
+  }
+
+  #stepFor(item: LogItem, index: number): Frame | 'skip' | 'finished' | 'expired' | 'error' {
+    if (!(item instanceof Publication)) return this.#markStep(item.kind, item.topic, index);
+    if (item.position.ms > this.client.expiresAt) return 'expired';
+    try {
+      return this.#wants(item, index) ? item.frame : 'skip';
+    } catch (error) {
+      this.context.onFilterError(error, item.topic);
+      return 'error';
+    }
+  }
+
+  #markStep(kind: 'close' | 'open', topic: string, index: number): Frame | 'skip' | 'finished' {
+    const { lives, control, log } = this.context;
+    if (kind === 'open' || !this.#followedSince(topic, index)) return 'skip';
+    if (lives.openedAt(topic) < index && this.#isFinished()) return 'finished';
+    return control.closed(log.cursorBefore(index + 1), topic);
+  }
+
+  #wants(publication: Publication, index: number): boolean {
+    const { topic } = publication;
+    if (publication.excludes(this.client.id, this.client.group)) return false;
+    if (topic === undefined) {
+      return !this.selection.empty && index >= this.#broadcastsFrom && this.#passes(this.filter, publication);
+    }
+    if (index < this.#broadcastsFrom && index < this.context.lives.openedAt(topic)) return false;
+    if (!this.#late && !this.#filters) {
+      return this.selection.follows(topic) && this.#passes(this.filter, publication);
+    }
+    return (
+      this.#namesAt(topic, index).some((name) => this.#passes(this.#filters?.get(name), publication)) &&
+      this.#passes(this.filter, publication)
+    );
+  }
+
+  #passes(filter: Filter | undefined, publication: Publication): boolean {
+    return !filter || filter(publication.envelope(this.context.deserialize));
+  }
+
+  #followedSince(topic: string, index: number): boolean {
+    return this.#namesAt(topic, index).length > 0;
+  }
+
+  #namesAt(topic: string, index: number): string[] {
+    return this.selection.namesFor(topic).filter((name) => (this.#late?.get(name) ?? 0) <= index);
+  }
+
+  /** Everything it follows is closed, and stays so. */
+  #isFinished(): boolean {
+    if (this.selection.empty || this.selection.hasPatterns) return false;
+    for (const topic of this.selection.topics) if (!this.context.lives.isClosed(topic)) return false;
+    return true;
+  }
+
+  /** The index before which something has to be said that is not in the log. */
+  #nextStop(): number {
+    return Math.min(this.#privates[0]?.after ?? Infinity, this.#loss ? this.#loss.at + 1 : Infinity);
+  }
+
+  #interruptionAt(index: number): Frame {
+    const loss = this.#loss;
+    // Initial events stand at the same place as a reset on connecting, and come first.
+    if (loss && loss.at + 1 < (this.#privates[0]?.after ?? Infinity)) {
+      this.#loss = undefined;
+      return this.#resetAt(index, loss.reason, loss.topics);
+    }
+    const frame = this.#privates.shift()!;
+    this.#privateSize -= frame.size;
+    return frame.make(this.context.log.cursorBefore(index));
+  }
+
+  #resetAt(index: number, reason: ResetReason, topics: readonly string[] = [...this.selection.names]): Frame {
+    this.context.onReset(reason);
+    return this.context.control.reset(this.context.log.cursorBefore(index), reason, topics);
+  }
+
+  /**
+   * Has something that it did not get yet been evicted? Asked anew before every step, because more may be evicted
+   * between a loss and its telling; cheap for a client that is ahead of all evictions.
+   */
+  #lookForLoss(): void {
+    const { log, onGap } = this.context;
+    if (log.newestFloor.index < this.next) return;
+    const lost = lostTopics(log, this.selection, (floor, name) => {
+      const from = Math.max(this.next, this.#late?.get(name) ?? 0);
+      return floor.index >= from && floor.index > (this.#excused?.get(name) ?? -1);
+    });
+    if (lost.topics.length === 0) return;
+    if (onGap === 'latest') this.next = log.head;
+    const known = this.#loss;
+    this.#loss = {
+      at: Math.max(onGap === 'latest' ? log.head - 1 : lost.at, known?.at ?? -1),
+      reason: known?.reason ?? 'slow',
+      topics: [...new Set([...(known?.topics ?? []), ...lost.topics])],
+    };
+  }
+}

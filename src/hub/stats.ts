@@ -1,0 +1,52 @@
+import type { ResetReason } from './control-frames.js';
+
+/** Figures since the start: plain numbers, safe for JSON. */
+export interface SSEStats {
+  /** Open streams now. */
+  readonly clients: number;
+  /** Topics that are followed or observed now. */
+  readonly topics: number;
+  /** Events that this node has read from the log. */
+  readonly published: number;
+  /** Events written to clients, each one counted per client. */
+  readonly delivered: number;
+  /** Bytes handed to transports, before compression and TLS. */
+  readonly bytes: number;
+  /** Deliveries of events that were older than the connection. */
+  readonly replayed: number;
+  readonly heartbeats: number;
+  /** `sse.reset`s by reason. */
+  readonly resets: Record<string, number>;
+  /** Connections turned away. */
+  readonly refused: number;
+  /** Streams given up because they accepted nothing for `slowTimeout`. */
+  readonly slow: number;
+  /** Entries of the log that no client could get: for a closed topic, or unreadable. */
+  readonly dropped: number;
+  readonly publishFailures: number;
+  readonly history: {
+    readonly events: number;
+    readonly bytes: number;
+    /** When the oldest retained event was published; ISO 8601. */
+    readonly oldest?: string;
+  };
+  readonly backplane: { readonly kind: string; readonly status: 'up' | 'down'; readonly lag?: number };
+}
+
+/** What is counted as it happens. */
+export class Counters {
+  published = 0;
+  delivered = 0;
+  bytes = 0;
+  replayed = 0;
+  heartbeats = 0;
+  refused = 0;
+  slow = 0;
+  dropped = 0;
+  publishFailures = 0;
+  readonly resets: Partial<Record<ResetReason, number>> = {};
+
+  countReset(reason: ResetReason): void {
+    this.resets[reason] = (this.resets[reason] ?? 0) + 1;
+  }
+}

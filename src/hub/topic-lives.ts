@@ -1,0 +1,62 @@
+interface Life {
+  readonly closed: boolean;
+  /** Of the entry that closed or opened it. */
+  readonly index: number;
+  readonly at: number;
+}
+
+const MAX_REMEMBERED = 100_000;
+
+/** Which topics are finished, and which have started over. */
+export class TopicLives {
+  readonly #lives = new Map<string, Life>();
+
+  constructor(private readonly maxAge: number) {}
+
+  get size(): number {
+    return this.#lives.size;
+  }
+
+  isClosed(topic: string): boolean {
+    return this.#lives.get(topic)?.closed ?? false;
+  }
+
+  /** Where the topic's present life began; -1 when it has had only one. */
+  openedAt(topic: string): number {
+    const life = this.#lives.get(topic);
+    return life && !life.closed ? life.index : -1;
+  }
+
+  /** Where the topic was closed; -1 when it is not. */
+  closedAt(topic: string): number {
+    const life = this.#lives.get(topic);
+    return life?.closed ? life.index : -1;
+  }
+
+  close(topic: string, index: number): void {
+    this.#remember(topic, { closed: true, index, at: Date.now() });
+  }
+
+  open(topic: string, index: number): void {
+    if (this.#lives.has(topic)) this.#remember(topic, { closed: false, index, at: Date.now() });
+  }
+
+  prune(): void {
+    const deadline = Date.now() - this.maxAge;
+    for (const [topic, { at }] of this.#lives) {
+      if (at > deadline) return;
+      this.#lives.delete(topic);
+    }
+  }
+
+  clear(): void {
+    this.#lives.clear();
+  }
+
+  // Oldest first: a Map keeps the order of insertion.
+  #remember(topic: string, life: Life): void {
+    this.#lives.delete(topic);
+    this.#lives.set(topic, life);
+    if (this.#lives.size > MAX_REMEMBERED) this.#lives.delete(this.#lives.keys().next().value!);
+  }
+}

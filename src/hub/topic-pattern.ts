@@ -1,0 +1,61 @@
+import { singleLineFault, MAX_TOPIC_BYTES, show } from '../protocol/event.js';
+import { SSEError } from './errors.js';
+
+/**
+ * Several topics at once. Made by `topicPattern()`, never from a plain string: strings come from URLs, and a visitor
+ * must not be able to follow everything.
+ */
+export class TopicPattern {
+  constructor(readonly pattern: string) {}
+
+  toString(): string {
+    return this.pattern;
+  }
+}
+
+/**
+ * A pattern of topics: `*` stands for exactly one segment, `**` for any number, none included.
+ * Segments are separated by the configured `topicDelimiter`, `:` by default.
+ *
+ * Throws `INVALID_TOPIC` when the pattern is not a single line of 1 to 512 bytes.
+ *
+ * @example
+ * sse.stream(topicPattern('dashboard:*')); // dashboard:cpu, dashboard:memory; not dashboard:cpu:0
+ * sse.stream(topicPattern('orders:**')); // orders, orders:eu, orders:eu:42
+ */
+export function topicPattern(pattern: string): TopicPattern {
+  const fault = singleLineFault(pattern, MAX_TOPIC_BYTES);
+  if (fault) throw new SSEError('INVALID_TOPIC', `topicPattern(${show(pattern)}): ${fault}.`);
+  return new TopicPattern(pattern);
+}
+
+/** A test for topics that match. Its time is at most (segments of the pattern) × (segments of the topic). */
+export function compilePattern({ pattern }: TopicPattern, delimiter: string): (topic: string) => boolean {
+  // Neighbouring `**` mean the same as one.
+  const wanted = pattern.split(delimiter).filter((segment, i, all) => segment !== '**' || all[i - 1] !== '**');
+  return (topic) => matches(wanted, topic.split(delimiter));
+}
+
+// Greedy with a single point of return, as for file globs: only the last `**` ever has to take one segment more.
+function matches(wanted: readonly string[], segments: readonly string[]): boolean {
+  let w = 0;
+  let s = 0;
+  let resumeWanted = -1;
+  let resumeSegment = -1;
+  while (s < segments.length) {
+    if (wanted[w] === '**') {
+      resumeWanted = ++w;
+      resumeSegment = s;
+    } else if (w < wanted.length && (wanted[w] === '*' || wanted[w] === segments[s])) {
+      w++;
+      s++;
+    } else if (resumeWanted >= 0) {
+      w = resumeWanted;
+      s = ++resumeSegment;
+    } else {
+      return false;
+    }
+  }
+  if (wanted[w] === '**') w++;
+  return w === wanted.length;
+}

@@ -1,0 +1,42 @@
+import type { Batch, Frame } from '../protocol/frame.js';
+
+/** What a transport reports to the client that it carries. */
+export interface TransportListener {
+  /** It accepts data again. */
+  drained(): void;
+  /** The other side is gone, or nobody ever was there. */
+  disconnected(): void;
+}
+
+/** How bytes leave: one open response. */
+export interface Transport {
+  /** Whether it takes more now. When not, it calls `drained()` once it does. */
+  readonly ready: boolean;
+  /** A figure that changes whenever the other side has taken something. */
+  readonly progress: number;
+  /** What is written leaves at once, within the call that published it, rather than at the end of the turn. */
+  readonly eager: boolean;
+  /** The response, where there is one that applications may see. */
+  readonly response?: unknown;
+  /** Starts the response and from then on reports to the listener. */
+  open(listener: TransportListener): void;
+  write(batch: Batch): void;
+  /** Ends the stream in an orderly way, after what has been written. Idempotent, and silent: reports nothing. */
+  end(): void;
+  /** The same, at shutdown: a connection that could serve further requests is closed too. Settles when all is out. */
+  close(): Promise<void>;
+  /** Ends it now, whatever is still unwritten. */
+  destroy(): void;
+}
+
+/** A request for a stream that has not been answered yet. Exactly one of the four is called. */
+export interface Entrance {
+  /** Lets it in. */
+  admit(): Transport;
+  /** 200, this frame, the end: an EventSource comes back. */
+  turnAway(frame: Frame): void;
+  /** 204: an EventSource stops for good. [spec] 9.2.3: any status but 200 makes it fail the connection. */
+  answerNoContent(): void;
+  /** 200 and the headers, for HEAD. */
+  answerHeaders(): void;
+}

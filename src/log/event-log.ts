@@ -1,0 +1,342 @@
+import { comparePositions, formatCursor, ORIGIN, type Position } from '../protocol/cursor.js';
+import { type Floor, History, NO_FLOOR, type Retention } from './history.js';
+import { Publication } from './publication.js';
+import { Segment, SEGMENT_SIZE } from './segment.js';
+
+/** A topic was closed or opened here. */
+export interface TopicMark {
+  readonly kind: 'close' | 'open';
+  readonly topic: string;
+}
+
+export type LogItem = Publication | TopicMark;
+
+/** Where a position is, as far as the window can tell. */
+export type Located =
+  | { readonly at: 'window'; /** of the entry after it */ readonly index: number }
+  | { readonly at: 'before' | 'ahead' | 'diverged' };
+
+export interface EventLogOptions {
+  retentionOf(topic: string | undefined): Retention;
+  /** For events, the book-keeping around them, and the positions of evicted ones. */
+  readonly maxBytes: number;
+}
+
+/** What a position without its event costs, in bytes. */
+const SLOT_BYTES = 24;
+/** What an event costs beside its data: objects, positions, its topic's history. Measured with a heap snapshot. */
+const ITEM_BYTES = 512;
+
+/**
+ * The bounded, contiguous window of the log that this node has in memory.
+ *
+ * Entries are counted by an index that only grows; a client's place is such an index. An evicted entry leaves its
+ * position behind as long as an older entry is retained, so the log can tell "evicted" from "never existed".
+ */
+export class EventLog {
+  epoch = '';
+  #segments: Segment[] = [];
+  #firstSegment = 0;
+  #start = 0;
+  #head = 0;
+  /** The position just before the window. */
+  #origin: Position = ORIGIN;
+  #last: Position = ORIGIN;
+  #lastAppend = performance.now();
+  readonly #histories = new Map<string | undefined, History>();
+  readonly #overfull = new Set<History>();
+  /** Covers topics that nobody keeps a history for. */
+  #globalFloor: Floor = NO_FLOOR;
+  #newestFloor: Floor = NO_FLOOR;
+  readonly #byId = new Map<string, number[]>();
+  /** How far each age limit has been applied. */
+  readonly #aged = new Map<number, number>();
+  #itemBytes = 0;
+  #events = 0;
+
+  constructor(readonly options: EventLogOptions) {
+    // Events to everybody concern every client, so their floor is never merged with that of others.
+    this.#historyFor(undefined).holders++;
+  }
+
+  /** The index of the first entry in the window. */
+  get start(): number {
+    return this.#start;
+  }
+
+  /** The index that the next entry will get. */
+  get head(): number {
+    return this.#head;
+  }
+
+  get last(): Position {
+    return this.#last;
+  }
+
+  /** Retained events. */
+  get events(): number {
+    return this.#events;
+  }
+
+  get bytes(): number {
+    return this.#itemBytes + (this.#head - this.#start) * SLOT_BYTES;
+  }
+
+  /** The newest entry that was ever evicted, of whatever topic. */
+  get newestFloor(): Floor {
+    return this.#newestFloor;
+  }
+
+  /** When the oldest retained entry was published, in milliseconds. */
+  get oldest(): number | undefined {
+    return this.#events > 0 ? this.#positionAt(this.#start).ms : undefined;
+  }
+
+  /** The time on the log's own clock, which no change of the machine's clock can turn back. */
+  get #now(): number {
+    return this.#last.ms + performance.now() - this.#lastAppend;
+  }
+
+  /** Another life of the log: everything known so far is void, and what is not after `from` is unknown. */
+  begin(epoch: string, from: Position): void {
+    this.#clear();
+    this.epoch = epoch;
+    this.#origin = from;
+    this.#last = from;
+    this.#globalFloor = from === ORIGIN ? NO_FLOOR : { index: this.#head - 1, position: from };
+    this.#newestFloor = this.#globalFloor;
+    for (const [topic, { retention, holders }] of this.#histories) {
+      const history = new History(topic, retention, this.#globalFloor);
+      history.holders = holders;
+      if (holders > 0) this.#histories.set(topic, history);
+      else this.#histories.delete(topic);
+    }
+  }
+
+  /** Something between the last entry and `previous` was never read: what is before it leaves the window. */
+  hole(previous: Position): void {
+    while (this.#start < this.#head) this.#evictFirst();
+    const index = this.append(previous, undefined);
+    const floor = { index, position: previous };
+    this.#globalFloor = floor;
+    this.#newestFloor = floor;
+    for (const history of this.#histories.values()) history.floor = floor;
+    this.#trimStart();
+  }
+
+  /** Adds the next entry and answers with its index. Without an item only its position is kept. */
+  append(position: Position, item: LogItem | undefined): number {
+    const index = this.#head++;
+    const segment = this.#segmentFor(index);
+    segment.set(index, position, item);
+    this.#last = position;
+    this.#lastAppend = performance.now();
+    if (!item) {
+      if (index === this.#start) this.#trimStart();
+      return index;
+    }
+    const history = this.#historyFor(item.topic);
+    history.push(index);
+    if (history.overfull) this.#overfull.add(history);
+    this.#itemBytes += bytesOf(item);
+    this.#events++;
+    if (item instanceof Publication && item.entry.id !== undefined) this.#indexId(item.entry.id, index);
+    while (this.bytes > this.options.maxBytes && this.#start < this.#head) this.#evictFirst();
+    return index;
+  }
+
+  itemAt(index: number): LogItem | undefined {
+    return index < this.#start || index >= this.#head ? undefined : this.#segmentAt(index).itemAt(index);
+  }
+
+  /** The first index from `index` on that has an item, or the head. Passes over stretches of evicted entries. */
+  nextItem(index: number): number {
+    let i = Math.max(index, this.#start);
+    while (i < this.#head) {
+      const segment = this.#segmentAt(i);
+      if (segment.live === 0) {
+        i = (Math.floor(i / SEGMENT_SIZE) + 1) * SEGMENT_SIZE;
+      } else if (segment.itemAt(i) === undefined) {
+        i++;
+      } else {
+        return i;
+      }
+    }
+    return this.#head;
+  }
+
+  /** The cursor of whoever has everything before `index`. */
+  cursorBefore(index: number): string {
+    const position = index > this.#start ? this.#positionAt(index - 1) : this.#origin;
+    return formatCursor(this.epoch, position);
+  }
+
+  locate(position: Position): Located {
+    if (comparePositions(position, this.#origin) < 0) return { at: 'before' };
+    if (comparePositions(position, this.#last) > 0) return { at: 'ahead' };
+    if (comparePositions(position, this.#origin) === 0) return { at: 'window', index: this.#start };
+    const index = this.#search((other) => comparePositions(other, position) >= 0);
+    const found = index < this.#head && comparePositions(this.#positionAt(index), position) === 0;
+    return found ? { at: 'window', index: index + 1 } : { at: 'diverged' };
+  }
+
+  /** The index of the first entry for which `ms` is at least (or, with `after`, beyond) this time. */
+  indexAtTime(ms: number, after = false): number {
+    return this.#search((position) => (after ? position.ms > ms : position.ms >= ms));
+  }
+
+  /** The retained events with this id of the application's, oldest first. */
+  indexesOfId(id: string): readonly number[] {
+    return this.#byId.get(id) ?? [];
+  }
+
+  /** The newest entry of the topic that is gone. */
+  floorOf(topic: string | undefined): Floor {
+    return this.#histories.get(topic)?.floor ?? this.#globalFloor;
+  }
+
+  /** The same for all topics that match: the highest. */
+  floorOfMatching(matches: (topic: string) => boolean): Floor {
+    let highest = this.#globalFloor;
+    for (const [topic, { floor }] of this.#histories) {
+      if (floor.index > highest.index && topic !== undefined && matches(topic)) highest = floor;
+    }
+    return highest;
+  }
+
+  historyOf(topic: string | undefined): History | undefined {
+    return this.#histories.get(topic);
+  }
+
+  /** Keeps the topic's own floor, even while it has no events. Undone by `release`. */
+  hold(topic: string): void {
+    this.#historyFor(topic).holders++;
+  }
+
+  release(topic: string): void {
+    const history = this.#histories.get(topic);
+    if (!history) return;
+    history.holders--;
+    this.#collect(history);
+  }
+
+  /** Applies the limits of number and age to what is before `keepFrom`. */
+  prune(keepFrom: number): void {
+    for (const history of this.#overfull) {
+      while (history.overfull && history.oldest! < keepFrom) this.#evictOldestOf(history);
+      if (!history.overfull) this.#overfull.delete(history);
+    }
+    for (const maxAge of this.#aged.keys()) this.#pruneAge(maxAge, keepFrom);
+    this.#trimStart();
+  }
+
+  #pruneAge(maxAge: number, keepFrom: number): void {
+    const deadline = this.#now - maxAge;
+    let i = Math.max(this.#aged.get(maxAge) ?? 0, this.#start);
+    const end = Math.min(keepFrom, this.#head);
+    while (i < end && this.#positionAt(i).ms < deadline) {
+      const item = this.#segmentAt(i).itemAt(i);
+      const history = item && this.#histories.get(item.topic);
+      if (history?.retention.maxAge === maxAge) this.#evictOldestOf(history);
+      i++;
+    }
+    this.#aged.set(maxAge, i);
+  }
+
+  #historyFor(topic: string | undefined): History {
+    const known = this.#histories.get(topic);
+    if (known) return known;
+    const retention = this.options.retentionOf(topic);
+    const history = new History(topic, retention, this.#globalFloor);
+    this.#histories.set(topic, history);
+    if (!this.#aged.has(retention.maxAge)) this.#aged.set(retention.maxAge, this.#start);
+    return history;
+  }
+
+  #collect(history: History): void {
+    if (history.size > 0 || history.holders > 0) return;
+    this.#histories.delete(history.topic);
+    if (history.floor.index > this.#globalFloor.index) this.#globalFloor = history.floor;
+  }
+
+  #evictFirst(): void {
+    const item = this.#segmentAt(this.#start).itemAt(this.#start);
+    if (item) this.#evictOldestOf(this.#histories.get(item.topic)!);
+    this.#trimStart();
+  }
+
+  #evictOldestOf(history: History): void {
+    const index = history.oldest!;
+    const item = this.#segmentAt(index).delete(index)!;
+    history.evictOldest(this.#positionAt(index));
+    if (index > this.#newestFloor.index) this.#newestFloor = history.floor;
+    this.#itemBytes -= bytesOf(item);
+    this.#events--;
+    if (item instanceof Publication && item.entry.id !== undefined) this.#forgetId(item.entry.id, index);
+    this.#collect(history);
+  }
+
+  /** The window begins at its oldest retained entry. */
+  #trimStart(): void {
+    const start = this.#events === 0 ? this.#head : this.nextItem(this.#start);
+    if (start === this.#start) return;
+    this.#origin = this.#positionAt(start - 1);
+    this.#start = start;
+    const dropped = Math.floor(start / SEGMENT_SIZE) - this.#firstSegment;
+    this.#segments.splice(0, dropped);
+    this.#firstSegment += dropped;
+  }
+
+  #clear(): void {
+    this.#segments = [];
+    this.#firstSegment = Math.floor(this.#head / SEGMENT_SIZE);
+    this.#start = this.#head;
+    this.#overfull.clear();
+    this.#byId.clear();
+    this.#itemBytes = 0;
+    this.#events = 0;
+  }
+
+  #segmentFor(index: number): Segment {
+    const number = Math.floor(index / SEGMENT_SIZE) - this.#firstSegment;
+    while (this.#segments.length <= number) this.#segments.push(new Segment());
+    return this.#segments[number]!;
+  }
+
+  #segmentAt(index: number): Segment {
+    return this.#segments[Math.floor(index / SEGMENT_SIZE) - this.#firstSegment]!;
+  }
+
+  #positionAt(index: number): Position {
+    return this.#segmentAt(index).positionAt(index);
+  }
+
+  /** The first index of the window whose position passes; all after it do too. */
+  #search(passes: (position: Position) => boolean): number {
+    let low = this.#start;
+    let high = this.#head;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (passes(this.#positionAt(middle))) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  #indexId(id: string, index: number): void {
+    const indexes = this.#byId.get(id);
+    if (indexes) indexes.push(index);
+    else this.#byId.set(id, [index]);
+  }
+
+  #forgetId(id: string, index: number): void {
+    const indexes = this.#byId.get(id);
+    if (!indexes) return;
+    indexes.splice(indexes.indexOf(index), 1);
+    if (indexes.length === 0) this.#byId.delete(id);
+  }
+}
+
+function bytesOf(item: LogItem): number {
+  return ITEM_BYTES + (item instanceof Publication ? item.bytes : 0);
+}

@@ -1,0 +1,65 @@
+import { ORIGIN, type Position } from '../protocol/cursor.js';
+
+/** How much of a topic is kept. */
+export interface Retention {
+  /** Events. */
+  readonly maxSize: number;
+  /** Milliseconds. */
+  readonly maxAge: number;
+}
+
+/** The newest entry of a topic that the log has let go of. Whoever stands before it has missed something. */
+export interface Floor {
+  readonly index: number;
+  readonly position: Position;
+}
+
+export const NO_FLOOR: Floor = Object.freeze({ index: -1, position: ORIGIN });
+
+/** Which entries of one topic the log still has: their indexes, oldest first. */
+export class History {
+  floor: Floor;
+  /** How many hold on to this history although it may be empty. */
+  holders = 0;
+  #indexes: number[] = [];
+  #first = 0;
+
+  constructor(
+    readonly topic: string | undefined,
+    readonly retention: Retention,
+    floor: Floor,
+  ) {
+    this.floor = floor;
+  }
+
+  get size(): number {
+    return this.#indexes.length - this.#first;
+  }
+
+  get overfull(): boolean {
+    return this.size > this.retention.maxSize;
+  }
+
+  get oldest(): number | undefined {
+    return this.#indexes[this.#first];
+  }
+
+  get newest(): number | undefined {
+    return this.size > 0 ? this.#indexes.at(-1) : undefined;
+  }
+
+  push(index: number): void {
+    this.#indexes.push(index);
+  }
+
+  /** Lets go of the oldest entry, which thereby becomes the floor. */
+  evictOldest(position: Position): void {
+    const index = this.#indexes[this.#first++];
+    if (index === undefined) return;
+    this.floor = { index, position };
+    if (this.#first * 2 > this.#indexes.length) {
+      this.#indexes = this.#indexes.slice(this.#first);
+      this.#first = 0;
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import type { EventEntry } from '../backplane/backplane.js';
+import type { Position } from '../protocol/cursor.js';
+import type { Block } from '../protocol/encode.js';
+import type { SSEEvent } from '../protocol/event.js';
+import { Frame } from '../protocol/frame.js';
+
+/** An event that has its position: one frozen envelope and one encoded frame for everybody. */
+export class Publication {
+  readonly cursor: string;
+  readonly position: Position;
+  readonly entry: EventEntry;
+  /** What its data costs in memory: once as text, once encoded. */
+  readonly bytes: number;
+  #frame: Frame | undefined;
+  #envelope: Readonly<SSEEvent> | undefined;
+
+  constructor(entry: EventEntry, position: Position, cursor: string) {
+    this.entry = entry;
+    this.position = position;
+    this.cursor = cursor;
+    this.bytes = 2 * Buffer.byteLength(entry.data);
+  }
+
+  get topic(): string | undefined {
+    return this.entry.topic;
+  }
+
+  /** Whether everyone who follows its topic gets it. */
+  get unrestricted(): boolean {
+    return this.entry.except === undefined && this.entry.exceptGroup === undefined;
+  }
+
+  excludes(clientId: string, group: string | undefined): boolean {
+    const { except, exceptGroup } = this.entry;
+    return (exceptGroup !== undefined && exceptGroup === group) || (except?.includes(clientId) ?? false);
+  }
+
+  get frame(): Frame {
+    return (this.#frame ??= new Frame(blocksOf(this.entry, this.cursor)));
+  }
+
+  /** What filters and observers see: `data` is read back from its serialised form, once, when first asked for. */
+  envelope(deserialize: (text: string) => unknown): Readonly<SSEEvent> {
+    return (this.#envelope ??= envelopeOf(this.entry, this.cursor, deserialize));
+  }
+}
+
+/**
+ * The blocks of an event on the wire. Its own id is what browsers show; the block after it, in the same write, has the
+ * cursor that they reconnect with. [spec] 9.2.6: a block without data sets the last event ID and dispatches nothing.
+ */
+export function blocksOf(entry: Omit<EventEntry, 'kind'>, cursor: string | undefined): Block[] {
+  const { comment, event, id = cursor, retry, data } = entry;
+  const block: Block = {
+    data,
+    ...(comment !== undefined && { comment }),
+    ...(event !== undefined && { event }),
+    ...(id !== undefined && { id }),
+    ...(retry !== undefined && { retry }),
+  };
+  return entry.id === undefined || cursor === undefined ? [block] : [block, { id: cursor }];
+}
+
+function envelopeOf(entry: EventEntry, cursor: string, deserialize: (text: string) => unknown): Readonly<SSEEvent> {
+  const { event, topic, retry, comment, metadata, timestamp } = entry;
+  let read = false;
+  let data: unknown;
+  const envelope = {
+    get data(): unknown {
+      if (!read) data = entry.text ? entry.data : deserialize(entry.data);
+      read = true;
+      return data;
+    },
+    id: entry.id ?? cursor,
+    timestamp,
+    ...(event !== undefined && { event }),
+    ...(topic !== undefined && { topic }),
+    ...(retry !== undefined && { retry }),
+    ...(comment !== undefined && { comment }),
+    ...(metadata !== undefined && { metadata }),
+  };
+  return Object.freeze(envelope);
+}

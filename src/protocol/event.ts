@@ -1,0 +1,131 @@
+/**
+ * An event as the application writes it. Only `event`, `id`, `data`, `retry` and `comment` go on the wire; `topic`,
+ * `metadata` and `timestamp` stay on the servers.
+ */
+export interface SSEEvent<T = unknown> {
+  /** A string goes as it is, anything else as JSON. `undefined`, functions, symbols and BigInt are refused: use `null`. */
+  data: T;
+  /** The name browsers listen for with `addEventListener`; `message` when absent. */
+  event?: string;
+  /** The application's own id, 1 to 256 bytes. Without one, browsers see the cursor. */
+  id?: string;
+  /** The topic the event belongs to. */
+  topic?: string;
+  /** Reconnection time in milliseconds for the browsers that receive this event: an integer from 0 to 2^31-1. */
+  retry?: number;
+  /** Comment lines before the event; browsers ignore them. */
+  comment?: string;
+  /** JSON that stays on the servers: filters and observers see it. */
+  metadata?: Record<string, unknown>;
+  /** ISO 8601; the time of publishing when absent. */
+  timestamp?: string;
+}
+
+/** Who does not get a broadcast. It is kept with the event, so it holds in replay and on other nodes. */
+export interface BroadcastOptions {
+  /** Client ids. */
+  except?: string | readonly string[];
+  /** The group whose clients are passed over, e.g. the author's. */
+  exceptGroup?: string;
+}
+
+export const MAX_ID_BYTES = 256;
+export const MAX_RETRY = 2 ** 31 - 1;
+export const MAX_TOPIC_BYTES = 512;
+
+/** Starts every cursor of ours, so an id of the application's must not. */
+export const CURSOR_PREFIX = '1~';
+
+// Browsers dispatch these two themselves: an event of that name could not be told from the connection's own.
+const BROWSER_EVENTS = new Set(['open', 'error']);
+
+/** Prefix of the event names that the hub itself sends. */
+export const CONTROL_PREFIX = 'sse.';
+
+// oxlint-disable-next-line no-control-regex -- control characters are exactly what must be found
+const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
+
+/** Text for an error message: shortened, quoted, with every control character escaped. */
+export function show(value: unknown): string {
+  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** Why `value` cannot stand in a single-line field, or `undefined`. [spec] 9.2.6: a line break would end the field. */
+export function singleLineFault(value: unknown, maxBytes: number): string | undefined {
+  if (typeof value !== 'string') return `${show(value)} is not a string`;
+  if (value === '') return 'it is empty';
+  if (CONTROL_CHARACTER.test(value)) return `${show(value)} holds a line break or another control character`;
+  if (!value.isWellFormed()) return `${show(value)} holds a lone surrogate, which UTF-8 cannot carry`;
+  if (Buffer.byteLength(value) > maxBytes) return `${show(value)} is longer than ${maxBytes} bytes`;
+  return undefined;
+}
+
+function eventNameFault(name: string): string | undefined {
+  const fault = singleLineFault(name, MAX_ID_BYTES);
+  if (fault) return fault;
+  if (BROWSER_EVENTS.has(name)) return `${show(name)} is what browsers call their own events`;
+  if (name.startsWith(CONTROL_PREFIX)) return `names that begin with "${CONTROL_PREFIX}" are the hub's own`;
+  return undefined;
+}
+
+function idFault(id: string): string | undefined {
+  const fault = singleLineFault(id, MAX_ID_BYTES);
+  if (fault) return fault;
+  return id.startsWith(CURSOR_PREFIX) ? `ids that begin with "${CURSOR_PREFIX}" are cursors` : undefined;
+}
+
+/** Why `value` cannot be sent as `retry`, or `undefined`. */
+export function retryFault(value: unknown): string | undefined {
+  const valid = typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_RETRY;
+  return valid ? undefined : `${show(value)} is not an integer from 0 to ${MAX_RETRY} (milliseconds)`;
+}
+
+/** Why an event cannot be sent, naming the field, or `undefined`. The data is checked where it is serialised. */
+export function eventFault(event: Omit<SSEEvent, 'data'>): string | undefined {
+  const name = event.event === undefined ? undefined : eventNameFault(event.event);
+  if (name) return `event: ${name}`;
+  const id = event.id === undefined ? undefined : idFault(event.id);
+  if (id) return `id: ${id}`;
+  const retry = event.retry === undefined ? undefined : retryFault(event.retry);
+  if (retry) return `retry: ${retry}`;
+  if (event.comment !== undefined && typeof event.comment !== 'string') {
+    return `comment: ${show(event.comment)} is not a string`;
+  }
+  if (event.timestamp !== undefined && Number.isNaN(Date.parse(event.timestamp))) {
+    return `timestamp: ${show(event.timestamp)} is not an ISO 8601 time`;
+  }
+  return undefined;
+}
+
+/**
+ * Why `topic` cannot be a topic, or `undefined`. A topic is always literal: it often comes from a URL, and
+ * `/subscribe/**` must not follow everything.
+ */
+export function topicFault(topic: unknown): string | undefined {
+  const fault = singleLineFault(topic, MAX_TOPIC_BYTES);
+  if (fault) return fault;
+  return (topic as string).includes('*')
+    ? `${show(topic)} holds a wildcard; ask for several topics in code, with topicPattern()`
+    : undefined;
+}
+
+const JSON_LINE_BREAKS = /[\u0085\u2028\u2029]/g;
+
+/** JSON on a single line for every reader: some treat U+0085, U+2028 and U+2029 as line breaks. */
+function toJson(value: unknown): string | undefined {
+  const json = JSON.stringify(value) as string | undefined;
+  return json?.replace(JSON_LINE_BREAKS, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/**
+ * The rule for `data` unless the configuration has its own: strings as they are, anything else as JSON.
+ * Throws a TypeError that says what to do instead.
+ */
+export function serializeData(data: unknown): string {
+  if (typeof data === 'string') return data;
+  if (data === undefined) throw new TypeError('data is undefined; use null');
+  const json = toJson(data);
+  if (json === undefined) throw new TypeError(`data is a ${typeof data}, which has no JSON form`);
+  return json;
+}

@@ -1,0 +1,29 @@
+/**
+ * Response headers of every event stream, the same as Nest's `@Sse()` sends. `no-transform` keeps compressing proxies
+ * and middleware from holding events back; `X-Accel-Buffering` does the same for nginx.
+ */
+export const STREAM_HEADERS: Readonly<Record<string, string>> = Object.freeze({
+  'Content-Type': 'text/event-stream',
+  'Cache-Control': 'private, no-cache, no-store, must-revalidate, max-age=0, no-transform',
+  'X-Accel-Buffering': 'no',
+});
+
+/** HTTP/2 forbids `Connection` (RFC 9113, section 8.2.2), and HTTP/1.0 has no chunks: there the close is the end. */
+export function streamHeaders(httpVersion: string): Record<string, string> {
+  return httpVersion === '1.1' ? { ...STREAM_HEADERS, Connection: 'keep-alive' } : { ...STREAM_HEADERS };
+}
+
+// oxlint-disable-next-line no-control-regex -- what is not ASCII needs decoding
+const NOT_ASCII = /[^\u0000-\u007f]/;
+
+/**
+ * The last event ID of a request: the `Last-Event-ID` header, then `?lastEventId=` (for a first connection, which
+ * cannot set headers from a browser). [spec] 9.2.4: the header is UTF-8, which Node reads as Latin-1.
+ */
+export function lastEventIdOf(header: string | readonly string[] | undefined, url: string | undefined): string {
+  const value = typeof header === 'string' ? header : header?.join(', ');
+  if (value) return NOT_ASCII.test(value) ? Buffer.from(value, 'latin1').toString('utf8') : value;
+  const query = url?.indexOf('?') ?? -1;
+  if (!url || query < 0) return '';
+  return new URLSearchParams(url.slice(query + 1)).get('lastEventId') ?? '';
+}

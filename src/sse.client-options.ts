@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+import type { Http2ServerRequest } from 'node:http2';
+
+import type { EventEntry } from './backplane/backplane.js';
+import type { ClientSettings, SSEClient } from './hub/client.js';
+import { SSEError } from './hub/errors.js';
+import type { Following } from './hub/hub.js';
+import { assertTopic, toEntry } from './hub/entry.js';
+import { tooManyTopics } from './hub/hub.js';
+import type { Filter } from './hub/reader.js';
+import type { OnGap } from './hub/start.js';
+import { TopicPattern } from './hub/topic-pattern.js';
+import { MAX_ID_BYTES, show, singleLineFault, type SSEEvent } from './protocol/event.js';
+import { lastEventIdOf } from './protocol/headers.js';
+import { listOf, type ResolvedConfig, type Topics } from './sse.config.js';
+
+/** A request that a last event ID can be read from: Node's, or a web-standard one. */
+export type RequestLike = IncomingMessage | Http2ServerRequest | Request;
+
+type Initial = SSEEvent | readonly SSEEvent[];
+
+export interface ClientOptions {
+  /** 1 to 256 bytes, a UUID unless given. A live client with the same `id` and the same `group` is replaced. */
+  id?: string;
+  /** What it follows from the start. */
+  topics?: Topics;
+  /** Lets through what this client is to get, of all its topics. */
+  filter?: Filter;
+  /** Whose client it is, for limits and removal: from the session, never from the URL. */
+  group?: string;
+  /** Read from the request unless given; `''` starts at the head. */
+  lastEventId?: string;
+  /** Where the last event ID is read from, outside Nest. */
+  request?: RequestLike;
+  /** Replays what is newer than this time (milliseconds since 1970, or a Date). A last event ID wins over it. */
+  since?: Date | number;
+  /** Replays nothing older than this, whatever the cursor says. */
+  notBefore?: Date | number;
+  /** What it gets right after connecting, before anything that is published from then on. Not called when it resumed in full. */
+  initial?: Initial | ((client: SSEClient) => Initial | Promise<Initial>);
+  /** The application's own notes. */
+  metadata?: Record<string, unknown>;
+  /** When the stream has to end, e.g. with the session. An EventSource comes back, and is asked for its rights again. */
+  expiresAt?: Date | number;
+  /** More response headers. */
+  headers?: OutgoingHttpHeaders;
+  onGap?: OnGap;
+  heartbeatInterval?: number;
+  retryInterval?: number;
+  controlEvents?: boolean;
+}
+
+/** `stream()` has its topics as an argument, and Nest writes the headers. */
+export type StreamOptions = Omit<ClientOptions, 'topics' | 'headers'>;
+
+export function resolveClient(options: ClientOptions, config: ResolvedConfig, request?: RequestLike): ClientSettings {
+  const { id = randomUUID(), group, filter, metadata = {}, since, notBefore, expiresAt } = options;
+  const idFault = singleLineFault(id, MAX_ID_BYTES);
+  if (idFault) throw new TypeError(`Client option \`id\`: ${idFault}.`);
+  return {
+    id,
+    group,
+    filter,
+    metadata,
+    lastEventId: options.lastEventId ?? lastEventIdFrom(options.request ?? request),
+    since: timeOf('since', since),
+    notBefore: timeOf('notBefore', notBefore),
+    expiresAt: timeOf('expiresAt', expiresAt) ?? Infinity,
+    onGap: options.onGap ?? config.onGap,
+    heartbeatInterval: options.heartbeatInterval ?? config.heartbeatInterval,
+    retryInterval: options.retryInterval ?? config.retryInterval,
+    controlEvents: options.controlEvents ?? config.controlEvents,
+    initial: resolveInitial(options.initial, config),
+  };
+}
+
+/** Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`. */
+export function resolveTopics(topics: Topics, config: ResolvedConfig): Following {
+  const names = listOf(topics);
+  const patterns = names.filter((name) => name instanceof TopicPattern);
+  const literal: string[] = [];
+  for (const name of names) {
+    if (name instanceof TopicPattern) continue;
+    assertTopic(name);
+    literal.push(name);
+  }
+  const count = new Set(names.map(String)).size;
+  if (count > config.maxTopicsPerClient) throw tooManyTopics(count, config.maxTopicsPerClient);
+  return { topics: literal, patterns };
+}
+
+function lastEventIdFrom(request: RequestLike | undefined): string {
+  if (!request) return '';
+  if (request instanceof Request) return lastEventIdOf(request.headers.get('last-event-id') ?? undefined, request.url);
+  return lastEventIdOf(request.headers['last-event-id'], request.url);
+}
+
+function timeOf(option: string, value: Date | number | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const time = Number(value);
+  if (Number.isNaN(time)) throw new TypeError(`Client option \`${option}\` is ${show(value)}, which is not a time.`);
+  return time;
+}
+
+function resolveInitial(initial: ClientOptions['initial'], config: ResolvedConfig): ClientSettings['initial'] {
+  if (initial === undefined) return undefined;
+  const encode = (events: Initial): EventEntry[] => [events].flat().map((event) => toEntry(event, config));
+  if (typeof initial === 'function') return async (client) => encode(await initial(client));
+  // Checked now, so that the caller learns of a mistake before anything has been sent.
+  const entries = encode(initial);
+  return () => entries;
+}
+
+export function assertEnabled(config: ResolvedConfig): void {
+  if (config.enabled) return;
+  throw new SSEError('DISABLED', 'Event streams are switched off on this server (`enabled: false`).');
+}

@@ -1,0 +1,230 @@
+import type { Backplane } from './backplane/backplane.js';
+import { MemoryBackplane } from './backplane/memory.backplane.js';
+import type { OnGroupLimit, OnLimit } from './hub/admission.js';
+import { SSEError } from './hub/errors.js';
+import type { HubOptions } from './hub/hub.js';
+import type { OnGap } from './hub/start.js';
+import { compilePattern, TopicPattern } from './hub/topic-pattern.js';
+import type { Retention } from './log/history.js';
+import { MAX_RETRY, serializeData, show, type SSEEvent, topicFault } from './protocol/event.js';
+
+/** One topic, a pattern of topics, or several of both. */
+export type Topics = string | TopicPattern | readonly (string | TopicPattern)[];
+
+/** How much is kept of some topics. */
+export interface HistoryRule {
+  readonly topics: Topics;
+  /** Events per topic; `maxHistorySize` when absent. */
+  readonly maxSize?: number;
+  /** Milliseconds; `maxHistoryAge` when absent. */
+  readonly maxAge?: number;
+}
+
+/** Everything is optional. Durations are in milliseconds. */
+export interface SSEConfig {
+  /** `false`: broadcasts do nothing, and new connections get `DISABLED` (503). Default: `true`. */
+  enabled?: boolean;
+  /** Logs every connect, subscribe, replay, reset and disconnect. Default: `false`. */
+  debug?: boolean;
+  /** How long a stream may be silent before a comment is sent; 0 for never. Default: 30,000. */
+  heartbeatInterval?: number;
+  /** Sent as `retry` on connecting: how long an EventSource waits before it comes back. Default: 3,000. */
+  retryInterval?: number;
+  /** 0 to 1: `retry` is `retryInterval` × (1 + random × `retryJitter`), against reconnect storms. Default: 0.5. */
+  retryJitter?: number;
+  /** Bytes of one event's encoded data. Default: 1,048,576. */
+  maxEventSize?: number;
+  /** Reserved for compressed streams; the streams of this version are not compressed. Default: `false`. */
+  compression?: boolean;
+  /** Open streams on this node; Infinity for no limit. Default: 1,000. */
+  maxClients?: number;
+  /** Open streams of one group on this node. Default: Infinity. */
+  maxClientsPerGroup?: number;
+  /**
+   * At `maxClients`. `retry`: 200, `sse.busy`, the end, so an EventSource comes back. `reject`: `TOO_MANY_CLIENTS`
+   * (503), after which it never does. Default: `retry`.
+   */
+  onLimit?: OnLimit;
+  /** At `maxClientsPerGroup`. `evict-oldest`: the oldest of the group ends for good. Default: `evict-oldest`. */
+  onGroupLimit?: OnGroupLimit;
+  /** Topics and patterns that one client follows. Default: 100. */
+  maxTopicsPerClient?: number;
+  /** Events kept per topic; 0: only until every client that keeps up has them. Default: 1,000. */
+  maxHistorySize?: number;
+  /** How long events are kept. Default: 20 minutes. */
+  maxHistoryAge?: number;
+  /** Bytes of all history together; the oldest events go first. Default: 64 MiB. */
+  maxHistoryBytes?: number;
+  /** Other limits for some topics; the first rule that matches counts. */
+  history?: readonly HistoryRule[];
+  /** How long a finished topic is remembered (at most 100,000 of them). Default: 24 hours. */
+  closedTopicAge?: number;
+  /** After a gap: what is still retained, or only what is new. Default: `earliest`. */
+  onGap?: OnGap;
+  /** Streams are closed after this time, × 0.8 to 1.0, between two events; 0 for never. Default: 0. */
+  maxConnectionAge?: number;
+  /** Bytes handed to one connection before it is left to catch up from the log. Default: 65,536. */
+  highWaterMark?: number;
+  /** With data waiting and none accepted for this long, a client is closed. Default: 30,000. */
+  slowTimeout?: number;
+  /** The longest that `shutdown()` takes. Default: 5,000. */
+  drainTimeout?: number;
+  /** Stands between the segments of a topic, for patterns. Default: `:`. */
+  topicDelimiter?: string;
+  /** Replaces the rule for `data`: strings as they are, anything else as JSON. */
+  serialize?: (data: unknown, event: Readonly<SSEEvent>) => string;
+  /** Reads back what `serialize` made, for filters and observers. */
+  deserialize?: (text: string) => unknown;
+  /** Whether the `sse.*` events are sent. Default: `true`. */
+  controlEvents?: boolean;
+  /** Where the log lives. Default: in the memory of this process. */
+  backplane?: Backplane;
+}
+
+/** The configuration with every default filled in, checked. */
+export interface ResolvedConfig extends HubOptions {
+  readonly enabled: boolean;
+  readonly heartbeatInterval: number;
+  readonly maxEventSize: number;
+  readonly onGap: OnGap;
+  readonly controlEvents: boolean;
+  readonly serialize: (data: unknown, event: Readonly<SSEEvent>) => string;
+  /** `serialize` is the application's, so `deserialize` reads strings too. */
+  readonly ownSerializer: boolean;
+}
+
+type Check = (value: unknown) => string | undefined;
+
+const MINUTE = 60_000;
+
+const aBoolean: Check = (value) => (typeof value === 'boolean' ? undefined : 'true or false');
+const aFunction: Check = (value) => (typeof value === 'function' ? undefined : 'a function');
+
+function aNumber(min: number, max: number, unit: string): Check {
+  return (value) =>
+    typeof value === 'number' && value >= min && value <= max ? undefined : `${unit} from ${min} to ${max}`;
+}
+
+/** Whole numbers; Infinity where `max` is. */
+function aWhole(min: number, max: number, unit: string): Check {
+  const inRange = aNumber(min, max, `a whole number of ${unit}`);
+  return (value) => inRange(Number.isInteger(value) || value === Infinity ? value : undefined);
+}
+
+function oneOf(...allowed: readonly string[]): Check {
+  return (value) =>
+    allowed.includes(value as string) ? undefined : `one of ${allowed.map((text) => `'${text}'`).join(', ')}`;
+}
+
+const DURATION = aWhole(0, MAX_RETRY, 'milliseconds');
+
+const CHECKS: { readonly [Option in keyof Required<SSEConfig>]: Check } = {
+  enabled: aBoolean,
+  debug: aBoolean,
+  heartbeatInterval: DURATION,
+  retryInterval: aWhole(0, MAX_RETRY / 2, 'milliseconds'),
+  retryJitter: aNumber(0, 1, 'a number'),
+  maxEventSize: aWhole(1, Infinity, 'bytes'),
+  compression: aBoolean,
+  maxClients: aWhole(1, Infinity, 'clients'),
+  maxClientsPerGroup: aWhole(1, Infinity, 'clients'),
+  onLimit: oneOf('retry', 'reject'),
+  onGroupLimit: oneOf('evict-oldest', 'retry', 'reject'),
+  maxTopicsPerClient: aWhole(1, Infinity, 'topics'),
+  maxHistorySize: aWhole(0, Infinity, 'events'),
+  maxHistoryAge: aWhole(0, Infinity, 'milliseconds'),
+  maxHistoryBytes: aWhole(0, Infinity, 'bytes'),
+  history: (value) => (Array.isArray(value) ? undefined : 'a list of { topics, maxSize, maxAge }'),
+  closedTopicAge: aWhole(0, Infinity, 'milliseconds'),
+  onGap: oneOf('earliest', 'latest'),
+  maxConnectionAge: DURATION,
+  highWaterMark: aWhole(1, Infinity, 'bytes'),
+  slowTimeout: aWhole(1, MAX_RETRY, 'milliseconds'),
+  drainTimeout: DURATION,
+  topicDelimiter: (value) => (typeof value === 'string' && value !== '' ? undefined : 'a string that is not empty'),
+  serialize: aFunction,
+  deserialize: aFunction,
+  controlEvents: aBoolean,
+  backplane: (value) =>
+    typeof (value as Backplane | undefined)?.append === 'function'
+      ? undefined
+      : 'a backplane, e.g. new MemoryBackplane()',
+};
+
+function invalid(option: string, value: unknown, allowed: string): SSEError {
+  return new SSEError('INVALID_CONFIG', `SSE option \`${option}\` is ${show(value)}; it has to be ${allowed}.`);
+}
+
+function isOption(name: string): name is keyof SSEConfig {
+  return Object.hasOwn(CHECKS, name);
+}
+
+function check(config: SSEConfig): void {
+  for (const [name, value] of Object.entries(config)) {
+    if (!isOption(name)) throw invalid(name, value, `left out: the options are ${Object.keys(CHECKS).join(', ')}`);
+    if (value === undefined) continue;
+    const allowed = CHECKS[name](value);
+    if (allowed) throw invalid(name, value, allowed);
+  }
+}
+
+/**
+ * Fills in the defaults and checks everything, once. Throws `INVALID_CONFIG` with the option's name, its value, and
+ * what is allowed.
+ */
+export function resolveConfig(config: SSEConfig = {}): ResolvedConfig {
+  check(config);
+  const topicDelimiter = config.topicDelimiter ?? ':';
+  return {
+    enabled: config.enabled ?? true,
+    debug: config.debug ?? false,
+    heartbeatInterval: config.heartbeatInterval ?? 30_000,
+    retryInterval: config.retryInterval ?? 3_000,
+    retryJitter: config.retryJitter ?? 0.5,
+    maxEventSize: config.maxEventSize ?? 1_048_576,
+    maxClients: config.maxClients ?? 1_000,
+    maxClientsPerGroup: config.maxClientsPerGroup ?? Infinity,
+    onLimit: config.onLimit ?? 'retry',
+    onGroupLimit: config.onGroupLimit ?? 'evict-oldest',
+    maxTopicsPerClient: config.maxTopicsPerClient ?? 100,
+    maxHistoryBytes: config.maxHistoryBytes ?? 64 * 1024 * 1024,
+    closedTopicAge: config.closedTopicAge ?? 24 * 60 * MINUTE,
+    onGap: config.onGap ?? 'earliest',
+    maxConnectionAge: config.maxConnectionAge ?? 0,
+    highWaterMark: config.highWaterMark ?? 65_536,
+    slowTimeout: config.slowTimeout ?? 30_000,
+    drainTimeout: config.drainTimeout ?? 5_000,
+    topicDelimiter,
+    serialize: config.serialize ?? serializeData,
+    deserialize: config.deserialize ?? ((text) => JSON.parse(text) as unknown),
+    ownSerializer: config.serialize !== undefined,
+    controlEvents: config.controlEvents ?? true,
+    backplane: config.backplane ?? new MemoryBackplane(),
+    retentionOf: retentionRule(config, topicDelimiter),
+  };
+}
+
+function retentionRule(config: SSEConfig, delimiter: string): (topic: string | undefined) => Retention {
+  const standard = { maxSize: config.maxHistorySize ?? 1_000, maxAge: config.maxHistoryAge ?? 20 * MINUTE };
+  const rules = (config.history ?? []).map((rule, i) => compileRule(rule, i, standard, delimiter));
+  return (topic) => rules.find(({ matches }) => topic !== undefined && matches(topic))?.retention ?? standard;
+}
+
+function compileRule(rule: HistoryRule, i: number, standard: Retention, delimiter: string) {
+  const { maxSize = standard.maxSize, maxAge = standard.maxAge } = rule;
+  const sizeFault = CHECKS.maxHistorySize(maxSize);
+  if (sizeFault) throw invalid(`history[${i}].maxSize`, maxSize, sizeFault);
+  const ageFault = CHECKS.maxHistoryAge(maxAge);
+  if (ageFault) throw invalid(`history[${i}].maxAge`, maxAge, ageFault);
+  const matchers = listOf(rule.topics).map((topic) => {
+    if (topic instanceof TopicPattern) return compilePattern(topic, delimiter);
+    const fault = topicFault(topic);
+    if (fault) throw invalid(`history[${i}].topics`, topic, `a topic (${fault})`);
+    return (other: string): boolean => other === topic;
+  });
+  return { retention: { maxSize, maxAge }, matches: (topic: string) => matchers.some((test) => test(topic)) };
+}
+
+export function listOf(topics: Topics): readonly (string | TopicPattern)[] {
+  return typeof topics === 'string' || topics instanceof TopicPattern ? [topics] : topics;
+}

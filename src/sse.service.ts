@@ -1,0 +1,510 @@
+import type { EventEmitter } from 'node:events';
+
+import {
+  type BeforeApplicationShutdown,
+  HttpException,
+  Injectable,
+  Logger,
+  type MessageEvent,
+  type OnModuleDestroy,
+  type OnModuleInit,
+} from '@nestjs/common';
+import { concatMap, isObservable, lastValueFrom, Observable, type Subscriber } from 'rxjs';
+
+import type { Entry, EventEntry } from './backplane/backplane.js';
+import type { Client, SSEClient } from './hub/client.js';
+import { assertTopic, toEntry } from './hub/entry.js';
+import { SSEError } from './hub/errors.js';
+import { type ConnectionChange, Hub } from './hub/hub.js';
+import type { Filter } from './hub/reader.js';
+import type { SSEStats } from './hub/stats.js';
+import { TopicPattern } from './hub/topic-pattern.js';
+import { formatCursor, type Position } from './protocol/cursor.js';
+import type { BroadcastOptions, SSEEvent } from './protocol/event.js';
+import {
+  assertEnabled,
+  type ClientOptions,
+  type RequestLike,
+  resolveClient,
+  resolveTopics,
+  type StreamOptions,
+} from './sse.client-options.js';
+import { type ResolvedConfig, resolveConfig, type SSEConfig, type Topics } from './sse.config.js';
+import { type CurrentRequest, currentRequest } from './sse.interceptor.js';
+import { onceClosed } from './transport/connection.js';
+import { MessageEntrance, type StreamMessage } from './transport/message-stream.js';
+import { NodeEntrance, type NodeResponseLike, rawResponseOf, requestOf } from './transport/node-response.js';
+import { WebEntrance } from './transport/web-response.js';
+
+/** Event names and their data, when an application does not say: anything goes. */
+export type AnyEvents = Record<string, unknown>;
+
+type EventName<Events> = Extract<keyof Events, string>;
+type TopicEvent = SSEEvent & { topic: string };
+
+const LOGGER = new Logger('SSEService');
+const DEFAULT_HEARTBEAT = 30_000;
+
+/**
+ * Topics, clients and history of this node: inject it, or make one without Nest. `Events` may say which data belongs to
+ * which event name.
+ *
+ * @example
+ * interface Events { price: { symbol: string; value: number } }
+ *
+ * @Controller()
+ * class PricesController {
+ *   constructor(private readonly sse: SSEService<Events>) {}
+ *
+ *   @Sse('prices')
+ *   prices() {
+ *     return this.sse.stream('prices');
+ *   }
+ *
+ *   @Post('prices')
+ *   post(@Body() price: Events['price']) {
+ *     this.sse.broadcast('prices', 'price', price);
+ *   }
+ * }
+ */
+@Injectable()
+export class SSEService<Events extends object = AnyEvents>
+  implements OnModuleInit, OnModuleDestroy, BeforeApplicationShutdown
+{
+  readonly #config: ResolvedConfig;
+  readonly #hub: Hub;
+  /** Clients come and go here. An observer that throws is logged, and disturbs nobody. */
+  readonly connections: Observable<ConnectionChange>;
+  readonly #warned = new Set<string>();
+
+  /** Throws `INVALID_CONFIG`. */
+  constructor(config?: SSEConfig) {
+    this.#config = resolveConfig(config);
+    this.#hub = new Hub(this.#config, LOGGER);
+    this.connections = this.#hub.connectionChanges();
+  }
+
+  /**
+   * Begins to read the log. Idempotent; Nest calls it, and the first use does. With the memory log it is done at once.
+   *
+   * @example
+   * const sse = await new SSEService({ maxClients: 100 }).start();
+   */
+  async start(): Promise<this> {
+    await this.#hub.start();
+    return this;
+  }
+
+  /**
+   * Turns new connections away, ends every open stream with its cursor and a random `retry`, and lets go of the log.
+   * Takes at most `drainTimeout`. Idempotent; Nest calls it when the application closes.
+   *
+   * @example
+   * process.once('SIGTERM', () => void sse.shutdown());
+   */
+  shutdown(): Promise<void> {
+    return this.#hub.shutdown();
+  }
+
+  async onModuleInit(): Promise<void> {
+    await this.start();
+  }
+
+  onModuleDestroy(): void {
+    // Only begun here, because other modules may take their time too; its outcome is awaited below.
+    this.shutdown().catch(() => {});
+  }
+
+  /** Before Nest closes the HTTP server, which would wait for open streams. */
+  beforeApplicationShutdown(): Promise<void> {
+    return this.shutdown();
+  }
+
+  /**
+   * Follows topics, for a handler of `@Sse()`. Every subscription is a client of its own; it resumes from the request's
+   * last event ID. Do not `pipe` operators that drop, delay or add onto it: the cursor travels in its messages.
+   *
+   * Errors on subscription, before the headers: `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `CLIENT_EXISTS`, `DISABLED`,
+   * `TOO_MANY_CLIENTS` (with `reject`), and 204 for a stream that is over for good.
+   *
+   * @example
+   * @Sse('prices')
+   * prices() {
+   *   return this.sse.stream(['prices', topicPattern('news:*')]);
+   * }
+   */
+  stream(topics: Topics, options: StreamOptions = {}): Observable<MessageEvent> {
+    const current = currentRequest();
+    return new Observable((subscriber: Subscriber<StreamMessage>) => {
+      const entrance = new MessageEntrance(subscriber, {
+        highWaterMark: current ? this.#config.highWaterMark : Infinity,
+        noContent: () => new HttpException('', 204),
+        onSerialized: () => this.#warnOfEnvelope(current),
+      });
+      this.#connect({ ...options, topics }, options.request ?? current?.request, entrance);
+    });
+  }
+
+  /**
+   * Takes over a response (Express, Fastify reply, `node:http`, `node:http2`) and answers with the client's id. Under
+   * `@Get()` with `@Res()`; inside an `@Sse()` route it throws `INVALID_ROUTE` before anything is written.
+   *
+   * A client that was turned away (limits, shutdown) is already gone: then `getClient(id)` is `undefined`.
+   * Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `CLIENT_EXISTS`, `DISABLED`, `TOO_MANY_CLIENTS` (with `reject`).
+   *
+   * @example
+   * @Get('prices')
+   * prices(@Res() response: Response) {
+   *   this.sse.createClient(response, { topics: 'prices' });
+   * }
+   */
+  createClient(response: NodeResponseLike, options: ClientOptions = {}): string {
+    this.#assertRoute(response);
+    const entrance = new NodeEntrance(response, options.headers ?? {}, this.#config);
+    return this.#connect(options, options.request ?? requestOf(response), entrance).id;
+  }
+
+  /**
+   * A client with a web-standard `Response`: return it from a handler (Nest 12.4 or later), or from any `fetch`-style
+   * server. A body that nobody reads for `slowTimeout` is given up. Throws what `createClient` does.
+   *
+   * @example
+   * @Get('prices')
+   * prices() {
+   *   return this.sse.addClient({ topics: 'prices' }).response;
+   * }
+   */
+  addClient(options: ClientOptions = {}): { client: SSEClient; response: Response } {
+    const current = currentRequest();
+    const request = options.request ?? current?.request;
+    const entrance = new WebEntrance(options.headers ?? {}, (callback) => whenGone(request, callback));
+    const client = this.#connect(options, request, entrance);
+    current?.onFailure.push(() => client.destroy());
+    return { client, response: entrance.response };
+  }
+
+  /**
+   * Ends a client's stream; what was published before leaves first. With `reconnect: false` it ends for good: it gets
+   * `sse.end`, and an EventSource stays away. `false` when there is no such client on this node.
+   *
+   * @example
+   * sse.removeClient(clientId, { reconnect: false });
+   */
+  removeClient(clientId: string, { reconnect = true }: { reconnect?: boolean } = {}): boolean {
+    return this.#hub.remove(clientId, reconnect);
+  }
+
+  /**
+   * The same for every client of a group, on every node.
+   *
+   * @example
+   * sse.removeGroup(`user:${user.id}`); // signed out
+   */
+  removeGroup(group: string, { reconnect = true }: { reconnect?: boolean } = {}): void {
+    this.#appendLater({ kind: 'removeGroup', group, reconnect });
+  }
+
+  /** The client, if it is connected to this node. `sse.getClient(id)?.lastEventAt` */
+  getClient(clientId: string): SSEClient | undefined {
+    return this.#hub.get(clientId);
+  }
+
+  /** All clients of this node, oldest first. `sse.getClients().at(0)?.connectedAt` */
+  getClients(): SSEClient[] {
+    return this.#hub.list();
+  }
+
+  /** The clients of this node that an event on the topic would reach, by pattern too; oldest first. */
+  getClientsByTopic(topic: string): SSEClient[] {
+    assertTopic(topic);
+    return this.#hub.listTopic(topic);
+  }
+
+  /** The clients of a group on this node, oldest first. `sse.getClientsByGroup('user:42').length` */
+  getClientsByGroup(group: string): SSEClient[] {
+    return this.#hub.listGroup(group);
+  }
+
+  /** How many clients this node has, or how many an event on the topic would reach. `sse.getClientCount('room:7')` */
+  getClientCount(topic?: string): number {
+    if (topic === undefined) return this.#hub.size;
+    assertTopic(topic);
+    return this.#hub.countTopic(topic);
+  }
+
+  /**
+   * Has a client follow one more topic or pattern; `false` when it is not on this node. Topics added in the turn in
+   * which it connected count from its cursor, later ones from the head. Following it already, it gets the new filter.
+   * Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`.
+   *
+   * @example
+   * sse.subscribe(clientId, 'room:7', { filter: (event) => event.event !== 'typing' });
+   */
+  subscribe(clientId: string, topic: string | TopicPattern, options: { filter?: Filter } = {}): boolean {
+    if (!(topic instanceof TopicPattern)) assertTopic(topic);
+    return this.#hub.subscribe(clientId, topic, options.filter);
+  }
+
+  /** The opposite: no event of the topic leaves after this call. `false` when the client is gone or did not follow it. */
+  unsubscribe(clientId: string, topic: string | TopicPattern): boolean {
+    return this.#hub.unsubscribe(clientId, topic);
+  }
+
+  /**
+   * Finishes a topic: what was published before is delivered, then clients that follow nothing else end for good, and
+   * others get `sse.closed`. Whoever comes later gets what it has not seen, then the end.
+   *
+   * @example
+   * sse.broadcast('execution:7', 'execution-complete', result);
+   * sse.closeTopic('execution:7');
+   */
+  closeTopic(topic: string): void {
+    assertTopic(topic);
+    if (!this.#hub.lives.isClosed(topic)) this.#appendLater({ kind: 'close', topic });
+  }
+
+  /** Starts a closed topic over. `sse.openTopic('execution:7')` */
+  openTopic(topic: string): void {
+    assertTopic(topic);
+    if (this.#hub.lives.isClosed(topic)) this.#appendLater({ kind: 'open', topic });
+  }
+
+  /**
+   * Events of topics, for code on the server. It is not a client, and fires on every node. An observer that throws is
+   * logged. Errors on subscription with `INVALID_TOPIC`.
+   *
+   * @example
+   * sse.observe<Order>('orders').subscribe(({ data }) => this.audit.record(data));
+   */
+  observe<T = unknown>(topics: Topics): Observable<SSEEvent<T>> {
+    return this.#hub.observe(() =>
+      resolveTopics(topics, { ...this.#config, maxTopicsPerClient: Infinity }),
+    ) as Observable<SSEEvent<T>>;
+  }
+
+  /**
+   * Publishes to everyone who follows the topic. Throws at once what is wrong with the event: `INVALID_EVENT`,
+   * `INVALID_TOPIC`, `EVENT_TOO_LARGE`, `TOPIC_CLOSED`, `SHUTTING_DOWN`. What fails later is logged and counted.
+   *
+   * @example
+   * sse.broadcast('orders', 'created', order);
+   * sse.broadcast({ topic: 'doc:1', event: 'edit', data: edit }, { exceptGroup: `user:${author}` });
+   */
+  broadcast(event: TopicEvent, options?: BroadcastOptions): void;
+  broadcast<Name extends EventName<Events>>(
+    topic: string,
+    event: Name,
+    data: Events[Name],
+    id?: string,
+    options?: BroadcastOptions,
+  ): void;
+  broadcast(...args: [TopicEvent, BroadcastOptions?] | [string, string, unknown, string?, BroadcastOptions?]): void {
+    if (!this.#config.enabled) return;
+    this.#appendLater(this.#entryOf(args));
+  }
+
+  /**
+   * Publishes to every client that follows anything. It has a history of its own, replayed only after a last event ID.
+   *
+   * @example
+   * sse.broadcastAll('maintenance', { in: '5 minutes' });
+   */
+  broadcastAll<Name extends EventName<Events>>(
+    event: Name,
+    data: Events[Name],
+    id?: string,
+    options?: BroadcastOptions,
+  ): void {
+    if (!this.#config.enabled) return;
+    this.#appendLater(toEntry({ event, data, ...(id !== undefined && { id }) }, this.#config, options));
+  }
+
+  /**
+   * `broadcast` for those who want to know: settles with the event's cursor once the log has it. Rejects with what
+   * `broadcast` throws, and with `BACKPLANE_UNAVAILABLE`. With `enabled: false` the cursor is `''`.
+   *
+   * @example
+   * const cursor = await sse.publish('orders', 'created', order);
+   */
+  publish(event: TopicEvent, options?: BroadcastOptions): Promise<string>;
+  publish<Name extends EventName<Events>>(
+    topic: string,
+    event: Name,
+    data: Events[Name],
+    id?: string,
+    options?: BroadcastOptions,
+  ): Promise<string>;
+  async publish(
+    ...args: [TopicEvent, BroadcastOptions?] | [string, string, unknown, string?, BroadcastOptions?]
+  ): Promise<string> {
+    if (!this.#config.enabled) return '';
+    const position = await this.#append(this.#entryOf(args));
+    return formatCursor(this.#hub.log.epoch, position);
+  }
+
+  /**
+   * Publishes each value of a source, then closes the topic. When the source fails it publishes `failed` with a message
+   * that gives nothing away, closes the topic, and rejects. It goes on when viewers leave.
+   *
+   * @example
+   * await sse.publishFrom(llm.stream(prompt), `answer:${id}`, 'token');
+   */
+  async publishFrom<T>(source: AsyncIterable<T> | Observable<T>, topic: string, event: string): Promise<void> {
+    assertTopic(topic);
+    const publishOne = (data: unknown): Promise<string> => this.publish({ topic, event, data });
+    try {
+      if (isObservable(source)) {
+        await lastValueFrom(source.pipe(concatMap(publishOne)), { defaultValue: '' });
+      } else {
+        for await (const data of source) await publishOne(data);
+      }
+    } catch (error) {
+      this.#publishFailed(topic);
+      throw error;
+    }
+    this.closeTopic(topic);
+  }
+
+  /**
+   * Sends an event to one client of this node. It is not in the log, and is written in its turn. Throws
+   * `CLIENT_NOT_FOUND`, `SEND_ERROR` (the client is behind and too much waits for it), `INVALID_EVENT`, `EVENT_TOO_LARGE`.
+   *
+   * @example
+   * sse.sendEvent(clientId, { event: 'welcome', data: { unread: 3 } });
+   */
+  sendEvent(clientId: string, event: SSEEvent): void {
+    const entry = toEntry(event, this.#config);
+    const client = this.#hub.get(clientId);
+    if (client) return client.send(entry);
+    throw new SSEError(
+      'CLIENT_NOT_FOUND',
+      `No client with the id ${JSON.stringify(clientId)} is connected to this node.`,
+    );
+  }
+
+  /** The same, with `false` for `CLIENT_NOT_FOUND` and `SEND_ERROR`. `sse.sendTo(clientId, 'welcome', { unread: 3 })` */
+  sendTo<Name extends EventName<Events>>(clientId: string, event: Name, data: Events[Name], id?: string): boolean {
+    try {
+      this.sendEvent(clientId, { event, data, ...(id !== undefined && { id }) });
+      return true;
+    } catch (error) {
+      if (error instanceof SSEError && (error.code === 'CLIENT_NOT_FOUND' || error.code === 'SEND_ERROR')) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Changes a client's heartbeat interval, in milliseconds: every client has a heartbeat from the start. Without an
+   * interval it is the configured one, or 30 s where that is 0. `sse.startHeartbeat(clientId, 10_000)`
+   */
+  startHeartbeat(clientId: string, interval: number = this.#config.heartbeatInterval || DEFAULT_HEARTBEAT): void {
+    this.#hub.get(clientId)?.startHeartbeat(interval);
+  }
+
+  /** No heartbeat for this client any more. `sse.stopHeartbeat(clientId)` */
+  stopHeartbeat(clientId: string): void {
+    this.#hub.get(clientId)?.stopHeartbeat();
+  }
+
+  /** Figures since the start, safe for JSON. `sse.stats().delivered` */
+  stats(): SSEStats {
+    return this.#hub.stats();
+  }
+
+  #connect(
+    options: ClientOptions,
+    request: RequestLike | undefined,
+    entrance: NodeEntrance | WebEntrance | MessageEntrance,
+  ): Client {
+    assertEnabled(this.#config);
+    const following = resolveTopics(options.topics ?? [], this.#config);
+    const settings = resolveClient(options, this.#config, request);
+    if (/^\d{1,15}$/.test(settings.lastEventId)) this.#warnOfNumberedEvents(settings.lastEventId);
+    return this.#hub.connect(settings, following, request?.method === 'HEAD', entrance);
+  }
+
+  #entryOf(args: [TopicEvent, BroadcastOptions?] | [string, string, unknown, string?, BroadcastOptions?]): EventEntry {
+    if (typeof args[0] === 'object' && args[0] !== null) {
+      const [event, options] = args as [TopicEvent, BroadcastOptions?];
+      return this.#topicEntry(event, options);
+    }
+    const [topic, event, data, id, options] = args as [string, string, unknown, string?, BroadcastOptions?];
+    return this.#topicEntry({ topic, event, data, ...(id !== undefined && { id }) }, options);
+  }
+
+  // An event without a topic must never become one for everybody.
+  #topicEntry(event: TopicEvent, options: BroadcastOptions | undefined): EventEntry {
+    assertTopic(event.topic);
+    const entry = toEntry(event, this.#config, options);
+    if (!this.#hub.lives.isClosed(event.topic)) return entry;
+    throw new SSEError(
+      'TOPIC_CLOSED',
+      `The topic ${JSON.stringify(event.topic)} is closed. openTopic() starts it over.`,
+    );
+  }
+
+  #append(entry: Entry): Promise<Position> {
+    return this.#hub.append(entry);
+  }
+
+  #appendLater(entry: Entry): void {
+    if (!this.#config.enabled) return;
+    this.#append(entry).catch((error: unknown) => {
+      this.#hub.counters.publishFailures++;
+      LOGGER.error(`An entry of kind "${entry.kind}" could not be published: ${String(error)}`);
+    });
+  }
+
+  #publishFailed(topic: string): void {
+    try {
+      this.broadcast({ topic, event: 'failed', data: { message: 'The source of these events failed.' } });
+      this.closeTopic(topic);
+    } catch (error) {
+      // The first error is the one that the caller gets; a closed topic or a shutdown only keeps viewers from hearing.
+      LOGGER.warn(`The viewers of ${topic} could not be told that its source failed: ${String(error)}`);
+    }
+  }
+
+  #assertRoute(response: NodeResponseLike): void {
+    const current = currentRequest();
+    if (!current?.isSse || rawResponseOf(current.response as NodeResponseLike) !== rawResponseOf(response)) return;
+    throw new SSEError(
+      'INVALID_ROUTE',
+      'createClient() was called in a handler of @Sse(), where Nest writes the response itself. Either keep @Sse() and ' +
+        'return sse.stream(topics), or use @Get() with @Res() and call createClient(response, { topics }).',
+    );
+  }
+
+  #warnOfNumberedEvents(lastEventId: string): void {
+    this.#warnOnce(
+      'numbered',
+      `A client came with the last event ID ${lastEventId}, which is not a cursor. Nest numbers messages that have no ` +
+        'id: is there an operator behind stream() that makes new messages? Pass on the ones it emits.',
+    );
+  }
+
+  #warnOfEnvelope(current: CurrentRequest | undefined): void {
+    const where = current?.request.url ?? 'an @Sse() route';
+    this.#warnOnce(
+      'envelope',
+      `A message of stream() on ${where} was turned into JSON as a whole: an interceptor wraps every answer in an ` +
+        'envelope, which no EventSource can read. Leave @Sse() handlers out of it, or use createClient().',
+    );
+  }
+
+  #warnOnce(kind: string, message: string): void {
+    if (this.#warned.has(kind)) return;
+    this.#warned.add(kind);
+    LOGGER.warn(message);
+  }
+}
+
+/** Calls back when the request is over, whether or not anybody reads the response. */
+function whenGone(request: RequestLike | undefined, callback: () => void): () => void {
+  if (request instanceof Request) {
+    request.signal.addEventListener('abort', callback, { once: true });
+    return () => request.signal.removeEventListener('abort', callback);
+  }
+  const socket = (request as { socket?: EventEmitter } | undefined)?.socket;
+  return socket ? onceClosed(socket, callback) : () => {};
+}

@@ -1,0 +1,23 @@
+import type { EventEmitter } from 'node:events';
+
+/** What waits for a connection to close. One listener serves all of its requests: pipelining makes them many. */
+const waiting = new WeakMap<EventEmitter, Set<() => void>>();
+
+/** Calls back once the connection closes. Answers with a function that stops waiting. */
+export function onceClosed(connection: EventEmitter, callback: () => void): () => void {
+  const callbacks = waiting.get(connection) ?? watch(connection);
+  callbacks.add(callback);
+  return () => {
+    callbacks.delete(callback);
+  };
+}
+
+function watch(connection: EventEmitter): Set<() => void> {
+  const callbacks = new Set<() => void>();
+  waiting.set(connection, callbacks);
+  connection.once('close', () => {
+    waiting.delete(connection);
+    for (const callback of callbacks) callback();
+  });
+  return callbacks;
+}

@@ -1,0 +1,172 @@
+import { setImmediate } from 'node:timers';
+
+import type { Subscriber } from 'rxjs';
+
+import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
+import type { Block } from '../protocol/encode.js';
+import type { Batch, Frame } from '../protocol/frame.js';
+
+/** The fields of Nest's `MessageEvent`. */
+export interface StreamMessage {
+  readonly data?: string;
+  readonly id?: string;
+  readonly type?: string;
+  readonly retry?: number;
+  readonly comment?: string;
+}
+
+export interface MessageStreamOptions {
+  /**
+   * Characters that may wait in the subscriber's hands. Only a subscriber that reads a message's fields when it writes
+   * it, as Nest does, can be held to a limit; Infinity for any other.
+   */
+  readonly highWaterMark: number;
+  readonly noContent: () => Error;
+  /** Somebody turned a whole message into JSON. */
+  readonly onSerialized: () => void;
+}
+
+/** The answer to a request for a stream as an Observable of messages, for `@Sse()`. */
+export class MessageEntrance implements Entrance {
+  constructor(
+    private readonly subscriber: Subscriber<StreamMessage>,
+    private readonly options: MessageStreamOptions,
+  ) {}
+
+  admit(): Transport {
+    return new MessageTransport(this.subscriber, this.options);
+  }
+
+  turnAway(frame: Frame): void {
+    for (const block of frame.blocks) this.subscriber.next(new Message(block, undefined, this.options.onSerialized));
+    this.subscriber.complete();
+  }
+
+  answerNoContent(): void {
+    this.subscriber.error(this.options.noContent());
+  }
+
+  answerHeaders(): void {
+    this.subscriber.complete();
+  }
+}
+
+class MessageTransport implements Transport {
+  readonly eager = true;
+  #listener: TransportListener | undefined;
+  #waiting = 0;
+  #taken = 0;
+  #full = false;
+  #limit: number;
+
+  constructor(
+    private readonly subscriber: Subscriber<StreamMessage>,
+    private readonly options: MessageStreamOptions,
+  ) {
+    this.#limit = options.highWaterMark;
+  }
+
+  get ready(): boolean {
+    return !this.#full;
+  }
+
+  get progress(): number {
+    return this.#taken;
+  }
+
+  open(listener: TransportListener): void {
+    this.#listener = listener;
+    this.subscriber.add(() => {
+      const left = this.#listener;
+      this.#listener = undefined;
+      left?.disconnected();
+    });
+  }
+
+  write({ frames }: Batch): void {
+    for (const { blocks } of frames) {
+      for (const block of blocks) this.#emit(block);
+    }
+    if (this.#full || this.#waiting < this.#limit) return;
+    this.#full = true;
+    if (this.#taken === 0) setImmediate(() => this.#doubt());
+  }
+
+  // Nest has taken the first message long before. A subscriber that never does cannot be held back, only stalled.
+  #doubt(): void {
+    if (this.#taken > 0) return;
+    this.#limit = Infinity;
+    this.#full = false;
+    this.#listener?.drained();
+  }
+
+  #emit(block: Block): void {
+    this.#waiting += lengthOf(block);
+    this.subscriber.next(new Message(block, this, this.options.onSerialized));
+  }
+
+  /** The subscriber is at this message now. */
+  took(size: number): void {
+    this.#waiting -= size;
+    this.#taken += size;
+    if (!this.#full || this.#waiting >= this.#limit) return;
+    this.#full = false;
+    // Not within Nest's own writing of the message.
+    queueMicrotask(() => this.#listener?.drained());
+  }
+
+  end(): void {
+    this.#listener = undefined;
+    this.subscriber.complete();
+  }
+
+  close(): Promise<void> {
+    this.end();
+    return Promise.resolve();
+  }
+
+  destroy(): void {
+    this.end();
+  }
+}
+
+function lengthOf({ data = '', comment = '' }: Pick<Block, 'data' | 'comment'>): number {
+  return data.length + comment.length + 64;
+}
+
+/**
+ * Nest reads `retry` exactly when it writes a message, and of all fields only this one not before: so the getter tells
+ * how far Nest is, although it offers no backpressure. https://github.com/nestjs/nest, SseStream and its formatMessage
+ */
+class Message implements StreamMessage {
+  declare readonly data?: string;
+  declare readonly id?: string;
+  declare readonly type?: string;
+  declare readonly comment?: string;
+  readonly #retry: number | undefined;
+  #transport: MessageTransport | undefined;
+  readonly #onSerialized: () => void;
+
+  constructor(block: Block, transport: MessageTransport | undefined, onSerialized: () => void) {
+    const { id, event, data, comment, retry } = block;
+    if (id !== undefined) this.id = id;
+    if (event !== undefined) this.type = event;
+    if (data !== undefined) this.data = data;
+    if (comment !== undefined) this.comment = comment;
+    this.#retry = retry;
+    this.#transport = transport;
+    this.#onSerialized = onSerialized;
+  }
+
+  get retry(): number | undefined {
+    this.#transport?.took(lengthOf(this));
+    this.#transport = undefined;
+    return this.#retry;
+  }
+
+  /** An interceptor that wraps every answer has Nest turn the whole message into JSON. */
+  toJSON(): StreamMessage {
+    this.#onSerialized();
+    return { ...Object.fromEntries(Object.entries(this)), ...(this.#retry !== undefined && { retry: this.#retry }) };
+  }
+}

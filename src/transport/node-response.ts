@@ -1,0 +1,248 @@
+import { type IncomingMessage, OutgoingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { Socket } from 'node:net';
+
+import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
+import { Batch, type Frame } from '../protocol/frame.js';
+import { streamHeaders } from '../protocol/headers.js';
+import { onceClosed } from './connection.js';
+
+/** A Fastify reply, as far as it is needed here. */
+export interface FastifyReplyLike {
+  readonly raw: ServerResponse | Http2ServerResponse;
+  getHeaders(): OutgoingHttpHeaders;
+  hijack(): unknown;
+}
+
+/** What an event stream can be written to directly: Express, Fastify, `node:http` and `node:http2`. */
+export type NodeResponseLike = ServerResponse | Http2ServerResponse | FastifyReplyLike;
+
+type RawResponse = ServerResponse & { flush?: () => void };
+type WithQueue = Socket & { readonly _handle?: { readonly writeQueueSize?: number } | null };
+
+function isFastifyReply(response: NodeResponseLike): response is FastifyReplyLike {
+  return 'raw' in response && 'hijack' in response;
+}
+
+/** The response of Node's own under whatever the framework has put around it. */
+export function rawResponseOf(response: NodeResponseLike): ServerResponse | Http2ServerResponse {
+  return isFastifyReply(response) ? response.raw : response;
+}
+
+export function requestOf(response: NodeResponseLike): IncomingMessage | Http2ServerRequest {
+  return rawResponseOf(response).req;
+}
+
+/** The answer to a request for a stream, straight onto the response. */
+export class NodeEntrance implements Entrance {
+  constructor(
+    private readonly response: NodeResponseLike,
+    private readonly headers: OutgoingHttpHeaders,
+    private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
+  ) {}
+
+  admit(): Transport {
+    return new NodeResponseTransport(this.response, () => this.#begin(), this.limits);
+  }
+
+  turnAway(frame: Frame): void {
+    this.#begin().end(frame.bytes);
+  }
+
+  answerNoContent(): void {
+    const raw = this.#takeOver();
+    raw.writeHead(204, this.headers);
+    raw.end();
+  }
+
+  answerHeaders(): void {
+    this.#begin().end();
+  }
+
+  #begin(): RawResponse {
+    const raw = this.#takeOver();
+    raw.removeHeader('Content-Length');
+    raw.writeHead(200, { ...this.headers, ...streamHeaders(requestOf(this.response).httpVersion) });
+    raw.flushHeaders();
+    return raw;
+  }
+
+  // From here on the framework leaves the response alone. What it has put on it so far (CORS above all) must stay:
+  // a Fastify reply keeps its headers to itself until it sends.
+  #takeOver(): RawResponse {
+    const raw = rawResponseOf(this.response) as RawResponse;
+    if (!isFastifyReply(this.response)) return raw;
+    for (const [name, value] of Object.entries(this.response.getHeaders())) {
+      if (value !== undefined) raw.setHeader(name, value);
+    }
+    this.response.hijack();
+    return raw;
+  }
+}
+
+class NodeResponseTransport implements Transport {
+  readonly eager = false;
+  readonly #raw: RawResponse;
+  readonly #isHttp2: boolean;
+  /** The connection; on HTTP/2 it is shared, and the stream's own events say when it closes. */
+  readonly #socket: Socket | undefined;
+  #listener: TransportListener | undefined;
+  #stopWatching: (() => void) | undefined;
+  #full = false;
+
+  constructor(
+    readonly response: NodeResponseLike,
+    private readonly begin: () => RawResponse,
+    private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
+  ) {
+    this.#raw = rawResponseOf(response) as RawResponse;
+    this.#isHttp2 = requestOf(response).httpVersionMajor > 1;
+    this.#socket = this.#isHttp2 ? undefined : (requestOf(response) as IncomingMessage).socket;
+  }
+
+  get ready(): boolean {
+    return !this.#full;
+  }
+
+  // A large write shrinks in the kernel's queue long before Node reports it as done.
+  get progress(): number {
+    const socket: WithQueue | undefined = this.#socket;
+    if (!socket) return -this.#raw.writableLength;
+    return socket.bytesWritten - socket.writableLength - (socket._handle?.writeQueueSize ?? 0);
+  }
+
+  open(listener: TransportListener): void {
+    this.#listener = listener;
+    this.#raw.on('close', this.#onClose);
+    // Writing to a connection that has just been reset reports it here; 'close' follows.
+    this.#raw.on('error', ignore);
+    if (this.#socket) this.#openSocket(this.#socket);
+    this.begin();
+    if (!this.#isHttp2 && !this.#raw.socket) this.#waitForTurn();
+  }
+
+  #openSocket(socket: Socket): void {
+    if (socket.destroyed) {
+      queueMicrotask(this.#onClose);
+      return;
+    }
+    socket.setTimeout(0);
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true);
+    this.#stopWatching = onceClosed(socket, this.#onClose);
+  }
+
+  // A pipelined request: the responses before it on its connection come first, and until then nothing is to pile up.
+  #waitForTurn(): void {
+    this.#full = true;
+    this.#raw.once('socket', () => this.#drained());
+  }
+
+  write(batch: Batch): void {
+    const raw = this.#raw;
+    if (raw.writableEnded || raw.destroyed) return this.#onClose();
+    const socket = this.#socket;
+    if (socket && this.#mayWriteTo(socket)) this.#writeChunks(socket, batch);
+    else this.#writePayloads(batch);
+  }
+
+  /**
+   * Whether the chunks, made once for all clients, may go to the socket past the response. Anything unusual (a wrapped
+   * `write`, a response that is corked, over, or not on the socket now) must not: the bytes would end up in the wrong
+   * place, at worst in the next response on the connection.
+   */
+  #mayWriteTo(socket: Socket): boolean {
+    const raw = this.#raw;
+    return (
+      raw.socket === socket &&
+      !raw.writableEnded &&
+      !raw.destroyed &&
+      raw.writableCorked === 0 &&
+      raw.chunkedEncoding &&
+      raw.headersSent &&
+      raw.write === OutgoingMessage.prototype.write
+    );
+  }
+
+  #writeChunks(socket: Socket, { chunks }: Batch): void {
+    if (chunks.length === 1) {
+      socket.write(chunks[0]!);
+    } else {
+      socket.cork();
+      for (const chunk of chunks) socket.write(chunk);
+      socket.uncork();
+    }
+    const limit = Math.max(this.limits.highWaterMark, socket.writableHighWaterMark);
+    if (socket.writableLength < limit || this.#full) return;
+    this.#full = true;
+    socket.once('drain', this.#onDrain);
+  }
+
+  #writePayloads({ payloads }: Batch): void {
+    let accepted = true;
+    for (const payload of payloads) accepted = this.#raw.write(payload);
+    // A compressing middleware gathers what is written until it is flushed.
+    this.#raw.flush?.();
+    // `false` asks to wait; it is not a failure. [node] stream.Writable, 'drain'
+    if (accepted || this.#full) return;
+    this.#full = true;
+    this.#raw.once('drain', this.#onDrain);
+  }
+
+  end(): void {
+    this.#detach();
+    if (this.#raw.writableEnded) return;
+    this.#raw.end();
+    if (!this.#isFlushed()) this.#destroyLater();
+  }
+
+  async close(): Promise<void> {
+    this.#detach();
+    const raw = this.#raw;
+    if (raw.destroyed || raw.closed) return;
+    const closed = new Promise<void>((resolve) => raw.once('close', resolve));
+    // The connection is done with too: a server that closes would wait for it.
+    if (!raw.writableEnded) raw.end(() => this.#socket?.destroySoon());
+    await closed;
+  }
+
+  destroy(): void {
+    this.#detach();
+    if (this.#isHttp2) this.#raw.destroy();
+    else this.#socket?.destroy();
+  }
+
+  #isFlushed(): boolean {
+    return (this.#socket?.writableLength ?? this.#raw.writableLength) === 0;
+  }
+
+  /** Whoever does not read must not keep the end of a stream in memory for ever. */
+  #destroyLater(): void {
+    const timer = setTimeout(() => this.destroy(), this.limits.slowTimeout).unref();
+    this.#raw.once('close', () => clearTimeout(timer));
+  }
+
+  #detach(): void {
+    this.#listener = undefined;
+    this.#stopWatching?.();
+    this.#stopWatching = undefined;
+    this.#raw.off('close', this.#onClose);
+    this.#socket?.off('drain', this.#onDrain);
+    this.#raw.off('drain', this.#onDrain);
+  }
+
+  readonly #onDrain = (): void => this.#drained();
+
+  #drained(): void {
+    this.#full = false;
+    this.#listener?.drained();
+  }
+
+  readonly #onClose = (): void => {
+    const listener = this.#listener;
+    this.#detach();
+    listener?.disconnected();
+  };
+}
+
+function ignore(): void {}
