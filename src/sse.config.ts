@@ -20,6 +20,9 @@ export interface HistoryRule {
   readonly maxAge?: number;
 }
 
+/** Turns the data of an event into text. */
+export type Serialize = (data: unknown, event: Readonly<SSEEvent>) => string;
+
 /** Everything is optional. Durations are in milliseconds. */
 export interface SSEConfig {
   /** `false`: broadcasts do nothing, and new connections get `DISABLED` (503). Default: `true`. */
@@ -71,8 +74,8 @@ export interface SSEConfig {
   drainTimeout?: number;
   /** Stands between the segments of a topic, for patterns. Default: `:`. */
   topicDelimiter?: string;
-  /** Replaces the rule for `data`: strings as they are, anything else as JSON. */
-  serialize?: (data: unknown, event: Readonly<SSEEvent>) => string;
+  /** Replaces the rule for `data`: strings as they are, anything else as JSON. `JSON.stringify` quotes strings too. */
+  serialize?: Serialize | typeof JSON.stringify;
   /** Reads back what `serialize` made, for filters and observers. */
   deserialize?: (text: string) => unknown;
   /** Whether the `sse.*` events are sent. Default: `true`. */
@@ -88,7 +91,7 @@ export interface ResolvedConfig extends HubOptions {
   readonly maxEventSize: number;
   readonly onGap: OnGap;
   readonly controlEvents: boolean;
-  readonly serialize: (data: unknown, event: Readonly<SSEEvent>) => string;
+  readonly serialize: Serialize;
   /** `serialize` is the application's, so `deserialize` reads strings too. */
   readonly ownSerializer: boolean;
 }
@@ -195,7 +198,8 @@ export function resolveConfig(config: SSEConfig = {}): ResolvedConfig {
     slowTimeout: config.slowTimeout ?? 30_000,
     drainTimeout: config.drainTimeout ?? 5_000,
     topicDelimiter,
-    serialize: config.serialize ?? serializeData,
+    // An event where JSON.stringify expects a replacer is one that it ignores.
+    serialize: (config.serialize as Serialize | undefined) ?? serializeData,
     deserialize: config.deserialize ?? ((text) => JSON.parse(text) as unknown),
     ownSerializer: config.serialize !== undefined,
     controlEvents: config.controlEvents ?? true,

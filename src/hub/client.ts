@@ -329,6 +329,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
   /** The first topics came after the stream was open: the replay begins now, from the cursor it has kept. */
   #follow(): void {
     this.#following = true;
+    this.behind = true;
+    this.hub.behind.add(this);
     if (this.#start?.resumed !== 'full') return;
     const start = resolveStart(this.hub.log, this.hub.privateIds, this.reader.selection, this.#wish);
     if (!('ahead' in start)) this.reader.begin(start);

@@ -45,10 +45,26 @@ export const CONTROL_PREFIX = 'sse.';
 // oxlint-disable-next-line no-control-regex -- control characters are exactly what must be found
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
 
-/** Text for an error message: shortened, quoted, with every control character escaped. */
+const CONTROL_CHARACTERS = new RegExp(CONTROL_CHARACTER, 'g');
+
+function escapeCharacter(char: string): string {
+  return `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
+
+/** Text for an error message: shortened, strings quoted, with every control character escaped. */
 export function show(value: unknown): string {
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+  const text = typeof value === 'string' ? JSON.stringify(value) : textOf(value);
+  const short = text.length > 80 ? `${text.slice(0, 77)}...` : text;
+  return short.replace(CONTROL_CHARACTERS, escapeCharacter);
+}
+
+// A body such as {"toString":1} makes an object that has no text; its sender must not turn a 400 into a 500.
+function textOf(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return Object.prototype.toString.call(value);
+  }
 }
 
 /** Why `value` cannot stand in a single-line field, or `undefined`. [spec] 9.2.6: a line break would end the field. */
@@ -81,6 +97,13 @@ export function retryFault(value: unknown): string | undefined {
   return valid ? undefined : `${show(value)} is not an integer from 0 to ${MAX_RETRY} (milliseconds)`;
 }
 
+// Date.parse() alone finds a time in "room 5" too.
+const ISO_DATE = /^(\d{4}|[+-]\d{6})-\d\d/;
+
+function isTime(value: unknown): boolean {
+  return typeof value === 'string' && ISO_DATE.test(value) && !Number.isNaN(Date.parse(value));
+}
+
 /** Why an event cannot be sent, naming the field, or `undefined`. The data is checked where it is serialised. */
 export function eventFault(event: Omit<SSEEvent, 'data'>): string | undefined {
   const name = event.event === undefined ? undefined : eventNameFault(event.event);
@@ -92,7 +115,7 @@ export function eventFault(event: Omit<SSEEvent, 'data'>): string | undefined {
   if (event.comment !== undefined && typeof event.comment !== 'string') {
     return `comment: ${show(event.comment)} is not a string`;
   }
-  if (event.timestamp !== undefined && Number.isNaN(Date.parse(event.timestamp))) {
+  if (event.timestamp !== undefined && !isTime(event.timestamp)) {
     return `timestamp: ${show(event.timestamp)} is not an ISO 8601 time`;
   }
   return undefined;
@@ -115,7 +138,7 @@ const JSON_LINE_BREAKS = /[\u0085\u2028\u2029]/g;
 /** JSON on a single line for every reader: some treat U+0085, U+2028 and U+2029 as line breaks. */
 function toJson(value: unknown): string | undefined {
   const json = JSON.stringify(value) as string | undefined;
-  return json?.replace(JSON_LINE_BREAKS, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return json?.replace(JSON_LINE_BREAKS, escapeCharacter);
 }
 
 /**

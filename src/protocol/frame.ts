@@ -82,6 +82,10 @@ function coalesce(frames: readonly Frame[]): Buffer[] {
   for (const frame of frames) {
     const { length } = frame.chunk;
     if (length > COALESCE_BELOW || size + length > COALESCED_SIZE) flush();
+    if (length > COALESCE_BELOW) {
+      chunks.push(frame.chunk);
+      continue;
+    }
     small.push(frame);
     size += length;
   }

@@ -208,8 +208,9 @@ class NodeResponseTransport implements Transport {
 
   destroy(): void {
     this.#detach();
-    if (this.#isHttp2) this.#raw.destroy();
-    else this.#socket?.destroy();
+    // A response that still waits for its turn must not take the one before it on the connection with it.
+    if (this.#socket && this.#raw.socket === this.#socket) this.#socket.destroy();
+    else this.#raw.destroy();
   }
 
   #isFlushed(): boolean {
