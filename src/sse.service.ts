@@ -179,7 +179,7 @@ export class SSEService<Events extends object = AnyEvents>
     const request = options.request ?? current?.request;
     const entrance = new WebEntrance(options.headers ?? {}, (callback) => whenGone(request, callback));
     const client = this.#connect(options, request, entrance);
-    current?.onFailure.push(() => client.destroy());
+    current?.onFailure.push(() => client.fail());
     return { client, response: entrance.response };
   }
 

@@ -58,6 +58,7 @@ export interface ClientSettings {
 }
 
 const QUIET_CURSOR_INTERVAL = 60_000;
+const DEAF_PROBE_INTERVAL = 5_000;
 /** Heartbeats of clients that fell quiet together drift apart by up to this part of the interval. */
 const HEARTBEAT_SPREAD = 0.25;
 /** A client that accepted something within this time, in milliseconds, keeps up: what it still needs is kept for it. */
@@ -449,7 +450,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (Date.now() >= this.settings.expiresAt) return this.#finishNow('expired');
     if (now >= this.#endsAt) return this.#finishNow('age');
     if (this.#isTooSlow(now)) return this.#finishNow('slow');
-    if (this.#heartbeatInterval > 0 && now - this.#lastWrite >= this.#heartbeatInterval) this.#beat(now);
+    if (now - this.#lastWrite >= this.#quietTime()) this.#beat(now);
     return this.#nextTick();
   }
 
@@ -490,12 +491,19 @@ export class Client implements SSEClient, TransportListener, Ticking {
     return cursorFrame(cursor);
   }
 
+  /** How long nothing may be written. */
+  #quietTime(): number {
+    const interval = this.#heartbeatInterval > 0 ? this.#heartbeatInterval : Infinity;
+    return this.transport!.deaf ? Math.min(interval, DEAF_PROBE_INTERVAL) : interval;
+  }
+
   #nextTick(): number {
     const beat = this.#heartbeatInterval * (1 + HEARTBEAT_SPREAD * this.#phase);
     return Math.min(
       this.#endsAt,
       this.settings.expiresAt === Infinity ? Infinity : performance.now() + this.settings.expiresAt - Date.now(),
       this.#blockedSince === undefined ? Infinity : this.#blockedSince + this.hub.options.slowTimeout,
+      this.transport!.deaf === undefined ? Infinity : performance.now() + DEAF_PROBE_INTERVAL,
       this.#heartbeatInterval > 0 ? Math.max(this.#lastWrite + beat, performance.now() + 1) : Infinity,
     );
   }

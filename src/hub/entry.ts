@@ -65,5 +65,5 @@ function plainJson(metadata: Record<string, unknown>): Record<string, unknown> {
 }
 
 function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+  return cause instanceof Error ? cause.message : show(cause);
 }

@@ -16,6 +16,11 @@ export interface Transport {
   readonly progress: number;
   /** What is written leaves at once, within the call that published it, rather than at the end of the turn. */
   readonly eager: boolean;
+  /**
+   * Node has stopped reading from the connection, as it does while pipelined requests pile up: that the other side has
+   * left is then noticed only by writing. Absent where that cannot be.
+   */
+  readonly deaf?: boolean;
   /** The response, where there is one that applications may see. */
   readonly response?: unknown;
   /** Starts the response and from then on reports to the listener. */

@@ -81,8 +81,9 @@ function coalesce(frames: readonly Frame[]): Buffer[] {
   };
   for (const frame of frames) {
     const { length } = frame.chunk;
-    if (length > COALESCE_BELOW || size + length > COALESCED_SIZE) flush();
-    if (length > COALESCE_BELOW) {
+    const large = length > COALESCE_BELOW;
+    if (large || size + length > COALESCED_SIZE) flush();
+    if (large) {
       chunks.push(frame.chunk);
       continue;
     }

@@ -104,6 +104,10 @@ class NodeResponseTransport implements Transport {
     return !this.#full;
   }
 
+  get deaf(): boolean {
+    return this.#socket?.isPaused() ?? false;
+  }
+
   // A large write shrinks in the kernel's queue long before Node reports it as done.
   get progress(): number {
     const socket: WithQueue | undefined = this.#socket;

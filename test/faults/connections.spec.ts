@@ -1,0 +1,239 @@
+import { describe, expect, it } from '@jest/globals';
+import { Controller, Get, Inject, Res, Sse } from '@nestjs/common';
+import { type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
+
+import { returnToBaseline, until } from '../support/baseline.js';
+
+import { platforms } from '../support/platforms.js';
+import { RawConnection } from '../support/raw-connection.js';
+import { direct, nestSse, transports, web } from '../support/stream-controllers.js';
+
+const bench = returnToBaseline();
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+interface Raw {
+  end(text?: string): void;
+  writeHead(status: number): Raw;
+}
+
+function rawOf(response: NodeResponseLike): Raw {
+  return ('raw' in response && 'hijack' in response ? response.raw : response) as unknown as Raw;
+}
+
+for (const platform of platforms) {
+  describe(`a response that somebody else ends on ${platform.name}`, () => {
+    @Controller()
+    class EndingController {
+      readonly responses: Raw[] = [];
+
+      constructor(@Inject(SSEService) private readonly sse: SSEService) {}
+
+      @Get('events')
+      events(@Res() response: NodeResponseLike): void {
+        this.sse.createClient(response, { topics: 't' });
+        this.responses.push(rawOf(response));
+      }
+
+      @Get('plain')
+      plain(): string {
+        return 'plain answer';
+      }
+    }
+
+    it('C10: no write after the end, and the next response on the connection is byte-exact', async () => {
+      const { app, url, sse } = await bench.start(platform, { controllers: [EndingController] });
+      const { responses } = app.get(EndingController);
+      const fresh = await RawConnection.open(url);
+      bench.onEnd(() => fresh.close());
+      fresh.get('/plain');
+      await fresh.until(() => fresh.text.endsWith('plain answer'));
+      const exact = fresh.text.replace(/Date: .*\r\n/i, '');
+
+      const connection = await RawConnection.open(url);
+      bench.onEnd(() => connection.close());
+      for (let round = 0; round < 20; round++) {
+        connection.text = '';
+        connection.get('/events');
+        await connection.until(() => connection.text.includes('sse.open'));
+        for (let n = 0; n < 20; n++) sse.broadcast('t', 'n', { round, n });
+        if (round % 2 === 0) await sleep(1);
+        responses.at(-1)!.end();
+        for (let n = 0; n < 20; n++) sse.broadcast('t', 'n', { after: n });
+        await connection.until(() => connection.text.endsWith('0\r\n\r\n'));
+        expect(connection.text).not.toContain('after');
+        connection.text = '';
+        connection.get('/plain');
+        for (let n = 0; n < 5; n++) {
+          sse.broadcast('t', 'n', { after: n });
+          await sleep(1);
+        }
+        await connection.until(() => connection.text.endsWith('plain answer'));
+        expect(connection.text.replace(/Date: .*\r\n/i, '')).toBe(exact);
+        expect(sse.getClientCount()).toBe(0);
+      }
+      expect(connection.closed).toBe(false);
+    });
+
+    it('C10: after our own end, too, the next response on the connection is byte-exact', async () => {
+      const { url, sse } = await bench.start(platform, { controllers: [EndingController] });
+      const connection = await RawConnection.open(url);
+      bench.onEnd(() => connection.close());
+      connection.get('/events');
+      await connection.until(() => connection.text.includes('sse.open'));
+      sse.broadcast('t', 'n', 1);
+      sse.removeClient(sse.getClients()[0]!.id);
+      sse.broadcast('t', 'n', 'too late');
+      await connection.until(() => connection.text.endsWith('0\r\n\r\n'));
+      expect(connection.text).toContain('data: 1\n');
+      connection.text = '';
+      connection.get('/plain');
+      sse.broadcast('t', 'n', 'too late');
+      await connection.until(() => connection.text.endsWith('plain answer'));
+      expect(connection.text).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+      expect(connection.text).not.toContain('too late');
+    });
+  });
+
+  describe(`createClient() in an @Sse() route on ${platform.name}`, () => {
+    let code: unknown;
+
+    @Controller()
+    class ConfusedController {
+      constructor(@Inject(SSEService) private readonly sse: SSEService) {}
+
+      @Sse('events')
+      events(@Res() response: NodeResponseLike) {
+        try {
+          this.sse.createClient(response, { topics: 't' });
+        } catch (error) {
+          code = (error as { code?: unknown }).code;
+          throw error;
+        }
+      }
+    }
+
+    it('C12: is INVALID_ROUTE, with nothing written and both right forms in the message', async () => {
+      const { url, sse } = await bench.start(platform, { controllers: [ConfusedController] });
+      const response = await fetch(`${url}/events`);
+      expect(response.status).toBe(500);
+      expect(response.headers.get('content-type')).toMatch(/^application\/json/);
+      const body = (await response.json()) as { code: string; message: string };
+      expect(body.code).toBe('INVALID_ROUTE');
+      expect(body.message).toContain('sse.stream(');
+      expect(body.message).toContain('@Res()');
+      expect(code).toBe('INVALID_ROUTE');
+      expect(sse.getClientCount()).toBe(0);
+    });
+  });
+
+  for (const transport of [direct, nestSse]) {
+    describe(`${transport.name} on ${platform.name}`, () => {
+      it('C11: 1,000 requests pipelined on one connection are one stream at a time, and all gone when it closes', async () => {
+        const { url, sse } = await bench.start(platform, {
+          config: { maxClients: 2_000 },
+          controllers: [transport.controller()],
+        });
+        const connection = await RawConnection.open(url);
+        bench.onEnd(() => connection.close());
+        for (let i = 0; i < 1_000; i++) connection.get('/events/t');
+        await connection.until(() => connection.text.includes('sse.open'));
+        await sleep(200);
+        for (let n = 0; n < 10; n++) sse.broadcast('t', 'n', n);
+        await connection.until(() => connection.text.includes('data: 9\n'));
+        expect(connection.text.match(/HTTP\/1\.1 200/g)).toHaveLength(1);
+        connection.close();
+        // Node reads no more from a connection like this one; writing to it from time to time is what finds out.
+        await until('all clients are gone', () => sse.getClientCount() === 0, 15_000);
+      });
+
+      it('C11: the next of two pipelined streams begins when the first one ends', async () => {
+        const { url, sse } = await bench.start(platform, { controllers: [transport.controller()] });
+        const connection = await RawConnection.open(url);
+        bench.onEnd(() => connection.close());
+        connection.get('/events/a');
+        connection.get('/events/b');
+        await until('both are clients', () => sse.getClientCount() === 2);
+        sse.broadcast('b', 'n', 'second');
+        sse.broadcast('a', 'n', 'first');
+        await connection.until(() => connection.text.includes('first'));
+        expect(connection.text).not.toContain('second');
+        sse.closeTopic('a');
+        await connection.until(() => connection.text.includes('second'));
+        const [, first = '', second = ''] = connection.text.split('HTTP/1.1 200 OK\r\n');
+        expect(first).toContain('event: sse.end\n');
+        expect(first.endsWith('0\r\n\r\n')).toBe(true);
+        expect(first).not.toContain('second');
+        expect(second).toContain('sse.open');
+      });
+    });
+  }
+
+  describe(`addClient() in a handler that fails on ${platform.name}`, () => {
+    it('C13: gives its slot back when its handler throws', async () => {
+      const { url, sse } = await bench.start(platform, { controllers: [web.controller()] });
+      const response = await fetch(`${url}/events/t?fail=1`);
+      expect(response.status).toBe(500);
+      expect(sse.getClientCount()).toBe(0);
+    });
+  });
+
+  for (const transport of transports) {
+    describe(`${transport.name} on ${platform.name}`, () => {
+      it('answers HEAD with the headers, and takes no slot', async () => {
+        const { url, sse } = await bench.start(platform, { controllers: [transport.controller()] });
+        const stream = await bench.open(`${url}/events/t`, { method: 'HEAD' });
+        expect(stream.status).toBe(200);
+        expect(stream.response.headers['content-type']).toMatch(/^text\/event-stream/);
+        await stream.untilEnd();
+        expect(sse.getClientCount()).toBe(0);
+      });
+
+      it('frees everything of a client that leaves', async () => {
+        const { url, sse } = await bench.start(platform, {
+          controllers: [transport.controller(() => ({ group: 'g' }))],
+        });
+        const streams = await Promise.all(Array.from({ length: 20 }, () => bench.open(`${url}/events/a,b`)));
+        await until('all are clients', () => sse.getClientCount('a') === 20);
+        expect(sse.getClientsByGroup('g')).toHaveLength(20);
+        for (const stream of streams) stream.close();
+        await until('all are gone', () => sse.getClientCount() === 0);
+        expect(sse.getClientsByGroup('g')).toEqual([]);
+        expect(sse.stats().topics).toBe(0);
+      });
+    });
+  }
+
+  it(`speaks HTTP/1.0 on ${platform.name}: the end of the connection is the end of the stream`, async () => {
+    const { url, sse } = await bench.start(platform, { controllers: [direct.controller()] });
+    const connection = await RawConnection.open(url);
+    bench.onEnd(() => connection.close());
+    connection.get('/events/t', { version: '1.0' });
+    await connection.until(() => connection.text.includes('sse.open'));
+    sse.broadcast('t', 'n', 1);
+    sse.closeTopic('t');
+    await connection.until(() => connection.closed);
+    const [head = '', body = ''] = connection.text.split('\r\n\r\n');
+    expect(head.toLowerCase()).not.toContain('transfer-encoding');
+    expect(body.startsWith('event: sse.open\nid: 1~')).toBe(true);
+    expect(body.endsWith('event: sse.end\nid: 1~end\ndata: {}\n\n')).toBe(true);
+  });
+}
+
+describe('a web response that nobody reads', () => {
+  it('C13: gives its slot back after slowTimeout', async () => {
+    const sse = bench.watch(new SSEService({ slowTimeout: 150 }));
+    const { client, response } = sse.addClient({ topics: 't' });
+    const read = sse.addClient({ topics: 't' });
+    const reader = read.response.body!.getReader();
+    void (async () => {
+      while (!(await reader.read()).done);
+    })();
+    expect(sse.getClientCount()).toBe(2);
+    await until('the slot is back', () => !client.connected);
+    expect(sse.getClients().map(({ id }) => id)).toEqual([read.client.id]);
+    await expect(response.text()).rejects.toThrow('not read');
+    expect(sse.stats().slow).toBe(1);
+    await reader.cancel();
+  });
+});

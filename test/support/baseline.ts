@@ -1,0 +1,140 @@
+import type { Server } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { runInThisContext } from 'node:vm';
+
+import { afterAll, afterEach, beforeEach, expect } from '@jest/globals';
+import type { SSEService } from 'nestjs-sse-hub';
+
+import { type EventStream, open, type OpenOptions } from './event-stream.js';
+import { type AppOptions, closeAll, type Platform, type RunningApp, startApp } from './platforms.js';
+
+// What a test knows as `process` is Jest's copy, whose listeners hear nothing.
+const realProcess = runInThisContext('process') as NodeJS.Process;
+
+const TROUBLES = ['warning', 'unhandledRejection', 'uncaughtException'] as const;
+const PATIENCE = 10_000;
+
+/** Writes down what went wrong in this process although no test was waiting for it. */
+export class ProcessWatch {
+  readonly troubles: string[] = [];
+  readonly #listeners = TROUBLES.map((name) => ({ name, note: (trouble: unknown) => this.#note(name, trouble) }));
+
+  constructor() {
+    // `on` has an overload per event, and none for several.
+    for (const { name, note } of this.#listeners) realProcess.on(name as 'warning', note);
+  }
+
+  stop(): void {
+    for (const { name, note } of this.#listeners) realProcess.off(name, note);
+  }
+
+  #note(name: string, trouble: unknown): void {
+    // Node's own, about --experimental-vm-modules, which Jest needs.
+    if (trouble instanceof Error && trouble.name === 'ExperimentalWarning') return;
+    if ((trouble as { name?: unknown } | undefined)?.name === 'ExperimentalWarning') return;
+    this.troubles.push(`${name}: ${String(trouble)}`);
+  }
+}
+
+/** How many listeners the process has, by event. */
+export function processListeners(): Record<string, number> {
+  return Object.fromEntries(realProcess.eventNames().map((name) => [String(name), realProcess.listenerCount(name)]));
+}
+
+/** Waits until something holds; what is asked for in vain is in the message. */
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  patience = PATIENCE,
+): Promise<void> {
+  const deadline = performance.now() + patience;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`Not within ${patience} ms: ${what}.`);
+    await delay(5);
+  }
+}
+
+/** Waits until nobody is connected and nothing is followed or observed. */
+export async function untilIdle(sse: SSEService): Promise<void> {
+  const idle = (): boolean => sse.stats().clients === 0 && sse.stats().topics === 0;
+  await until('no clients and no topics', idle).catch(() => {});
+  expect({ clients: sse.getClients().map(({ id }) => id), topics: sse.stats().topics }).toEqual({
+    clients: [],
+    topics: 0,
+  });
+  expect(sse.getClientCount()).toBe(0);
+}
+
+/** What makes applications and clients, and knows all of them. */
+export interface Bench {
+  start(platform: Platform, options?: AppOptions): Promise<RunningApp>;
+  open(url: string, options?: OpenOptions): Promise<EventStream>;
+  /** A hub without Nest, shut down and checked like the others. */
+  watch(sse: SSEService): SSEService;
+  /** To be called when the test is over, before the applications are closed. */
+  onEnd(act: () => void): void;
+}
+
+/**
+ * After each test of the file: all clients leave; then clients, topics, connections and the listeners of the process
+ * must be where they were, and nothing may have happened behind the tests' back.
+ */
+export function returnToBaseline(): Bench {
+  const watch = new ProcessWatch();
+  const streams: EventStream[] = [];
+  const services: SSEService[] = [];
+  const servers: Server[] = [];
+  const endings: (() => void)[] = [];
+  let listeners: Record<string, number> = {};
+
+  beforeEach(() => {
+    listeners = processListeners();
+  });
+
+  afterEach(async () => {
+    for (const end of endings.splice(0)) end();
+    for (const stream of streams.splice(0)) stream.close();
+    const hubs = services.splice(0);
+    try {
+      for (const sse of hubs) await untilIdle(sse);
+    } finally {
+      await closeAll();
+    }
+    for (const sse of hubs) await sse.shutdown();
+    for (const server of servers.splice(0)) expect(await connectionsOf(server)).toBe(0);
+    expect(processListeners()).toEqual(listeners);
+    expect(watch.troubles).toEqual([]);
+  });
+
+  afterAll(() => {
+    watch.stop();
+    expect(watch.troubles).toEqual([]);
+  });
+
+  return {
+    async start(platform, options) {
+      const running = await startApp(platform, options);
+      services.push(running.sse);
+      servers.push(running.app.getHttpServer() as Server);
+      return running;
+    },
+    async open(url, options) {
+      const stream = await open(url, options);
+      // A stream that the server cuts off, or that the test leaves, is no failure of the test.
+      stream.request.on('error', () => {});
+      streams.push(stream);
+      return stream;
+    },
+    watch(sse) {
+      services.push(sse);
+      return sse;
+    },
+    onEnd: (act) => void endings.push(act),
+  };
+}
+
+export function connectionsOf(server: Server): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.getConnections((error, count) => (error ? reject(error) : resolve(count)));
+  });
+}

@@ -1,0 +1,38 @@
+import net from 'node:net';
+
+/** A connection on which a test says itself what is written, and reads when it wants to. */
+export class RawConnection {
+  text = '';
+  closed = false;
+
+  private constructor(readonly socket: net.Socket) {
+    socket.setEncoding('latin1');
+    socket.on('data', (data: string) => (this.text += data));
+    socket.on('close', () => (this.closed = true));
+    socket.on('error', () => {});
+  }
+
+  static open(url: string): Promise<RawConnection> {
+    const { hostname, port } = new URL(url);
+    return new Promise((resolve, reject) => {
+      const socket = net.connect(Number(port), hostname, () => resolve(new RawConnection(socket)));
+      socket.once('error', reject);
+    });
+  }
+
+  get(path: string, { version = '1.1', method = 'GET', headers = '' } = {}): void {
+    this.socket.write(`${method} ${path} HTTP/${version}\r\nHost: localhost\r\n${headers}\r\n`);
+  }
+
+  async until(condition: () => boolean): Promise<void> {
+    const deadline = performance.now() + 10_000;
+    while (!condition()) {
+      if (performance.now() > deadline) throw new Error(`Not within 10 s. Came so far: ${JSON.stringify(this.text.slice(-500))}`);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+}
