@@ -11,9 +11,9 @@ import { tooManyTopics } from './hub/hub.js';
 import type { Filter } from './hub/reader.js';
 import type { OnGap } from './hub/start.js';
 import { TopicPattern } from './hub/topic-pattern.js';
-import { MAX_ID_BYTES, show, singleLineFault, type SSEEvent } from './protocol/event.js';
+import { MAX_ID_BYTES, singleLineFault, type SSEEvent } from './protocol/event.js';
 import { lastEventIdOf } from './protocol/headers.js';
-import { listOf, type ResolvedConfig, type Topics } from './sse.config.js';
+import { assertOption, invalid, listOf, type ResolvedConfig, type Topics } from './sse.config.js';
 
 /** A request that a last event ID can be read from: Node's, or a web-standard one. */
 export type RequestLike = IncomingMessage | Http2ServerRequest | Request;
@@ -54,10 +54,14 @@ export interface ClientOptions {
 /** `stream()` has its topics as an argument, and Nest writes the headers. */
 export type StreamOptions = Omit<ClientOptions, 'topics' | 'headers'>;
 
+/** Throws `INVALID_CONFIG` for a value that makes no sense. */
 export function resolveClient(options: ClientOptions, config: ResolvedConfig, request?: RequestLike): ClientSettings {
   const { id = randomUUID(), group, filter, metadata = {}, since, notBefore, expiresAt } = options;
   const idFault = singleLineFault(id, MAX_ID_BYTES);
-  if (idFault) throw new TypeError(`Client option \`id\`: ${idFault}.`);
+  if (idFault) throw invalid('id', id, `a single line of 1 to ${MAX_ID_BYTES} bytes: ${idFault}`);
+  for (const name of ['heartbeatInterval', 'retryInterval', 'controlEvents', 'onGap'] as const) {
+    if (options[name] !== undefined) assertOption(name, options[name]);
+  }
   return {
     id,
     group,
@@ -99,7 +103,7 @@ function lastEventIdFrom(request: RequestLike | undefined): string {
 function timeOf(option: string, value: Date | number | undefined): number | undefined {
   if (value === undefined) return undefined;
   const time = Number(value);
-  if (Number.isNaN(time)) throw new TypeError(`Client option \`${option}\` is ${show(value)}, which is not a time.`);
+  if (Number.isNaN(time)) throw invalid(option, value, 'a Date, or milliseconds since 1970');
   return time;
 }
 

@@ -29,7 +29,10 @@ export interface SSEConfig {
   enabled?: boolean;
   /** Logs every connect, subscribe, replay, reset and disconnect. Default: `false`. */
   debug?: boolean;
-  /** How long a stream may be silent before a comment is sent; 0 for never. Default: 30,000. */
+  /**
+   * How long a stream may be silent before a comment is sent, × 1 to 1.25 so that heartbeats spread; 0 for never.
+   * Default: 30,000.
+   */
   heartbeatInterval?: number;
   /** Sent as `retry` on connecting: how long an EventSource waits before it comes back. Default: 3,000. */
   retryInterval?: number;
@@ -154,7 +157,7 @@ const CHECKS: { readonly [Option in keyof Required<SSEConfig>]: Check } = {
       : 'a backplane, e.g. new MemoryBackplane()',
 };
 
-function invalid(option: string, value: unknown, allowed: string): SSEError {
+export function invalid(option: string, value: unknown, allowed: string): SSEError {
   return new SSEError('INVALID_CONFIG', `SSE option \`${option}\` is ${show(value)}; it has to be ${allowed}.`);
 }
 
@@ -162,12 +165,22 @@ function isOption(name: string): name is keyof SSEConfig {
   return Object.hasOwn(CHECKS, name);
 }
 
+/** Throws `INVALID_CONFIG` unless the option may have this value. */
+export function assertOption(name: keyof SSEConfig, value: unknown): void {
+  const allowed = CHECKS[name](value);
+  if (allowed) throw invalid(name, value, allowed);
+}
+
 function check(config: SSEConfig): void {
   for (const [name, value] of Object.entries(config)) {
-    if (!isOption(name)) throw invalid(name, value, `left out: the options are ${Object.keys(CHECKS).join(', ')}`);
-    if (value === undefined) continue;
-    const allowed = CHECKS[name](value);
-    if (allowed) throw invalid(name, value, allowed);
+    if (!isOption(name)) {
+      const known = Object.keys(CHECKS).join(', ');
+      throw new SSEError(
+        'INVALID_CONFIG',
+        `There is no SSE option \`${name}\` (${show(value)}). The options are: ${known}.`,
+      );
+    }
+    if (value !== undefined) assertOption(name, value);
   }
 }
 
@@ -214,7 +227,13 @@ function retentionRule(config: SSEConfig, delimiter: string): (topic: string | u
   return (topic) => rules.find(({ matches }) => topic !== undefined && matches(topic))?.retention ?? standard;
 }
 
+const RULE_FIELDS = ['topics', 'maxSize', 'maxAge'];
+
 function compileRule(rule: HistoryRule, i: number, standard: Retention, delimiter: string) {
+  const isRule = typeof rule === 'object' && rule !== null;
+  if (!isRule) throw invalid(`history[${i}]`, rule, 'an object: { topics, maxSize, maxAge }');
+  const stranger = Object.entries(rule).find(([name]) => !RULE_FIELDS.includes(name));
+  if (stranger) throw invalid(`history[${i}].${stranger[0]}`, stranger[1], `one of ${RULE_FIELDS.join(', ')}`);
   const { maxSize = standard.maxSize, maxAge = standard.maxAge } = rule;
   const sizeFault = CHECKS.maxHistorySize(maxSize);
   if (sizeFault) throw invalid(`history[${i}].maxSize`, maxSize, sizeFault);
@@ -230,5 +249,6 @@ function compileRule(rule: HistoryRule, i: number, standard: Retention, delimite
 }
 
 export function listOf(topics: Topics): readonly (string | TopicPattern)[] {
-  return typeof topics === 'string' || topics instanceof TopicPattern ? [topics] : topics;
+  // Whatever it is, because topics come from URLs too: each one is checked where it is used.
+  return [topics].flat();
 }

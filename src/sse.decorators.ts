@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 
-import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import { createParamDecorator, type ExecutionContext, type PipeTransform, type Type } from '@nestjs/common';
 
 import { lastEventIdOf } from './protocol/headers.js';
 
@@ -15,7 +15,9 @@ import { lastEventIdOf } from './protocol/headers.js';
  *   return this.sse.stream('prices');
  * }
  */
-export const LastEventId = createParamDecorator((_data: undefined, context: ExecutionContext): string => {
-  const { headers, url } = context.switchToHttp().getRequest<IncomingMessage>();
-  return lastEventIdOf(headers['last-event-id'], url);
-});
+// Its type is spelled out, because the one that Nest 12 infers names a type that Nest 11 does not have.
+export const LastEventId: (...pipes: (PipeTransform | Type<PipeTransform>)[]) => ParameterDecorator =
+  createParamDecorator((_data: undefined, context: ExecutionContext): string => {
+    const { headers, url } = context.switchToHttp().getRequest<IncomingMessage>();
+    return lastEventIdOf(headers['last-event-id'], url);
+  });

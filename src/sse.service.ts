@@ -29,9 +29,9 @@ import {
   resolveTopics,
   type StreamOptions,
 } from './sse.client-options.js';
-import { type ResolvedConfig, resolveConfig, type SSEConfig, type Topics } from './sse.config.js';
+import { assertOption, type ResolvedConfig, resolveConfig, type SSEConfig, type Topics } from './sse.config.js';
 import { type CurrentRequest, currentRequest } from './sse.interceptor.js';
-import { onceClosed } from './transport/connection.js';
+import { closeSession, onceClosed } from './transport/connection.js';
 import { MessageEntrance, type StreamMessage } from './transport/message-stream.js';
 import { NodeEntrance, type NodeResponseLike, rawResponseOf, requestOf } from './transport/node-response.js';
 import { WebEntrance } from './transport/web-response.js';
@@ -39,7 +39,9 @@ import { WebEntrance } from './transport/web-response.js';
 /** Event names and their data, when an application does not say: anything goes. */
 export type AnyEvents = Record<string, unknown>;
 
-type EventName<Events> = Extract<keyof Events, string>;
+// A service that is got by its class alone (`app.get(SSEService)`) is one of `object`, which says nothing about events.
+type EventName<Events> = [keyof Events] extends [never] ? string : Extract<keyof Events, string>;
+type EventData<Events, Name> = Name extends keyof Events ? Events[Name] : unknown;
 type TopicEvent = SSEEvent & { topic: string };
 
 const LOGGER = new Logger('SSEService');
@@ -139,7 +141,8 @@ export class SSEService<Events extends object = AnyEvents>
       const entrance = new MessageEntrance(subscriber, {
         highWaterMark: current ? this.#config.highWaterMark : Infinity,
         noContent: () => new HttpException('', 204),
-        onSerialized: () => this.#warnOfEnvelope(current),
+        onShutdown: () => closeSession(current?.request),
+        onSerialized: () => current && this.#warnOfEnvelope(current),
       });
       this.#connect({ ...options, topics }, options.request ?? current?.request, entrance);
     });
@@ -294,7 +297,7 @@ export class SSEService<Events extends object = AnyEvents>
   broadcast<Name extends EventName<Events>>(
     topic: string,
     event: Name,
-    data: Events[Name],
+    data: EventData<Events, Name>,
     id?: string,
     options?: BroadcastOptions,
   ): void;
@@ -311,7 +314,7 @@ export class SSEService<Events extends object = AnyEvents>
    */
   broadcastAll<Name extends EventName<Events>>(
     event: Name,
-    data: Events[Name],
+    data: EventData<Events, Name>,
     id?: string,
     options?: BroadcastOptions,
   ): void {
@@ -330,7 +333,7 @@ export class SSEService<Events extends object = AnyEvents>
   publish<Name extends EventName<Events>>(
     topic: string,
     event: Name,
-    data: Events[Name],
+    data: EventData<Events, Name>,
     id?: string,
     options?: BroadcastOptions,
   ): Promise<string>;
@@ -383,7 +386,7 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   /** The same, with `false` for `CLIENT_NOT_FOUND` and `SEND_ERROR`. `sse.sendTo(clientId, 'welcome', { unread: 3 })` */
-  sendTo<Name extends EventName<Events>>(clientId: string, event: Name, data: Events[Name], id?: string): boolean {
+  sendTo<Name extends EventName<Events>>(clientId: string, event: Name, data: EventData<Events, Name>, id?: string): boolean {
     try {
       this.sendEvent(clientId, { event, data, ...(id !== undefined && { id }) });
       return true;
@@ -398,6 +401,7 @@ export class SSEService<Events extends object = AnyEvents>
    * interval it is the configured one, or 30 s where that is 0. `sse.startHeartbeat(clientId, 10_000)`
    */
   startHeartbeat(clientId: string, interval: number = this.#config.heartbeatInterval || DEFAULT_HEARTBEAT): void {
+    assertOption('heartbeatInterval', interval);
     this.#hub.get(clientId)?.startHeartbeat(interval);
   }
 
@@ -483,11 +487,10 @@ export class SSEService<Events extends object = AnyEvents>
     );
   }
 
-  #warnOfEnvelope(current: CurrentRequest | undefined): void {
-    const where = current?.request.url ?? 'an @Sse() route';
+  #warnOfEnvelope({ request }: CurrentRequest): void {
     this.#warnOnce(
       'envelope',
-      `A message of stream() on ${where} was turned into JSON as a whole: an interceptor wraps every answer in an ` +
+      `A message of stream() on ${request.url} was turned into JSON as a whole: an interceptor wraps every answer in an ` +
         'envelope, which no EventSource can read. Leave @Sse() handlers out of it, or use createClient().',
     );
   }

@@ -1,6 +1,6 @@
 import type { EventEntry } from '../backplane/backplane.js';
 import { blocksOf } from '../log/publication.js';
-import type { Position } from '../protocol/cursor.js';
+import { parseCursor, type Position } from '../protocol/cursor.js';
 import { Batch, Frame, HEARTBEAT } from '../protocol/frame.js';
 import { cursorFrame, type ResetReason, type Resumed, retryFrame } from './control-frames.js';
 import { SSEError } from './errors.js';
@@ -273,8 +273,11 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   /** Until this node's window is known, the client has its headers and `retry`, and heartbeats. */
   #announce(): void {
-    if (!this.#headerSent) this.#send(retryFrame(this.hub.retry(this.settings.retryInterval)));
+    if (this.#headerSent) return;
     this.#headerSent = true;
+    const retry = this.hub.retry(this.settings.retryInterval);
+    const { lastEventId } = this.settings;
+    this.#send(parseCursor(lastEventId) ? cursorFrame(lastEventId, retry) : retryFrame(retry));
   }
 
   #holdUntil(position: Position): void {

@@ -170,9 +170,9 @@ export class Reader {
   }
 
   #markStep(kind: 'close' | 'open', topic: string, index: number): Frame | 'skip' | 'finished' {
-    const { lives, control, log } = this.context;
-    if (kind === 'open' || !this.#followedSince(topic, index)) return 'skip';
-    if (lives.openedAt(topic) < index && this.#isFinished()) return 'finished';
+    const { control, log } = this.context;
+    if (kind === 'open' || this.#isFormerLife(topic, index) || !this.#followedSince(topic, index)) return 'skip';
+    if (this.#isFinished(index)) return 'finished';
     return control.closed(log.cursorBefore(index + 1), topic);
   }
 
@@ -182,7 +182,7 @@ export class Reader {
     if (topic === undefined) {
       return !this.selection.empty && index >= this.#broadcastsFrom && this.#passes(this.filter, publication);
     }
-    if (index < this.#broadcastsFrom && index < this.context.lives.openedAt(topic)) return false;
+    if (this.#isFormerLife(topic, index)) return false;
     if (!this.#late && !this.#filters) {
       return this.selection.follows(topic) && this.#passes(this.filter, publication);
     }
@@ -190,6 +190,11 @@ export class Reader {
       this.#namesAt(topic, index).some((name) => this.#passes(this.#filters?.get(name), publication)) &&
       this.#passes(this.filter, publication)
     );
+  }
+
+  /** Who asks for what is new since some time gets the present life of a topic that was started over. */
+  #isFormerLife(topic: string, index: number): boolean {
+    return index < this.#broadcastsFrom && index < this.context.lives.openedAt(topic);
   }
 
   #passes(filter: Filter | undefined, publication: Publication): boolean {
@@ -204,10 +209,13 @@ export class Reader {
     return this.selection.namesFor(topic).filter((name) => (this.#late?.get(name) ?? 0) <= index);
   }
 
-  /** Everything it follows is closed, and stays so. */
-  #isFinished(): boolean {
+  /** Everything it follows is closed, and stays so; up to this index, where more may follow that it has not read. */
+  #isFinished(upTo = Infinity): boolean {
     if (this.selection.empty || this.selection.hasPatterns) return false;
-    for (const topic of this.selection.topics) if (!this.context.lives.isClosed(topic)) return false;
+    for (const topic of this.selection.topics) {
+      const closedAt = this.context.lives.closedAt(topic);
+      if (closedAt < 0 || closedAt > upTo) return false;
+    }
     return true;
   }
 

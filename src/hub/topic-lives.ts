@@ -2,6 +2,8 @@ interface Life {
   readonly closed: boolean;
   /** Of the entry that closed or opened it. */
   readonly index: number;
+  /** Where it began; -1 when no other came before it. */
+  readonly began: number;
   readonly at: number;
 }
 
@@ -21,10 +23,9 @@ export class TopicLives {
     return this.#lives.get(topic)?.closed ?? false;
   }
 
-  /** Where the topic's present life began; -1 when it has had only one. */
+  /** Where the topic's latest life began, closed or not; -1 when it has had only one. */
   openedAt(topic: string): number {
-    const life = this.#lives.get(topic);
-    return life && !life.closed ? life.index : -1;
+    return this.#lives.get(topic)?.began ?? -1;
   }
 
   /** Where the topic was closed; -1 when it is not. */
@@ -34,11 +35,11 @@ export class TopicLives {
   }
 
   close(topic: string, index: number): void {
-    this.#remember(topic, { closed: true, index, at: Date.now() });
+    this.#remember(topic, { closed: true, index, began: this.openedAt(topic), at: Date.now() });
   }
 
   open(topic: string, index: number): void {
-    if (this.#lives.has(topic)) this.#remember(topic, { closed: false, index, at: Date.now() });
+    if (this.#lives.has(topic)) this.#remember(topic, { closed: false, index, began: index, at: Date.now() });
   }
 
   prune(): void {

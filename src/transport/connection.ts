@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import type { Http2ServerResponse } from 'node:http2';
 
 /** What waits for a connection to close. One listener serves all of its requests: pipelining makes them many. */
 const waiting = new WeakMap<EventEmitter, Set<() => void>>();
@@ -20,4 +21,12 @@ function watch(connection: EventEmitter): Set<() => void> {
     for (const callback of callbacks) callback();
   });
   return callbacks;
+}
+
+/**
+ * Has an HTTP/2 connection close once its streams are over. A server that closes waits for its connections, and clients
+ * keep theirs open.
+ */
+export function closeSession(of: unknown): void {
+  (of as Partial<Http2ServerResponse> | undefined)?.stream?.session?.close();
 }

@@ -22,6 +22,8 @@ export interface MessageStreamOptions {
    */
   readonly highWaterMark: number;
   readonly noContent: () => Error;
+  /** Called at shutdown, when the last message has been handed over. */
+  readonly onShutdown: () => void;
   /** Somebody turned a whole message into JSON. */
   readonly onSerialized: () => void;
 }
@@ -100,7 +102,9 @@ class MessageTransport implements Transport {
     this.#listener?.drained();
   }
 
+  // Nest numbers every message without an id that is more than a comment: 1, 2, 3… would be the client's cursor then.
   #emit(block: Block): void {
+    if (block.id === undefined && block.comment === undefined) return;
     this.#waiting += lengthOf(block);
     this.subscriber.next(new Message(block, this, this.options.onSerialized));
   }
@@ -122,6 +126,7 @@ class MessageTransport implements Transport {
 
   close(): Promise<void> {
     this.end();
+    this.options.onShutdown();
     return Promise.resolve();
   }
 

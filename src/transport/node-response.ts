@@ -1,11 +1,18 @@
-import { type IncomingMessage, OutgoingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
+import {
+  type IncomingMessage,
+  OutgoingMessage,
+  type OutgoingHttpHeaders,
+  type ServerResponse,
+  validateHeaderName,
+  validateHeaderValue,
+} from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Socket } from 'node:net';
 
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import { Batch, type Frame } from '../protocol/frame.js';
 import { streamHeaders } from '../protocol/headers.js';
-import { onceClosed } from './connection.js';
+import { closeSession, onceClosed } from './connection.js';
 
 /** A Fastify reply, as far as it is needed here. */
 export interface FastifyReplyLike {
@@ -39,7 +46,13 @@ export class NodeEntrance implements Entrance {
     private readonly response: NodeResponseLike,
     private readonly headers: OutgoingHttpHeaders,
     private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
-  ) {}
+  ) {
+    // Now, while the framework can still answer with an error: afterwards the response is taken over.
+    for (const [name, value] of Object.entries(headers)) {
+      validateHeaderName(name);
+      for (const one of [value].flat()) validateHeaderValue(name, String(one ?? ''));
+    }
+  }
 
   admit(): Transport {
     return new NodeResponseTransport(this.response, () => this.#begin(), this.limits);
@@ -205,8 +218,7 @@ class NodeResponseTransport implements Transport {
     const raw = this.#raw;
     if (raw.destroyed || raw.closed) return;
     const closed = new Promise<void>((resolve) => raw.once('close', resolve));
-    // The connection is done with too: a server that closes would wait for it.
-    if (!raw.writableEnded) raw.end(() => this.#socket?.destroySoon());
+    if (!raw.writableEnded) raw.end(() => this.#closeConnection());
     await closed;
   }
 
@@ -215,6 +227,12 @@ class NodeResponseTransport implements Transport {
     // A response that still waits for its turn must not take the one before it on the connection with it.
     if (this.#socket && this.#raw.socket === this.#socket) this.#socket.destroy();
     else this.#raw.destroy();
+  }
+
+  /** The connection is done with too: a server that closes would wait for it. On HTTP/2 its other streams may finish. */
+  #closeConnection(): void {
+    if (this.#isHttp2) closeSession(this.#raw);
+    else this.#socket?.destroySoon();
   }
 
   #isFlushed(): boolean {
