@@ -7,7 +7,7 @@ export { LastEventId } from './sse.decorators.js';
 
 export { SSEError, type SSEErrorCode } from './hub/errors.js';
 export { TopicPattern, topicPattern } from './hub/topic-pattern.js';
-export type { DisconnectReason, SSEClient } from './hub/client.js';
+export type { DisconnectReason, SSEClient } from './hub/sse-client.js';
 export type { ResetReason, Resumed } from './hub/control-frames.js';
 export type { ConnectionChange } from './hub/hub.js';
 export type { Filter } from './hub/reader.js';

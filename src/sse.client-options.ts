@@ -3,12 +3,12 @@ import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
 
 import type { EventEntry } from './backplane/backplane.js';
-import type { ClientSettings, SSEClient } from './hub/client.js';
 import { SSEError } from './hub/errors.js';
-import type { Following } from './hub/hub.js';
 import { assertTopic, toEntry } from './hub/entry.js';
 import { tooManyTopics } from './hub/hub.js';
 import type { Filter } from './hub/reader.js';
+import type { Following } from './hub/selection.js';
+import type { ClientSettings, SSEClient } from './hub/sse-client.js';
 import type { OnGap } from './hub/start.js';
 import { TopicPattern } from './hub/topic-pattern.js';
 import { MAX_ID_BYTES, singleLineFault, type SSEEvent } from './protocol/event.js';

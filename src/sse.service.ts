@@ -12,11 +12,12 @@ import {
 import { concatMap, isObservable, lastValueFrom, Observable, type Subscriber } from 'rxjs';
 
 import type { Entry, EventEntry } from './backplane/backplane.js';
-import type { Client, SSEClient } from './hub/client.js';
+import { Client } from './hub/client.js';
 import { assertTopic, toEntry } from './hub/entry.js';
 import { SSEError } from './hub/errors.js';
 import { type ConnectionChange, Hub } from './hub/hub.js';
 import type { Filter } from './hub/reader.js';
+import type { SSEClient } from './hub/sse-client.js';
 import type { SSEStats } from './hub/stats.js';
 import { TopicPattern } from './hub/topic-pattern.js';
 import { formatCursor, type Position } from './protocol/cursor.js';
@@ -36,10 +37,12 @@ import { MessageEntrance, type StreamMessage } from './transport/message-stream.
 import { NodeEntrance, type NodeResponseLike, rawResponseOf, requestOf } from './transport/node-response.js';
 import { WebEntrance } from './transport/web-response.js';
 
-/** Event names and their data, when an application does not say: anything goes. */
-export type AnyEvents = Record<string, unknown>;
+/**
+ * Event names and their data, when an application does not say: anything goes. It is `object`, because that is what a
+ * service which is got by its class alone (`app.get(SSEService)`) is inferred to be for.
+ */
+export type AnyEvents = object;
 
-// A service that is got by its class alone (`app.get(SSEService)`) is one of `object`, which says nothing about events.
 type EventName<Events> = [keyof Events] extends [never] ? string : Extract<keyof Events, string>;
 type EventData<Events, Name> = Name extends keyof Events ? Events[Name] : unknown;
 type TopicEvent = SSEEvent & { topic: string };
@@ -144,7 +147,7 @@ export class SSEService<Events extends object = AnyEvents>
         onShutdown: () => closeSession(current?.request),
         onSerialized: () => current && this.#warnOfEnvelope(current),
       });
-      this.#connect({ ...options, topics }, options.request ?? current?.request, entrance);
+      this.#connect(options, topics, options.request ?? current?.request, entrance);
     });
   }
 
@@ -164,7 +167,7 @@ export class SSEService<Events extends object = AnyEvents>
   createClient(response: NodeResponseLike, options: ClientOptions = {}): string {
     this.#assertRoute(response);
     const entrance = new NodeEntrance(response, options.headers ?? {}, this.#config);
-    return this.#connect(options, options.request ?? requestOf(response), entrance).id;
+    return this.#connect(options, options.topics ?? [], options.request ?? requestOf(response), entrance).id;
   }
 
   /**
@@ -181,8 +184,8 @@ export class SSEService<Events extends object = AnyEvents>
     const current = currentRequest();
     const request = options.request ?? current?.request;
     const entrance = new WebEntrance(options.headers ?? {}, (callback) => whenGone(request, callback));
-    const client = this.#connect(options, request, entrance);
-    current?.onFailure.push(() => client.fail());
+    const client = this.#connect(options, options.topics ?? [], request, entrance);
+    if (client instanceof Client) current?.onFailure.push(() => client.abandon('error'));
     return { client, response: entrance.response };
   }
 
@@ -386,7 +389,12 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   /** The same, with `false` for `CLIENT_NOT_FOUND` and `SEND_ERROR`. `sse.sendTo(clientId, 'welcome', { unread: 3 })` */
-  sendTo<Name extends EventName<Events>>(clientId: string, event: Name, data: EventData<Events, Name>, id?: string): boolean {
+  sendTo<Name extends EventName<Events>>(
+    clientId: string,
+    event: Name,
+    data: EventData<Events, Name>,
+    id?: string,
+  ): boolean {
     try {
       this.sendEvent(clientId, { event, data, ...(id !== undefined && { id }) });
       return true;
@@ -402,12 +410,12 @@ export class SSEService<Events extends object = AnyEvents>
    */
   startHeartbeat(clientId: string, interval: number = this.#config.heartbeatInterval || DEFAULT_HEARTBEAT): void {
     assertOption('heartbeatInterval', interval);
-    this.#hub.get(clientId)?.startHeartbeat(interval);
+    this.#hub.get(clientId)?.setHeartbeat(interval);
   }
 
   /** No heartbeat for this client any more. `sse.stopHeartbeat(clientId)` */
   stopHeartbeat(clientId: string): void {
-    this.#hub.get(clientId)?.stopHeartbeat();
+    this.#hub.get(clientId)?.setHeartbeat(0);
   }
 
   /** Figures since the start, safe for JSON. `sse.stats().delivered` */
@@ -417,11 +425,12 @@ export class SSEService<Events extends object = AnyEvents>
 
   #connect(
     options: ClientOptions,
+    topics: Topics,
     request: RequestLike | undefined,
     entrance: NodeEntrance | WebEntrance | MessageEntrance,
-  ): Client {
+  ): SSEClient {
     assertEnabled(this.#config);
-    const following = resolveTopics(options.topics ?? [], this.#config);
+    const following = resolveTopics(topics, this.#config);
     const settings = resolveClient(options, this.#config, request);
     if (/^\d{1,15}$/.test(settings.lastEventId)) this.#warnOfNumberedEvents(settings.lastEventId);
     return this.#hub.connect(settings, following, request?.method === 'HEAD', entrance);
@@ -454,7 +463,7 @@ export class SSEService<Events extends object = AnyEvents>
   #appendLater(entry: Entry): void {
     if (!this.#config.enabled) return;
     this.#append(entry).catch((error: unknown) => {
-      this.#hub.counters.publishFailures++;
+      this.#hub.journal.counters.publishFailures++;
       LOGGER.error(`An entry of kind "${entry.kind}" could not be published: ${String(error)}`);
     });
   }

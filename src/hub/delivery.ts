@@ -228,7 +228,7 @@ export class Delivery implements LogReader {
     const turn = this.#turnFor(selection, end);
     const now = performance.now();
     for (const client of selection.clients) {
-      if (!client.behind && client.reader.next >= end) continue;
+      if (client.hasPassed(end)) continue;
       if (turn && client.takesShared) client.writeShared(turn.batch, turn.events, turn.cursor, now);
       else this.#pump(client);
     }
@@ -259,7 +259,7 @@ export class Delivery implements LogReader {
       client.pump();
     } catch (error) {
       this.context.logger.error(`Client ${client.id} failed and is disconnected: ${String(error)}`);
-      client.fail();
+      client.abandon('error');
     }
   }
 

@@ -1,4 +1,4 @@
-import { filter, merge, type Observable, Subject } from 'rxjs';
+import { type Observable, Subject } from 'rxjs';
 
 import type { Backplane, Entry } from '../backplane/backplane.js';
 import { EventLog } from '../log/event-log.js';
@@ -6,22 +6,26 @@ import type { Retention } from '../log/history.js';
 import { parseCursor, type Position, TERMINAL_CURSOR } from '../protocol/cursor.js';
 import type { SSEEvent } from '../protocol/event.js';
 import { Admission, type AdmissionLimits } from './admission.js';
-import { Client, type ClientSettings, type DisconnectReason, type SSEClient } from './client.js';
-import { ControlFrames, type ResetReason } from './control-frames.js';
+import { Client } from './client.js';
+import { ControlFrames } from './control-frames.js';
 import { Delivery } from './delivery.js';
 import { SSEError } from './errors.js';
 import { GuardedObservable } from './guarded-observable.js';
 import { Heartbeat, type Ticking } from './heartbeat.js';
+import { Journal } from './journal.js';
 import type { SSELogger } from './logger.js';
-import type { Filter } from './reader.js';
-import { type Selection, Selections } from './selection.js';
+import { observe } from './observers.js';
+import type { Filter, ReaderContext } from './reader.js';
+import { type Following, type Selection, Selections } from './selection.js';
 import { drain } from './shutdown.js';
-import type { Start } from './start.js';
-import { Counters, type SSEStats } from './stats.js';
+import type { ClientSettings, DisconnectReason, SSEClient } from './sse-client.js';
+import type { OnGap } from './start.js';
+import type { SSEStats } from './stats.js';
 import { TopicLives } from './topic-lives.js';
-import { TopicPattern } from './topic-pattern.js';
+import type { TopicPattern } from './topic-pattern.js';
 import { Topics } from './topic.js';
 import type { Entrance } from './transport.js';
+import { TurnedAway } from './turned-away.js';
 
 export interface HubOptions extends AdmissionLimits {
   readonly debug: boolean;
@@ -47,12 +51,6 @@ export interface ConnectionChange {
   readonly reason?: DisconnectReason;
 }
 
-/** What a client follows from the start. */
-export interface Following {
-  readonly topics: readonly string[];
-  readonly patterns: readonly TopicPattern[];
-}
-
 const MAX_PRIVATE_IDS = 10_000;
 const HOUSEKEEPING_INTERVAL = 5_000;
 
@@ -61,7 +59,7 @@ export class Hub {
   readonly log: EventLog;
   readonly lives: TopicLives;
   readonly heartbeat = new Heartbeat();
-  readonly counters = new Counters();
+  readonly journal: Journal;
   readonly connections = new Subject<ConnectionChange>();
   readonly privateIds = new Map<string, string>();
   readonly topics: Topics;
@@ -79,7 +77,7 @@ export class Hub {
     readonly logger: SSELogger,
   ) {
     const { backplane, highWaterMark, deserialize, retentionOf, maxHistoryBytes, topicDelimiter } = options;
-    const { counters } = this;
+    this.journal = new Journal(logger, options.debug);
     this.log = new EventLog({ retentionOf, maxBytes: maxHistoryBytes });
     this.lives = new TopicLives(options.closedTopicAge);
     this.#admission = new Admission(options);
@@ -90,7 +88,7 @@ export class Hub {
       lives: this.lives,
       topics: this.topics,
       selections: this.#selections,
-      counters,
+      counters: this.journal.counters,
       logger,
       backplane,
       highWaterMark,
@@ -135,10 +133,16 @@ export class Hub {
   }
 
   /** Lets a request in, or turns it away in the way that the limits ask for. Throws only for `reject` and `CLIENT_EXISTS`. */
-  connect(settings: ClientSettings, following: Following, isHead: boolean, entrance: Entrance): Client {
+  connect(settings: ClientSettings, following: Following, isHead: boolean, entrance: Entrance): Client | TurnedAway {
     void this.start();
-    if (isHead) return this.#gone(settings, () => entrance.answerHeaders());
-    if (settings.lastEventId === TERMINAL_CURSOR) return this.#gone(settings, () => entrance.answerNoContent());
+    if (isHead) {
+      entrance.answerHeaders();
+      return new TurnedAway(settings);
+    }
+    if (settings.lastEventId === TERMINAL_CURSOR) {
+      entrance.answerNoContent();
+      return new TurnedAway(settings);
+    }
     if (this.shuttingDown) return this.#turnAway(settings, entrance, 'shutdown');
 
     const replaced = this.#clients.get(settings.id);
@@ -153,9 +157,9 @@ export class Hub {
     if (verdict.kind === 'retry') return this.#turnAway(settings, entrance, 'full');
     if (verdict.kind === 'reject') throw this.#rejection(verdict.message);
     replaced?.finish('replaced');
-    if (verdict.kind === 'admit') verdict.evict?.endForGood('evicted');
+    if (verdict.kind === 'admit') verdict.evict?.finishForGood('evicted');
 
-    const selection = this.#selections.of(following.topics, following.patterns);
+    const selection = this.#selections.of(following);
     const client = new Client(this, settings, entrance.admit(), selection);
     this.#register(client);
     client.open();
@@ -198,38 +202,24 @@ export class Hub {
     if (!client) return false;
     const { selection } = client.reader;
     const text = name.toString();
-    if (isFollowed(selection, name)) {
+    if (selection.has(name)) {
       client.setFilter(text, filter);
       return true;
     }
     const { maxTopicsPerClient } = this.options;
     if (selection.names.size >= maxTopicsPerClient) throw tooManyTopics(selection.names.size + 1, maxTopicsPerClient);
-    const next =
-      typeof name === 'string'
-        ? this.#selections.of([...selection.topics, name], selection.patterns.values())
-        : this.#selections.of(selection.topics, [...selection.patterns.values(), name]);
-    this.#move(client, next);
+    const next = this.#move(client, selection.with(name));
     client.addName(next, text, filter);
+    this.journal.followed(client);
     return true;
   }
 
   unsubscribe(clientId: string, name: string | TopicPattern): boolean {
     const client = this.#clients.get(clientId);
-    if (!client || !isFollowed(client.reader.selection, name)) return false;
-    const { topics, patterns } = client.reader.selection;
-    const text = name.toString();
-    const next =
-      typeof name === 'string'
-        ? this.#selections.of(
-            [...topics].filter((topic) => topic !== text),
-            patterns.values(),
-          )
-        : this.#selections.of(
-            topics,
-            [...patterns.values()].filter(({ pattern }) => pattern !== text),
-          );
-    this.#move(client, next);
-    client.removeName(next, text);
+    if (!client?.reader.selection.has(name)) return false;
+    const next = this.#move(client, client.reader.selection.without(name));
+    client.removeName(next, name.toString());
+    this.journal.followed(client);
     return true;
   }
 
@@ -242,33 +232,21 @@ export class Hub {
 
   /** Connections as they open and end. */
   connectionChanges(): Observable<ConnectionChange> {
-    return new GuardedObservable(this.#reportObserver, (subscriber) => this.connections.subscribe(subscriber));
+    return new GuardedObservable(this.#onObserverError, (subscriber) => this.connections.subscribe(subscriber));
   }
 
-  /** Events of topics as they are delivered. An event that matches twice comes once. */
+  /** Events of topics as they are delivered. */
   observe(follow: () => Following): Observable<Readonly<SSEEvent>> {
-    return new GuardedObservable(this.#reportObserver, (subscriber) => {
-      const selection = this.#selections.detached(follow());
-      if (selection.hasPatterns) {
-        const followed = filter(({ topic = '' }: Readonly<SSEEvent>) => selection.follows(topic));
-        return this.delivery.publications.pipe(followed).subscribe(subscriber);
-      }
-      const topics = [...selection.topics].map((name) => this.topics.open(name));
-      const subscription = merge(...topics.map(({ subject }) => subject)).subscribe(subscriber);
-      return () => {
-        subscription.unsubscribe();
-        for (const topic of topics) this.topics.collect(topic);
-      };
-    });
+    const { publications } = this.delivery;
+    const delimiter = this.options.topicDelimiter;
+    return observe(follow, { topics: this.topics, publications, delimiter, onError: this.#onObserverError });
   }
 
-  readonly #reportObserver = (error: unknown): void => {
-    this.logger.error(`An observer failed; the others, and the publisher, go on: ${String(error)}`);
-  };
+  readonly #onObserverError = (error: unknown): void => this.journal.observerFailed(error);
 
   stats(): SSEStats {
-    const { counters, log, options } = this;
-    const { resets, ...counted } = counters;
+    const { log, options } = this;
+    const { resets, ...counted } = this.journal.counters;
     return {
       clients: this.size,
       topics: this.topics.size,
@@ -312,13 +290,12 @@ export class Hub {
     this.delivery.forget(client);
     this.heartbeat.remove(client);
     this.#leave(client);
-    if (reason === 'slow') this.counters.slow++;
-    if (this.options.debug) this.logger.log(`disconnect ${client.id} (${reason}), ${this.size} open`);
+    this.journal.disconnected(client, reason, this.size);
     this.connections.next({ type: 'disconnect', client, reason });
   }
 
   /** When a connection that begins now has to end, on the clock of `performance.now()`. */
-  connectionAge(): number {
+  connectionEnd(): number {
     const { maxConnectionAge } = this.options;
     return maxConnectionAge === 0 ? Infinity : performance.now() + maxConnectionAge * (0.8 + 0.2 * Math.random());
   }
@@ -338,39 +315,16 @@ export class Hub {
     if (this.privateIds.size > MAX_PRIVATE_IDS) this.privateIds.delete(this.privateIds.keys().next().value!);
   }
 
-  countDelivered(events: number, bytes: number): void {
-    this.counters.delivered += events;
-    this.counters.bytes += bytes;
-  }
-
-  countReplayed(events: number): void {
-    this.counters.replayed += events;
-  }
-
-  countHeartbeat(): void {
-    this.counters.heartbeats++;
-  }
-
-  countReset(client: Client, reason: ResetReason): void {
-    this.counters.countReset(reason);
-    if (this.options.debug) this.logger.log(`reset ${client.id} (${reason})`);
-  }
-
-  reportStart(client: Client, { resumed, loss }: Start): void {
-    if (!this.options.debug) return;
-    const detail = loss ? `${resumed}: ${loss.reason}` : resumed;
-    this.logger.log(`connect ${client.id} to ${[...client.topics].join(', ') || 'nothing yet'} (${detail})`);
-  }
-
-  reportFilter(client: Client, error: unknown, topic: string | undefined): void {
-    this.logger.error(
-      `The filter of client ${client.id} failed on an event of ${topic ?? 'everybody'}; the client is reset and ` +
-        `disconnected, and comes back behind it: ${String(error)}`,
-    );
-  }
-
-  reportInitial(client: Client, error: unknown): void {
-    this.logger.error(`\`initial\` of client ${client.id} failed; its stream ends: ${String(error)}`);
+  readerContext(client: Client, control: ControlFrames, onGap: OnGap): ReaderContext {
+    return {
+      log: this.log,
+      lives: this.lives,
+      control,
+      onGap,
+      deserialize: this.options.deserialize,
+      onReset: (reason) => this.journal.reset(client, reason),
+      onFilterError: (error, topic) => this.journal.filterFailed(client, error, topic),
+    };
   }
 
   #register(client: Client): void {
@@ -394,31 +348,28 @@ export class Hub {
   }
 
   // In this order, so that a topic which is in both is never collected in between.
-  #move(client: Client, next: Selection): void {
+  #move(client: Client, following: Following): Selection {
+    const next = this.#selections.of(following);
     this.#enter(client, next);
     this.#leave(client);
-    if (this.options.debug) this.logger.log(`${client.id} follows ${[...next.names].join(', ') || 'nothing'}`);
+    return next;
   }
 
   #removeMembers(group: string, reconnect: boolean): void {
     for (const client of this.#admission.membersOf(group)) removeOne(client, reconnect);
   }
 
-  #gone(settings: ClientSettings, answer: () => void): Client {
-    answer();
-    return new Client(this, settings, undefined, this.#selections.empty);
-  }
-
-  #turnAway(settings: ClientSettings, entrance: Entrance, reason: 'full' | 'shutdown'): Client {
-    this.counters.refused++;
+  #turnAway(settings: ClientSettings, entrance: Entrance, reason: 'full' | 'shutdown'): TurnedAway {
+    this.journal.refused(reason);
     const given = parseCursor(settings.lastEventId) ? settings.lastEventId : undefined;
     const cursor = given ?? (this.ready ? this.log.cursorBefore(this.log.head) : undefined);
-    const frame = this.controlFrames(settings.controlEvents).busy(cursor, this.retry(settings.retryInterval), reason);
-    return this.#gone(settings, () => entrance.turnAway(frame));
+    const control = this.controlFrames(settings.controlEvents);
+    entrance.turnAway(control.busy(cursor, this.retry(settings.retryInterval), reason));
+    return new TurnedAway(settings);
   }
 
   #rejection(message: string): SSEError {
-    this.counters.refused++;
+    this.journal.refused(message);
     return new SSEError('TOO_MANY_CLIENTS', `No room for another client: ${message}.`);
   }
 
@@ -444,12 +395,8 @@ export function tooManyTopics(count: number, limit: number): SSEError {
   return new SSEError('TOO_MANY_TOPICS', `${count} topics on one connection; maxTopicsPerClient is ${limit}.`);
 }
 
-function isFollowed(selection: Selection, name: string | TopicPattern): boolean {
-  return typeof name === 'string' ? selection.topics.has(name) : selection.patterns.has(name.pattern);
-}
-
 function removeOne(client: Client, reconnect: boolean): void {
   client.pump();
   if (reconnect) client.finish('removed');
-  else client.endForGood('removed');
+  else client.finishForGood('removed');
 }

@@ -43,7 +43,7 @@ export interface ReaderContext {
  */
 export class Reader {
   /** The index of the first entry that the client has not passed. */
-  next = 0;
+  next: number;
   selection: Selection;
   #loss: Loss | undefined;
   /** What was gone already when the client started anew, and was told or never asked for: name to index. */
@@ -59,8 +59,10 @@ export class Reader {
     private readonly client: { readonly id: string; readonly group?: string; readonly expiresAt: number },
     private readonly filter: Filter | undefined,
     selection: Selection,
+    next: number,
   ) {
     this.selection = selection;
+    this.next = next;
   }
 
   /** Bytes of private frames that wait. */

@@ -1,25 +1,61 @@
 import type { TopicMark } from '../log/event-log.js';
 import type { Publication } from '../log/publication.js';
 import type { Client } from './client.js';
-import { compilePattern, type TopicPattern } from './topic-pattern.js';
+import { compilePattern, TopicPattern } from './topic-pattern.js';
+
+/** What somebody wants to follow. */
+export interface Following {
+  readonly topics: Iterable<string>;
+  readonly patterns: Iterable<TopicPattern>;
+}
 
 /** What a client follows. Clients that follow the same share one, and with it the bytes of every turn. */
 export class Selection {
   readonly clients = new Set<Client>();
   /** Those of the clients whose transport writes at once. */
   readonly eager = new Set<Client>();
+  readonly topics: ReadonlySet<string>;
+  /** By their text. */
+  readonly patterns: ReadonlyMap<string, TopicPattern>;
   /** Patterns as text, beside the topics: what `SSEClient.topics` shows. */
   readonly names: ReadonlySet<string>;
   readonly #matchers: ReadonlyMap<string, (topic: string) => boolean>;
 
-  constructor(
-    readonly key: string,
-    readonly topics: ReadonlySet<string>,
-    readonly patterns: ReadonlyMap<string, TopicPattern>,
-    delimiter: string,
-  ) {
-    this.names = new Set([...topics, ...patterns.keys()]);
-    this.#matchers = new Map([...patterns].map(([text, pattern]) => [text, compilePattern(pattern, delimiter)]));
+  constructor({ topics, patterns }: Following, delimiter: string) {
+    this.topics = new Set(topics);
+    this.patterns = new Map([...patterns].map((pattern) => [pattern.pattern, pattern]));
+    this.names = new Set([...this.topics, ...this.patterns.keys()]);
+    this.#matchers = new Map([...this.patterns].map(([text, pattern]) => [text, compilePattern(pattern, delimiter)]));
+  }
+
+  /** The same for all selections of the same topics and patterns. Neither can hold the separators. */
+  get key(): string {
+    return `${[...this.topics].toSorted().join('\n')}\t${[...this.patterns.keys()].toSorted().join('\n')}`;
+  }
+
+  get empty(): boolean {
+    return this.names.size === 0;
+  }
+
+  get hasPatterns(): boolean {
+    return this.patterns.size > 0;
+  }
+
+  has(name: string | TopicPattern): boolean {
+    return typeof name === 'string' ? this.topics.has(name) : this.patterns.has(name.pattern);
+  }
+
+  with(name: string | TopicPattern): Following {
+    if (typeof name === 'string') return { topics: [...this.topics, name], patterns: this.patterns.values() };
+    return { topics: this.topics, patterns: [...this.patterns.values(), name] };
+  }
+
+  without(name: string | TopicPattern): Following {
+    const text = name.toString();
+    if (typeof name === 'string') {
+      return { topics: [...this.topics].filter((topic) => topic !== text), patterns: this.patterns.values() };
+    }
+    return { topics: this.topics, patterns: [...this.patterns.values()].filter(({ pattern }) => pattern !== text) };
   }
 
   add(client: Client): void {
@@ -30,14 +66,6 @@ export class Selection {
   delete(client: Client): void {
     this.clients.delete(client);
     this.eager.delete(client);
-  }
-
-  get empty(): boolean {
-    return this.names.size === 0;
-  }
-
-  get hasPatterns(): boolean {
-    return this.#matchers.size > 0;
   }
 
   follows(topic: string): boolean {
@@ -70,7 +98,7 @@ export class Selections {
   readonly empty: Selection;
 
   constructor(private readonly delimiter: string) {
-    this.empty = new Selection('', new Set(), new Map(), delimiter);
+    this.empty = new Selection({ topics: [], patterns: [] }, delimiter);
   }
 
   get withPatterns(): ReadonlySet<Selection> {
@@ -78,24 +106,15 @@ export class Selections {
   }
 
   /** The one selection of exactly these topics and patterns. */
-  of(topics: Iterable<string>, patterns: Iterable<TopicPattern>): Selection {
-    const literal = [...new Set(topics)].toSorted();
-    const byText = new Map([...patterns].map((pattern) => [pattern.pattern, pattern]));
-    if (literal.length === 0 && byText.size === 0) return this.empty;
-    // Topics hold no control characters, so these separators cannot be part of one.
-    const key = `${literal.join('\n')}\t${[...byText.keys()].toSorted().join('\n')}`;
+  of(following: Following): Selection {
+    const selection = new Selection(following, this.delimiter);
+    if (selection.empty) return this.empty;
+    const { key } = selection;
     const known = this.#byKey.get(key);
     if (known) return known;
-    const selection = new Selection(key, new Set(literal), byText, this.delimiter);
     this.#byKey.set(key, selection);
     if (selection.hasPatterns) this.#withPatterns.add(selection);
     return selection;
-  }
-
-  /** One for somebody who is not a client. */
-  detached({ topics, patterns }: { topics: readonly string[]; patterns: readonly TopicPattern[] }): Selection {
-    const byText = new Map(patterns.map((pattern) => [pattern.pattern, pattern]));
-    return new Selection('', new Set(topics), byText, this.delimiter);
   }
 
   /** Forgets a selection that nobody uses any more. */

@@ -146,3 +146,17 @@ function firstRetained(log: EventLog, selection: Selection): number {
   while (index < log.head && !selection.concerns(log.itemAt(index)!)) index = log.nextItem(index + 1);
   return index;
 }
+
+/** Whether a name that counts from now on passes over something that is retained, or gone, since `from`. */
+export function skipsRetained(log: EventLog, selection: Selection, name: string, from: number): boolean {
+  if (selection.topics.has(name)) {
+    return (log.historyOf(name)?.newest ?? -1) >= from || log.floorOf(name).index >= from;
+  }
+  const matches = selection.matcherOf(name);
+  if (log.floorOfMatching(matches).index >= from) return true;
+  for (let i = log.nextItem(from); i < log.head; i = log.nextItem(i + 1)) {
+    const topic = log.itemAt(i)?.topic;
+    if (topic !== undefined && matches(topic)) return true;
+  }
+  return false;
+}

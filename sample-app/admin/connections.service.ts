@@ -1,0 +1,91 @@
+import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import { type SSEClient, SSEService } from 'nestjs-sse-hub';
+import { auditTime, filter, type Subscription } from 'rxjs';
+
+export interface Connection {
+  readonly id: string;
+  readonly user: unknown;
+  readonly topics: readonly string[];
+  readonly connectedAt: string;
+  readonly lastEventAt?: string;
+  readonly lastHeartbeatAt?: string;
+}
+
+export interface TopicConnections {
+  readonly topic: string;
+  readonly connections: number;
+  readonly oldest: Connection;
+}
+
+export interface ConnectionReport {
+  readonly open: number;
+  readonly oldest?: Connection;
+  readonly topics: readonly TopicConnections[];
+  /** Oldest first. */
+  readonly connections: readonly Connection[];
+}
+
+interface Events {
+  'connections-changed': { open: number };
+}
+
+export const CONNECTIONS_TOPIC = 'admin:connections';
+
+/** At most one event for all that come and go within this time, in milliseconds. */
+const QUIET_TIME = 250;
+
+@Injectable()
+export class ConnectionsService implements OnModuleInit, OnModuleDestroy {
+  #subscription: Subscription | undefined;
+
+  constructor(private readonly sse: SSEService<Events>) {}
+
+  onModuleInit(): void {
+    this.#subscription = this.sse.connections
+      .pipe(
+        filter(({ reason }) => reason !== 'shutdown'),
+        auditTime(QUIET_TIME),
+      )
+      .subscribe(() =>
+        this.sse.broadcast(CONNECTIONS_TOPIC, 'connections-changed', { open: this.sse.getClientCount() }),
+      );
+  }
+
+  onModuleDestroy(): void {
+    this.#subscription?.unsubscribe();
+  }
+
+  report(): ConnectionReport {
+    const connections = this.sse.getClients().map(describe);
+    const topics = new Map<string, TopicConnections>();
+    for (const connection of connections) {
+      for (const topic of connection.topics) {
+        const known = topics.get(topic) ?? { topic, connections: 0, oldest: connection };
+        topics.set(topic, { ...known, connections: known.connections + 1 });
+      }
+    }
+    return {
+      open: connections.length,
+      ...(connections[0] && { oldest: connections[0] }),
+      topics: [...topics.values()].toSorted((a, b) => a.topic.localeCompare(b.topic)),
+      connections,
+    };
+  }
+
+  /** Ends a stream for good: an EventSource does not come back. */
+  disconnect(id: string): boolean {
+    return this.sse.removeClient(id, { reconnect: false });
+  }
+}
+
+function describe(client: SSEClient): Connection {
+  const { id, metadata, topics, connectedAt, lastEventAt, lastHeartbeatAt } = client;
+  return {
+    id,
+    user: metadata['user'],
+    topics: [...topics],
+    connectedAt,
+    ...(lastEventAt !== undefined && { lastEventAt }),
+    ...(lastHeartbeatAt !== undefined && { lastHeartbeatAt }),
+  };
+}

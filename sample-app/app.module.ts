@@ -1,0 +1,44 @@
+import { Module } from '@nestjs/common';
+import { SSEModule, topicPattern } from 'nestjs-sse-hub';
+
+import { AdminController } from './admin/admin.controller.js';
+import { ConnectionsService } from './admin/connections.service.js';
+import { DashboardController } from './dashboard/dashboard.controller.js';
+import { DashboardService } from './dashboard/dashboard.service.js';
+import { DocumentViewers } from './documents/document-viewers.js';
+import { DocumentsController } from './documents/documents.controller.js';
+import { DocumentsService } from './documents/documents.service.js';
+import { ExecutionsController } from './executions/executions.controller.js';
+import { ExecutionsService } from './executions/executions.service.js';
+import { NotificationsController } from './notifications/notifications.controller.js';
+import { NotificationsService } from './notifications/notifications.service.js';
+import { PageController } from './page/page.controller.js';
+
+@Module({
+  imports: [
+    SSEModule.forRoot({
+      heartbeatInterval: 15_000,
+      // Streams say whose they are with `group: 'user:42'`: a sixth one of the same user ends the oldest for good.
+      maxClientsPerGroup: 5,
+      // Whoever opens an execution late gets all of it, so all of it is kept.
+      history: [{ topics: topicPattern('execution:*'), maxSize: 10_000 }],
+    }),
+  ],
+  controllers: [
+    PageController,
+    NotificationsController,
+    DashboardController,
+    DocumentsController,
+    ExecutionsController,
+    AdminController,
+  ],
+  providers: [
+    NotificationsService,
+    DashboardService,
+    DocumentsService,
+    DocumentViewers,
+    ExecutionsService,
+    ConnectionsService,
+  ],
+})
+export class AppModule {}

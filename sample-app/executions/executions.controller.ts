@@ -1,0 +1,42 @@
+import { Body, Controller, Get, HttpCode, Param, Post, Res, UseGuards } from '@nestjs/common';
+import { type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
+
+import { CurrentUser } from '../users/current-user.decorator.js';
+import { DemoUserGuard } from '../users/demo-user.guard.js';
+import type { DemoUser } from '../users/demo-users.js';
+import { requireText } from '../validate.js';
+import { type Execution, ExecutionsService, executionTopic } from './executions.service.js';
+import { resolveProjectFolder } from './project-folder.js';
+
+@Controller('executions')
+@UseGuards(DemoUserGuard)
+export class ExecutionsController {
+  constructor(
+    private readonly executions: ExecutionsService,
+    private readonly sse: SSEService,
+  ) {}
+
+  @Get()
+  list(): Execution[] {
+    return this.executions.list();
+  }
+
+  @Post()
+  @HttpCode(202)
+  async start(@Body('folder') value: unknown): Promise<Execution> {
+    const folder = requireText(value, 'folder', 200);
+    return this.executions.start(folder, await resolveProjectFolder(folder));
+  }
+
+  /** Straight onto the response of Express or Fastify. */
+  @Get(':id/events')
+  events(@CurrentUser() user: DemoUser, @Param('id') id: string, @Res() response: NodeResponseLike): void {
+    this.executions.get(id);
+    this.sse.createClient(response, {
+      topics: executionTopic(id),
+      // From the beginning, however late the viewer comes.
+      since: 0,
+      metadata: { user: user.name },
+    });
+  }
+}

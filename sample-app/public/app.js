@@ -1,0 +1,441 @@
+// Everything that comes from the server is shown with textContent, so nothing of it can become markup.
+
+const USERS = { 42: 'Ada', 7: 'Grace' };
+const me = new URLSearchParams(location.search).get('user') ?? '42';
+const byId = (id) => document.getElementById(id);
+
+// --- Requests
+
+function withUser(path) {
+  const url = new URL(path, location.origin);
+  url.searchParams.set('user', me);
+  return url;
+}
+
+function showProblem(text) {
+  byId('problem').textContent = text;
+  byId('problem').hidden = text === '';
+}
+
+async function request(method, path, body) {
+  const response = await fetch(withUser(path), {
+    method,
+    ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  const answer = text === '' ? undefined : JSON.parse(text);
+  if (!response.ok) throw new Error(answer?.message ?? `The server answered ${response.status}.`);
+  return answer;
+}
+
+/** For what a visitor does: a problem is shown instead of thrown. */
+function doing(action) {
+  return async (...args) => {
+    try {
+      await action(...args);
+    } catch (error) {
+      showProblem(error.message);
+    }
+  };
+}
+
+function onSubmit(formId, action) {
+  byId(formId).addEventListener('submit', (event) => {
+    event.preventDefault();
+    showProblem('');
+    void doing(action)(Object.fromEntries(new FormData(event.target)));
+  });
+}
+
+// --- Streams
+
+const RESUMED = { none: 'live', full: 'live, resumed without a loss', reset: 'live, some events were missed' };
+
+/** One event stream: its EventSource, its handlers by event name, and what a section says about its state. */
+class Stream {
+  #source;
+  #cursor = '';
+  #over = false;
+
+  constructor(section, path, handlers) {
+    this.section = section;
+    this.path = path;
+    this.handlers = handlers;
+    Stream.all.add(this);
+    this.resume();
+  }
+
+  static all = new Set();
+
+  // A browser keeps six HTTP/1.1 connections to a server, for all tabs together. One that nobody looks at gives its own
+  // back, and continues later with what it has missed.
+  pause() {
+    if (this.#over) return;
+    this.#source?.close();
+    this.#show('paused', 'wait');
+  }
+
+  resume() {
+    if (this.#over || document.hidden) return;
+    this.#show('connecting', 'wait');
+    const url = withUser(this.path);
+    // An EventSource resumes by itself; a new one has to be told.
+    if (this.#cursor) url.searchParams.set('lastEventId', this.#cursor);
+    this.#source = new EventSource(url);
+    this.#listen(this.#source);
+  }
+
+  close() {
+    this.#over = true;
+    this.#source?.close();
+    Stream.all.delete(this);
+  }
+
+  #listen(source) {
+    const on = (name, handle) =>
+      source.addEventListener(name, (event) => {
+        this.#cursor = event.lastEventId;
+        handle(JSON.parse(event.data));
+      });
+    on('sse.open', ({ clientId, resumed }) => {
+      this.clientId = clientId;
+      this.#show(RESUMED[resumed], 'live');
+    });
+    on('sse.reset', ({ reason }) => this.#show(`live, some events were missed (${reason})`, 'live'));
+    on('sse.busy', () => this.#show('the server is busy, coming back', 'wait'));
+    on('sse.end', () => {
+      this.#over = true;
+      this.#show('ended by the server', 'over');
+    });
+    for (const [name, handle] of Object.entries(this.handlers)) on(name, handle);
+    source.addEventListener('error', () => {
+      const closed = source.readyState === EventSource.CLOSED;
+      if (this.#over) this.#show(closed ? 'ended, the browser stays away' : 'ended by the server', 'over');
+      else if (closed) this.#show('refused', 'over');
+      else this.#show('reconnecting', 'wait');
+    });
+  }
+
+  #show(text, state) {
+    const label = this.section.querySelector('.connection');
+    label.textContent = text;
+    label.dataset.state = state;
+  }
+}
+
+function follow(section, path, handlers) {
+  return new Stream(section, path, handlers);
+}
+
+document.addEventListener('visibilitychange', () => {
+  for (const stream of Stream.all) {
+    if (document.hidden) stream.pause();
+    else stream.resume();
+  }
+});
+
+// --- What is shown
+
+function element(name, text, className = '') {
+  const made = document.createElement(name);
+  made.textContent = text;
+  made.className = className;
+  return made;
+}
+
+function line(text, aside = '') {
+  const item = document.createElement('li');
+  item.append(element('span', text), element('span', aside, 'aside'));
+  return item;
+}
+
+function addLine(list, item, limit = 50) {
+  list.prepend(item);
+  while (list.children.length > limit) list.lastElementChild.remove();
+}
+
+function options(select, pairs) {
+  select.replaceChildren(
+    ...pairs.map(([value, text]) => {
+      const option = element('option', text);
+      option.value = value;
+      return option;
+    }),
+  );
+}
+
+const timeOf = (iso) => new Date(iso).toLocaleTimeString();
+const count = (number, word) => `${number.toLocaleString()} ${word}${number === 1 ? '' : 's'}`;
+const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MB`;
+const percent = (value) => `${value.toFixed(1)} %`;
+
+byId('me').textContent = USERS[me] ?? `user ${me}`;
+const other = me === '7' ? '42' : '7';
+const elsewhere = new URL(location.href);
+elsewhere.searchParams.set('user', other);
+// Under its other name this server has six more connections, so that two windows side by side don't wait for each other.
+const names = { localhost: '127.0.0.1', '127.0.0.1': 'localhost' };
+elsewhere.hostname = names[location.hostname] ?? location.hostname;
+byId('other').href = elsewhere;
+byId('other').textContent = `Open as ${USERS[other]}`;
+
+// --- Dashboard
+
+const SVG = 'http://www.w3.org/2000/svg';
+const POINTS = 60;
+
+/** A number and its curve over the last minute. */
+function figure(title, show, ceiling) {
+  const svg = document.createElementNS(SVG, 'svg');
+  svg.setAttribute('viewBox', `0 0 ${POINTS - 1} 30`);
+  svg.setAttribute('preserveAspectRatio', 'none');
+  svg.setAttribute('aria-hidden', 'true');
+  const curve = document.createElementNS(SVG, 'polyline');
+  svg.append(curve);
+  const value = element('output', '–');
+  const box = element('div', '', 'figure');
+  box.append(element('h3', title), value, svg);
+  byId('figures').append(box);
+  const values = [];
+  return (number) => {
+    values.push(number);
+    if (values.length > POINTS) values.shift();
+    value.textContent = show(number);
+    const top = Math.max(ceiling, ...values);
+    const points = values.map((y, x) => `${POINTS - values.length + x},${29 - (28 * y) / top}`);
+    curve.setAttribute('points', points.join(' '));
+  };
+}
+
+const figures = {
+  processCpu: figure('Process CPU', percent, 10),
+  processMemory: figure('Process memory', megabytes, 2 ** 20),
+  delay: figure('Event loop, p99', (ms) => `${ms.toFixed(1)} ms`, 5),
+  streams: figure('Open streams', String, 5),
+  machineCpu: figure('Machine CPU', percent, 100),
+  machineMemory: figure('Machine memory', percent, 100),
+  load: figure('Load, 1 min', (load) => load.toFixed(1), 1),
+};
+
+follow(byId('dashboard'), '/dashboard/events', {
+  process: ({ cpuPercent, memoryBytes, eventLoopDelayMs, openStreams }) => {
+    figures.processCpu(cpuPercent);
+    figures.processMemory(memoryBytes);
+    figures.delay(eventLoopDelayMs);
+    figures.streams(openStreams);
+  },
+  machine: ({ cpuPercent, memoryPercent, load }) => {
+    figures.machineCpu(cpuPercent);
+    figures.machineMemory(memoryPercent);
+    figures.load(load);
+  },
+  order: ({ id, item, quantity, by }) => addLine(byId('orders'), line(`${quantity} × ${item}`, `no. ${id}, ${by}`), 8),
+  'connections-changed': () => refreshConnections(),
+});
+
+onSubmit('order-form', ({ item, quantity }) =>
+  request('POST', '/dashboard/orders', { item, quantity: Number(quantity) }),
+);
+
+// --- Notifications
+
+const notificationLine = ({ from, text, createdAt }) => line(`${from}: ${text}`, timeOf(createdAt));
+
+function showUnread(unread) {
+  byId('unread').textContent = unread;
+}
+
+follow(byId('notifications'), '/notifications/events', {
+  inbox: ({ unread, notifications }) => {
+    showUnread(unread);
+    byId('inbox').replaceChildren(...notifications.map(notificationLine));
+  },
+  notification: ({ notification, unread }) => {
+    showUnread(unread);
+    addLine(byId('inbox'), notificationLine(notification), 20);
+  },
+  read: ({ unread }) => showUnread(unread),
+});
+
+byId('notification-form').elements.to.value = me;
+onSubmit('notification-form', ({ text, to }) => request('POST', '/notifications', { text, to: Number(to) }));
+byId('mark-read').addEventListener(
+  'click',
+  doing(() => request('POST', '/notifications/read')),
+);
+
+// --- Document
+
+let viewing;
+let saving;
+
+function showContent({ text, version, author }) {
+  clearTimeout(saving);
+  byId('text').value = text;
+  showVersion(version, author);
+}
+
+function showVersion(version, author) {
+  byId('version').textContent = `Version ${version}${author ? ` by ${author}` : ''}`;
+}
+
+function showViewers(viewers) {
+  byId('viewers').textContent = `Here now: ${viewers.join(', ')}`;
+}
+
+function came(what) {
+  return ({ user, viewers }) => {
+    showViewers(viewers);
+    addLine(byId('activity'), line(`${user} ${what}`, timeOf(Date.now())), 20);
+  };
+}
+
+function openDocument(id) {
+  viewing?.close();
+  byId('activity').replaceChildren();
+  viewing = follow(byId('document'), `/documents/${encodeURIComponent(id)}/events`, {
+    document: (content) => {
+      byId('text').disabled = false;
+      showContent(content);
+      showViewers(content.viewers);
+    },
+    edit: showContent,
+    joined: came('joined'),
+    left: came('left'),
+  });
+}
+
+const save = doing(async () => {
+  const id = byId('document-form').elements.id.value;
+  const text = byId('text').value;
+  const { clientId } = viewing;
+  const { version } = await request('POST', `/documents/${encodeURIComponent(id)}/edits`, { text, clientId });
+  showVersion(version, 'you');
+  showProblem('');
+});
+
+byId('text').addEventListener('input', () => {
+  clearTimeout(saving);
+  saving = setTimeout(save, 300);
+});
+byId('document-form').elements.id.addEventListener('change', (event) => openDocument(event.target.value));
+
+void doing(async () => {
+  const documents = await request('GET', '/documents');
+  options(
+    byId('document-form').elements.id,
+    documents.map(({ id, title }) => [id, title]),
+  );
+  if (documents.length > 0) openDocument(documents[0].id);
+})();
+
+// --- Execution
+
+let watched;
+
+function watch(id) {
+  watched?.close();
+  byId('tasks').replaceChildren();
+  byId('progress').value = 0;
+  byId('progress-text').textContent = 'Waiting for the first task.';
+  const running = new Map();
+  watched = follow(byId('execution'), `/executions/${encodeURIComponent(id)}/events`, {
+    'task-start': ({ task }) => {
+      const item = line(task, 'running');
+      running.set(task, item);
+      addLine(byId('tasks'), item);
+    },
+    'task-complete': ({ task, files, sha256 }) => {
+      running.get(task)?.replaceWith(line(`${task}: ${count(files, 'file')}`, sha256.slice(0, 12)));
+      running.delete(task);
+    },
+    progress: ({ files, bytes, tasks, ofTasks }) => {
+      byId('progress').max = ofTasks;
+      byId('progress').value = tasks;
+      byId('progress-text').textContent =
+        `${count(files, 'file')}, ${megabytes(bytes)}; ${tasks} of ${count(ofTasks, 'task')} done`;
+    },
+    'execution-complete': ({ files, bytes, milliseconds, sha256 }) => {
+      byId('progress').value = byId('progress').max;
+      byId('progress-text').textContent =
+        `Complete: ${count(files, 'file')}, ${megabytes(bytes)} in ${(milliseconds / 1000).toFixed(1)} s, ${sha256.slice(0, 12)}…`;
+      void listExecutions();
+    },
+    'execution-failed': ({ message }) => {
+      byId('progress-text').textContent = message;
+      void listExecutions();
+    },
+  });
+}
+
+const listExecutions = doing(async () => {
+  const executions = await request('GET', '/executions');
+  byId('late-form').hidden = executions.length === 0;
+  options(
+    byId('late-form').elements.id,
+    executions.map(({ id, folder, state }) => [id, `${folder} (${state})`]),
+  );
+});
+
+onSubmit('execution-form', async ({ folder }) => {
+  const { id } = await request('POST', '/executions', { folder });
+  watch(id);
+  await listExecutions();
+});
+onSubmit('late-form', ({ id }) => watch(id));
+void listExecutions();
+
+// --- Connections
+
+function row(...cells) {
+  const made = document.createElement('tr');
+  for (const cell of cells) {
+    const data = document.createElement('td');
+    data.append(cell);
+    made.append(data);
+  }
+  return made;
+}
+
+function timeCell(iso) {
+  return element('span', timeOf(iso), 'time');
+}
+
+function disconnectButton(id) {
+  const button = element('button', 'Disconnect', 'quiet');
+  button.addEventListener(
+    'click',
+    doing(() => request('DELETE', `/admin/connections/${encodeURIComponent(id)}`)),
+  );
+  return button;
+}
+
+let refreshing;
+
+/** Many changes, in a replay above all, are one request. */
+function refreshConnections() {
+  clearTimeout(refreshing);
+  refreshing = setTimeout(
+    doing(async () => {
+      const { open, oldest, topics, connections } = await request('GET', '/admin/connections');
+      byId('open-connections').textContent = open;
+      byId('oldest').textContent = oldest
+        ? `The oldest is ${oldest.user}'s, open since ${timeOf(oldest.connectedAt)}.`
+        : '';
+      byId('topics').replaceChildren(
+        ...topics.map(({ topic, connections: streams, oldest: first }) =>
+          row(topic, String(streams), timeCell(first.connectedAt)),
+        ),
+      );
+      byId('connections').replaceChildren(
+        ...connections.map(({ id, user, topics: followed, connectedAt }) =>
+          row(user, followed.join(', '), timeCell(connectedAt), disconnectButton(id)),
+        ),
+      );
+    }),
+    100,
+  );
+}
+
+if (me === '42') refreshConnections();
+else byId('admin').hidden = true;

@@ -1,0 +1,72 @@
+import type { ResetReason } from './control-frames.js';
+import type { SSELogger } from './logger.js';
+import type { DisconnectReason, SSEClient } from './sse-client.js';
+import type { Start } from './start.js';
+import { Counters } from './stats.js';
+
+/** What happens to clients, counted, and logged where that is asked for. */
+export class Journal {
+  readonly counters = new Counters();
+
+  constructor(
+    private readonly logger: SSELogger,
+    private readonly debug: boolean,
+  ) {}
+
+  connected(client: SSEClient, { resumed, loss }: Start): void {
+    if (!this.debug) return;
+    const detail = loss ? `${resumed}: ${loss.reason}` : resumed;
+    this.logger.log(`connect ${client.id} to ${list(client.topics)} (${detail})`);
+  }
+
+  followed({ id, topics }: SSEClient): void {
+    if (this.debug) this.logger.log(`${id} follows ${list(topics)}`);
+  }
+
+  disconnected({ id }: SSEClient, reason: DisconnectReason, left: number): void {
+    if (reason === 'slow') this.counters.slow++;
+    if (this.debug) this.logger.log(`disconnect ${id} (${reason}), ${left} open`);
+  }
+
+  refused(reason: string): void {
+    this.counters.refused++;
+    if (this.debug) this.logger.log(`refused a connection (${reason})`);
+  }
+
+  delivered(events: number, bytes: number): void {
+    this.counters.delivered += events;
+    this.counters.bytes += bytes;
+  }
+
+  replayed(events: number): void {
+    this.counters.replayed += events;
+  }
+
+  heartbeat(): void {
+    this.counters.heartbeats++;
+  }
+
+  reset({ id }: SSEClient, reason: ResetReason): void {
+    this.counters.countReset(reason);
+    if (this.debug) this.logger.log(`reset ${id} (${reason})`);
+  }
+
+  filterFailed({ id }: SSEClient, error: unknown, topic: string | undefined): void {
+    this.logger.error(
+      `The filter of client ${id} failed on an event of ${topic ?? 'everybody'}; the client is reset and ` +
+        `disconnected, and comes back behind it: ${String(error)}`,
+    );
+  }
+
+  initialFailed({ id }: SSEClient, error: unknown): void {
+    this.logger.error(`\`initial\` of client ${id} failed; its stream ends: ${String(error)}`);
+  }
+
+  observerFailed(error: unknown): void {
+    this.logger.error(`An observer failed; the others, and the publisher, go on: ${String(error)}`);
+  }
+}
+
+function list(topics: ReadonlySet<string>): string {
+  return [...topics].join(', ') || 'nothing yet';
+}

@@ -1,0 +1,579 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { afterEach, describe, expect, it } from '@jest/globals';
+import type { INestApplication } from '@nestjs/common';
+import { SSEService, topicPattern } from 'nestjs-sse-hub';
+
+import { createApp } from '../../sample-app/create-app.js';
+import { until } from '../support/baseline.js';
+import { RecordedEventSource } from '../support/event-source.js';
+import { type Platform, platforms } from '../support/platforms.js';
+
+const PROJECT = join(import.meta.dirname, '../..');
+
+interface Received {
+  readonly event: string;
+  readonly data: Record<string, unknown>;
+}
+
+interface Execution {
+  readonly id: string;
+}
+
+interface Report {
+  readonly open: number;
+  readonly oldest?: { readonly id: string; readonly user: string };
+  readonly topics: readonly { topic: string; connections: number; oldest: { id: string } }[];
+  readonly connections: readonly { id: string; topics: string[] }[];
+}
+
+/** `curl -N`, as in the README. */
+class Curl {
+  output = '';
+  ended = false;
+
+  constructor(
+    url: string,
+    private readonly child: ChildProcess = spawn('curl', ['-sN', url], { stdio: ['ignore', 'pipe', 'ignore'] }),
+  ) {
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.output += text));
+    child.on('close', () => (this.ended = true));
+  }
+
+  get events(): Received[] {
+    const blocks = this.output.split('\n\n').slice(0, -1);
+    return blocks.flatMap((block) => {
+      const event = /^event: (.*)$/m.exec(block)?.[1];
+      const data = /^data: (.*)$/m.exec(block)?.[1];
+      return event === undefined || data === undefined ? [] : { event, data: JSON.parse(data) as Received['data'] };
+    });
+  }
+
+  ofType(event: string): Received['data'][] {
+    return this.events.filter((received) => received.event === event).map(({ data }) => data);
+  }
+
+  async untilCount(event: string, count: number): Promise<void> {
+    await until(`${count} of ${event}, came: ${this.output}`, () => this.ofType(event).length >= count);
+  }
+
+  async untilEnd(): Promise<void> {
+    await until('curl ends', () => this.ended);
+  }
+
+  close(): void {
+    this.child.kill();
+  }
+}
+
+const apps: INestApplication[] = [];
+const clients: { close(): void }[] = [];
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.close();
+  await Promise.all(apps.splice(0).map((app) => app.close()));
+});
+
+async function start(platform: Platform) {
+  const app = await createApp(platform.adapter());
+  apps.push(app);
+  await app.listen(0, '127.0.0.1');
+  const { port } = app.getHttpServer().address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}`;
+
+  const request = (method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response> =>
+    fetch(url + path, {
+      method,
+      headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+  const get = async <T>(path: string): Promise<T> => (await (await request('GET', path)).json()) as T;
+  const post = async <T>(path: string, body: unknown): Promise<T> => {
+    const response = await request('POST', path, body);
+    expect(response.ok).toBe(true);
+    return (await response.json()) as T;
+  };
+  const status = async (method: string, path: string, body?: unknown): Promise<number> => {
+    const response = await request(method, path, body);
+    await response.body?.cancel();
+    return response.status;
+  };
+  /** A bare EventSource that is open. */
+  const follow = async (path: string, ...events: string[]): Promise<RecordedEventSource> => {
+    const source = new RecordedEventSource(url + path, events);
+    clients.push(source);
+    await source.untilCount('sse.open', 1);
+    return source;
+  };
+  /** A curl that is connected. */
+  const curl = async (path: string): Promise<Curl> => {
+    const client = new Curl(url + path);
+    clients.push(client);
+    await client.untilCount('sse.open', 1);
+    return client;
+  };
+  return { app, url, request, get, post, status, follow, curl };
+}
+
+function dataOf(source: RecordedEventSource, event: string): Received['data'][] {
+  return source.events
+    .filter((received) => received.event === event)
+    .map(({ data }) => JSON.parse(data) as Received['data']);
+}
+
+function clientIdOf(source: RecordedEventSource | Curl): string {
+  const opened = source instanceof Curl ? source.ofType('sse.open') : dataOf(source, 'sse.open');
+  return String(opened[0]!['clientId']);
+}
+
+for (const platform of platforms) {
+  describe(`the sample application on ${platform.name}`, () => {
+    describe('page', () => {
+      it('is served with its style and script, and may load nothing else', async () => {
+        const { request } = await start(platform);
+        const page = await request('GET', '/');
+        expect(page.status).toBe(200);
+        expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
+        expect(page.headers.get('content-security-policy')).toContain("default-src 'self'");
+        const html = await page.text();
+        expect(html).toContain('<script type="module" src="/app.js">');
+        expect(html).toContain('<link rel="stylesheet" href="/style.css"');
+        const script = await request('GET', '/app.js');
+        expect(script.headers.get('content-type')).toBe('text/javascript; charset=utf-8');
+        expect(await script.text()).toContain('new EventSource(');
+        const style = await request('GET', '/style.css');
+        expect(style.headers.get('content-type')).toBe('text/css; charset=utf-8');
+        expect(await style.text()).toContain('light dark');
+      });
+
+      it('puts nothing that comes from the server into the page as markup', async () => {
+        const script = await readFile(join(PROJECT, 'sample-app/public/app.js'), 'utf8');
+        expect(script).not.toMatch(/innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser/);
+      });
+    });
+
+    describe('guard', () => {
+      it.each(['/notifications/events', '/dashboard/events', '/documents/handbook/events', '/admin/connections'])(
+        'answers 401 to an unknown user of %s',
+        async (path) => {
+          const { status } = await start(platform);
+          expect(await status('GET', `${path}?user=13`)).toBe(401);
+          expect(await status('GET', `${path}?user=42&user=7`)).toBe(401);
+          expect(await status('GET', `${path}?user=__proto__`)).toBe(401);
+        },
+      );
+
+      it('knows a user by the query, else by a cookie, else as 42', async () => {
+        const { request, post } = await start(platform);
+        await post('/notifications', { text: 'to Grace', to: 7 });
+        const unread = async (path: string, cookie?: string): Promise<unknown> => {
+          const response = await request('GET', path, undefined, cookie === undefined ? {} : { cookie });
+          return response.json();
+        };
+        expect(await unread('/notifications/unread')).toEqual({ unread: 0 });
+        expect(await unread('/notifications/unread?user=7')).toEqual({ unread: 1 });
+        expect(await unread('/notifications/unread', 'theme=dark; user=7')).toEqual({ unread: 1 });
+        expect(await unread('/notifications/unread?user=42', 'user=7')).toEqual({ unread: 0 });
+        const stranger = await request('GET', '/notifications/unread', undefined, { cookie: 'user=13' });
+        expect(stranger.status).toBe(401);
+      });
+    });
+
+    describe('notifications', () => {
+      it("bring a user's own to every stream of that user, and nobody else's", async () => {
+        const { follow, curl, post } = await start(platform);
+        const ada = await follow('/notifications/events', 'inbox', 'notification');
+        const adaAgain = await curl('/notifications/events?user=42');
+        const grace = await follow('/notifications/events?user=7', 'inbox', 'notification');
+        await post('/notifications', { text: 'for Grace', to: 7 });
+        await post('/notifications?user=7', { text: 'for Ada', to: 42 });
+        await ada.untilCount('notification', 1);
+        await adaAgain.untilCount('notification', 1);
+        await grace.untilCount('notification', 1);
+        const forAda = { notification: { id: 2, from: 'Grace', text: 'for Ada' }, unread: 1 };
+        expect(dataOf(ada, 'notification')).toMatchObject([forAda]);
+        expect(adaAgain.ofType('notification')).toMatchObject([forAda]);
+        const forGrace = { notification: { id: 1, from: 'Ada', text: 'for Grace' }, unread: 1 };
+        expect(dataOf(grace, 'notification')).toMatchObject([forGrace]);
+      });
+
+      it('count what is unread, and begin each new stream with the inbox', async () => {
+        const { follow, get, post, status } = await start(platform);
+        await post('/notifications', { text: 'first' });
+        await post('/notifications', { text: 'second' });
+        expect(await get('/notifications/unread')).toEqual({ unread: 2 });
+
+        const stream = await follow('/notifications/events', 'inbox', 'notification', 'read');
+        await stream.untilCount('inbox', 1);
+        expect(stream.events.map(({ event }) => event)).toEqual(['sse.open', 'inbox']);
+        expect(dataOf(stream, 'inbox')).toMatchObject([
+          { unread: 2, notifications: [{ text: 'second' }, { text: 'first' }] },
+        ]);
+
+        expect(await status('POST', '/notifications/read')).toBe(204);
+        await stream.untilCount('read', 1);
+        expect(dataOf(stream, 'read')).toEqual([{ unread: 0 }]);
+        expect(await get('/notifications/unread')).toEqual({ unread: 0 });
+        await post('/notifications', { text: 'third' });
+        await stream.untilCount('notification', 1);
+        expect(dataOf(stream, 'notification')).toMatchObject([{ notification: { text: 'third' }, unread: 1 }]);
+      });
+
+      it('send whoever comes back what was missed, once, and no inbox', async () => {
+        const { follow, curl, post } = await start(platform);
+        const first = await curl('/notifications/events');
+        await post('/notifications', { text: 'seen' });
+        await first.untilCount('notification', 1);
+        first.close();
+        await post('/notifications', { text: 'missed' });
+        const cursor = first.output
+          .match(/^id: (.*)$/gm)!
+          .at(-1)!
+          .slice('id: '.length);
+        const second = await follow(
+          `/notifications/events?lastEventId=${encodeURIComponent(cursor)}`,
+          'inbox',
+          'notification',
+        );
+        await second.untilCount('notification', 1);
+        await post('/notifications', { text: 'new' });
+        await second.untilCount('notification', 2);
+        expect(second.events.map(({ event }) => event)).toEqual(['sse.open', 'notification', 'notification']);
+        expect(dataOf(second, 'sse.open')).toMatchObject([{ resumed: 'full' }]);
+        expect(dataOf(second, 'notification')).toMatchObject([
+          { notification: { text: 'missed' } },
+          { notification: { text: 'new' } },
+        ]);
+      });
+
+      it('end the oldest stream of a user for good when a sixth one opens', async () => {
+        const { follow, post, get } = await start(platform);
+        const names = ['inbox', 'notification'];
+        const oldest = await follow('/notifications/events', ...names);
+        const others = [];
+        for (let i = 0; i < 4; i++) others.push(await follow('/notifications/events', ...names));
+        const grace = await follow('/notifications/events?user=7', ...names);
+        expect(oldest.count('sse.end')).toBe(0);
+
+        others.push(await follow('/notifications/events', ...names));
+        await oldest.untilStopped();
+        expect(oldest.count('sse.end')).toBe(1);
+        expect(oldest.attempts.map(({ status }) => status)).toEqual([200, 204]);
+
+        await post('/notifications', { text: 'still here?' });
+        for (const other of others) await other.untilCount('notification', 1);
+        expect(oldest.count('notification')).toBe(0);
+        expect([...others, grace].map(({ stopped }) => stopped)).toEqual([false, false, false, false, false, false]);
+        const { topics } = await get<Report>('/admin/connections');
+        expect(topics).toMatchObject([
+          { topic: 'user:42', connections: 5 },
+          { topic: 'user:7', connections: 1 },
+        ]);
+      });
+
+      it.each([{}, { text: '' }, { text: '  ' }, { text: 7 }, { text: 'x'.repeat(501) }, { text: 'x', to: 13 }])(
+        'refuse %j',
+        async (body) => {
+          const { status, get } = await start(platform);
+          expect(await status('POST', '/notifications', body)).toBe(400);
+          expect(await get('/notifications/unread')).toEqual({ unread: 0 });
+        },
+      );
+    });
+
+    describe('dashboard', () => {
+      it('brings figures of the process and the machine, and orders, in one stream', async () => {
+        const { follow, curl, post } = await start(platform);
+        const stream = await follow('/dashboard/events', 'process', 'machine', 'order');
+        const terminal = await curl('/dashboard/events?user=7');
+        await post('/dashboard/orders?user=7', { item: 'Tea', quantity: 2 });
+        await stream.untilCount('order', 1);
+        await stream.untilCount('machine', 2);
+        await terminal.untilCount('machine', 1);
+        expect(dataOf(stream, 'order')).toEqual([{ id: 1, item: 'Tea', quantity: 2, by: 'Grace' }]);
+        expect(terminal.ofType('order')).toEqual([{ id: 1, item: 'Tea', quantity: 2, by: 'Grace' }]);
+
+        const [first, second] = dataOf(stream, 'process') as Record<string, number>[];
+        expect(first!['openStreams']).toBe(2);
+        expect(first!['memoryBytes']).toBeGreaterThan(2 ** 20);
+        expect(first!['memoryBytes']).toBeLessThan(2 ** 36);
+        expect(first!['cpuPercent']).toBeGreaterThanOrEqual(0);
+        expect(first!['eventLoopDelayMs']).toBeGreaterThanOrEqual(0);
+        expect(second!['at']).toBeGreaterThan(first!['at']!);
+        const [machine] = dataOf(stream, 'machine') as Record<string, number>[];
+        for (const name of ['cpuPercent', 'memoryPercent']) {
+          expect(machine![name]).toBeGreaterThanOrEqual(0);
+          expect(machine![name]).toBeLessThanOrEqual(100);
+        }
+        expect(stream.attempts).toHaveLength(1);
+      });
+
+      it('does nothing while nobody watches', async () => {
+        const { app, curl } = await start(platform);
+        let figures = 0;
+        const sse = app.get(SSEService);
+        sse.observe(topicPattern('dashboard:*')).subscribe(() => figures++);
+        const viewer = await curl('/dashboard/events');
+        await viewer.untilCount('machine', 1);
+        viewer.close();
+        await until('the viewer has left', () => sse.getClientCount() === 0);
+        figures = 0;
+        await delay(2_500);
+        expect(figures).toBe(0);
+      });
+
+      it('begins a fresh stream with the last minute', async () => {
+        const { follow, post } = await start(platform);
+        await post('/dashboard/orders', { item: 'Tea', quantity: 1 });
+        const stream = await follow('/dashboard/events', 'order');
+        await stream.untilCount('order', 1);
+        expect(dataOf(stream, 'order')).toMatchObject([{ item: 'Tea' }]);
+      });
+
+      it.each([{}, { item: 'Tea' }, { item: 'Tea', quantity: 0 }, { item: 'Tea', quantity: '1' }, { quantity: 1 }])(
+        'refuses the order %j',
+        async (body) => {
+          const { status } = await start(platform);
+          expect(await status('POST', '/dashboard/orders', body)).toBe(400);
+        },
+      );
+    });
+
+    describe('documents', () => {
+      const names = ['document', 'joined', 'left', 'edit'];
+
+      it('bring an edit to everyone but its author', async () => {
+        const { follow, curl, post } = await start(platform);
+        const ada = await follow('/documents/handbook/events', ...names);
+        const grace = await follow('/documents/handbook/events?user=7', ...names);
+        const terminal = await curl('/documents/handbook/events?user=7');
+        await post('/documents/handbook/edits', { text: 'by Ada' });
+        await grace.untilCount('edit', 1);
+        await terminal.untilCount('edit', 1);
+        await post('/documents/handbook/edits?user=7', { text: 'by Grace' });
+        await ada.untilCount('edit', 1);
+        // Had the author's own edit been sent, it would have come before the other one.
+        expect(dataOf(ada, 'edit')).toMatchObject([{ text: 'by Grace', author: 'Grace', version: 3 }]);
+        expect(dataOf(grace, 'edit')).toMatchObject([{ text: 'by Ada', author: 'Ada', version: 2 }]);
+        expect(terminal.ofType('edit')).toMatchObject([{ text: 'by Ada', author: 'Ada', version: 2 }]);
+      });
+
+      it("bring an edit to the author's other tabs when a page says which stream is its own", async () => {
+        const { follow, post } = await start(platform);
+        const author = await follow('/documents/handbook/events', ...names);
+        const otherTab = await follow('/documents/handbook/events', ...names);
+        const grace = await follow('/documents/handbook/events?user=7', ...names);
+        await post('/documents/handbook/edits', { text: 'mine', clientId: clientIdOf(author) });
+        // Nobody can be kept from an edit by an id that is not the author's own.
+        await post('/documents/handbook/edits', { text: 'mine too', clientId: clientIdOf(grace) });
+        await grace.untilCount('edit', 2);
+        await otherTab.untilCount('edit', 1);
+        await post('/documents/handbook/edits?user=7', { text: 'last' });
+        await author.untilCount('edit', 1);
+        await otherTab.untilCount('edit', 2);
+        const texts = (source: RecordedEventSource): unknown[] => dataOf(source, 'edit').map(({ text }) => text);
+        expect(texts(author)).toEqual(['last']);
+        expect(texts(otherTab)).toEqual(['mine', 'last']);
+        expect(texts(grace)).toEqual(['mine', 'mine too']);
+      });
+
+      it('tell their viewers who joined and who left', async () => {
+        const { follow } = await start(platform);
+        const ada = await follow('/documents/handbook/events', ...names);
+        await ada.untilCount('joined', 1);
+        const grace = await follow('/documents/handbook/events?user=7', ...names);
+        await grace.untilCount('document', 1);
+        expect(dataOf(grace, 'document')).toMatchObject([{ title: 'Handbook', version: 1, viewers: ['Ada', 'Grace'] }]);
+        await ada.untilCount('joined', 2);
+        grace.close();
+        await ada.untilCount('left', 1);
+        expect(ada.data.slice(1)).toEqual([
+          { user: 'Ada', viewers: ['Ada'] },
+          { user: 'Grace', viewers: ['Ada', 'Grace'] },
+          { user: 'Grace', viewers: ['Ada'] },
+        ]);
+      });
+
+      it('do not mix: the viewers and edits of one are not those of another', async () => {
+        const { follow, post } = await start(platform);
+        const handbook = await follow('/documents/handbook/events', ...names);
+        const letters = await follow('/documents/letters/events?user=7', ...names);
+        await post('/documents/roadmap/edits', { text: 'elsewhere' });
+        await post('/documents/handbook/edits?user=7', { text: 'here' });
+        await handbook.untilCount('edit', 1);
+        await letters.untilCount('joined', 1);
+        expect(dataOf(handbook, 'edit')).toMatchObject([{ title: 'Handbook', text: 'here' }]);
+        expect(dataOf(letters, 'joined')).toEqual([{ user: 'Grace', viewers: ['Grace'] }]);
+        expect(letters.count('edit')).toBe(0);
+      });
+
+      it('answer 403 to whoever may not read one, and 404 when there is none', async () => {
+        const { url, status, get } = await start(platform);
+        expect(await status('GET', '/documents/letters/events')).toBe(403);
+        expect(await status('GET', '/documents/roadmap/events?user=7')).toBe(403);
+        expect(await status('POST', '/documents/letters/edits', { text: 'x' })).toBe(403);
+        expect(await status('GET', '/documents/nothing/events')).toBe(404);
+        expect(await status('POST', '/documents/handbook/edits', { text: '' })).toBe(400);
+        expect(await get('/documents')).toEqual([
+          { id: 'handbook', title: 'Handbook' },
+          { id: 'roadmap', title: 'Roadmap' },
+        ]);
+        const source = new RecordedEventSource(`${url}/documents/letters/events`);
+        clients.push(source);
+        await source.untilStopped();
+        expect(source.attempts).toEqual([{ status: 403, lastEventId: undefined }]);
+        expect(await get<Report>('/admin/connections')).toMatchObject({ open: 0 });
+      });
+    });
+
+    describe('executions', () => {
+      const names = ['task-start', 'task-complete', 'progress', 'execution-complete', 'execution-failed'];
+
+      it('stream their tasks to the end, and an EventSource stops', async () => {
+        const { follow, post } = await start(platform);
+        const { id } = await post<Execution>('/executions', { folder: 'src' });
+        const viewer = await follow(`/executions/${id}/events`, ...names);
+        await viewer.untilStopped();
+        const entries = (await readdir(join(PROJECT, 'src'))).toSorted();
+        const tasks = (event: string): string[] => dataOf(viewer, event).map(({ task }) => String(task));
+        expect(tasks('task-start').toSorted()).toEqual(entries);
+        expect(tasks('task-complete')).toEqual(tasks('task-start'));
+        expect(viewer.count('progress')).toBeGreaterThanOrEqual(1);
+        expect(viewer.count('execution-complete')).toBe(1);
+        expect(viewer.events.slice(-2).map(({ event }) => event)).toEqual(['execution-complete', 'sse.end']);
+        expect(viewer.attempts.map(({ status }) => status)).toEqual([200, 204]);
+      });
+
+      it('really hash the files', async () => {
+        const { curl, post } = await start(platform);
+        const { id } = await post<Execution>('/executions', { folder: 'sample-app/public' });
+        const viewer = await curl(`/executions/${id}/events`);
+        await viewer.untilEnd();
+        const path = join(PROJECT, 'sample-app/public/style.css');
+        const content = await readFile(path);
+        const file = createHash('sha256').update(content).digest('hex');
+        const task = createHash('sha256').update(`${file}  style.css\n`).digest('hex');
+        expect(viewer.ofType('task-complete')).toContainEqual({
+          task: 'style.css',
+          files: 1,
+          bytes: content.length,
+          unreadable: 0,
+          sha256: task,
+        });
+        expect(viewer.ofType('execution-complete')).toMatchObject([{ files: 3, unreadable: 0 }]);
+      });
+
+      it('give a late viewer everything from the beginning, then the end', async () => {
+        const { follow, curl, post, get } = await start(platform);
+        const { id } = await post<Execution>('/executions', { folder: 'src' });
+        const early = await curl(`/executions/${id}/events`);
+        await early.untilEnd();
+        expect(await get('/executions')).toEqual([{ id, folder: 'src', state: 'complete' }]);
+
+        const late = await curl(`/executions/${id}/events`);
+        await late.untilEnd();
+        const lateBrowser = await follow(`/executions/${id}/events`, ...names);
+        await lateBrowser.untilStopped();
+        const seen = early.events.filter(({ event }) => !event.startsWith('sse.'));
+        expect(seen.length).toBeGreaterThan(10);
+        expect(late.events.slice(1)).toEqual([...seen, { event: 'sse.end', data: {} }]);
+        expect(lateBrowser.data).toEqual(seen.map(({ data }) => data));
+        expect(lateBrowser.attempts.map(({ status }) => status)).toEqual([200, 204]);
+      });
+
+      it.each(['..', '../..', '/', '/etc', 'src/../..', 'src/index.ts', 'nothing', 'src\0', '', 7, null])(
+        'refuse the folder %j',
+        async (folder) => {
+          const { status, get } = await start(platform);
+          expect(await status('POST', '/executions', { folder })).toBe(400);
+          expect(await get('/executions')).toEqual([]);
+        },
+      );
+
+      it('answer 404 for one that there is not, and 429 when too many run', async () => {
+        const { status } = await start(platform);
+        expect(await status('GET', '/executions/nothing/events')).toBe(404);
+        const folder = 'node_modules';
+        const answers = [];
+        for (let i = 0; i < 4; i++) answers.push(await status('POST', '/executions', { folder }));
+        expect(answers).toEqual([202, 202, 202, 429]);
+      });
+    });
+
+    describe('admin', () => {
+      it('lists connections by topic with the oldest of each, and the oldest of all', async () => {
+        const { curl, get } = await start(platform);
+        expect(await get('/admin/connections')).toEqual({ open: 0, topics: [], connections: [] });
+        const first = await curl('/notifications/events?user=7');
+        const second = await curl('/dashboard/events?user=7');
+        const third = await curl('/notifications/events?user=7');
+        const report = await get<Report>('/admin/connections');
+        expect(report.open).toBe(3);
+        expect(report.oldest).toMatchObject({ id: clientIdOf(first), user: 'Grace', topics: ['user:7'] });
+        expect(report.topics).toMatchObject([
+          { topic: 'dashboard:*', connections: 1, oldest: { id: clientIdOf(second) } },
+          { topic: 'orders', connections: 1, oldest: { id: clientIdOf(second) } },
+          { topic: 'user:7', connections: 2, oldest: { id: clientIdOf(first) } },
+        ]);
+        expect(report.connections.map(({ id }) => id)).toEqual([first, second, third].map(clientIdOf));
+      });
+
+      it('disconnects streams of all three kinds for good, and no others', async () => {
+        const { follow, post, status, get } = await start(platform);
+        const { id: execution } = await post<Execution>('/executions', { folder: 'node_modules' });
+        const paths = ['/notifications/events', '/documents/handbook/events', `/executions/${execution}/events`];
+        const removed = await Promise.all(paths.map((path) => follow(path, 'execution-complete')));
+        const stays = await follow('/notifications/events');
+        for (const id of removed.map(clientIdOf)) {
+          expect(await status('DELETE', `/admin/connections/${id}`)).toBe(204);
+          expect(await status('DELETE', `/admin/connections/${id}`)).toBe(404);
+        }
+        await Promise.all(removed.map((source) => source.untilStopped()));
+        for (const source of removed) {
+          expect(source.events.map(({ event }) => event)).toEqual(['sse.open', 'sse.end']);
+          expect(source.attempts.map((attempt) => attempt.status)).toEqual([200, 204]);
+        }
+        expect(stays.stopped).toBe(false);
+        expect((await get<Report>('/admin/connections')).connections).toMatchObject([{ id: clientIdOf(stays) }]);
+      });
+
+      it('hears of connections that come and go, in the stream of the dashboard', async () => {
+        const { follow, curl } = await start(platform);
+        const admin = await follow('/dashboard/events', 'connections-changed');
+        await admin.untilCount('connections-changed', 1);
+        const visitor = await curl('/notifications/events?user=7');
+        await until('the visitor is counted', () => dataOf(admin, 'connections-changed').at(-1)?.['open'] === 2);
+        visitor.close();
+        await until('the visitor is gone', () => dataOf(admin, 'connections-changed').at(-1)?.['open'] === 1);
+      });
+
+      it('is for administrators only', async () => {
+        const { follow, status, get } = await start(platform);
+        const grace = await follow('/dashboard/events?user=7');
+        expect(await status('GET', '/admin/connections?user=7')).toBe(403);
+        expect(await status('DELETE', `/admin/connections/${clientIdOf(grace)}?user=7`)).toBe(403);
+        const { connections } = await get<Report>('/admin/connections');
+        expect(connections.map(({ topics }) => topics.toSorted())).toEqual([['dashboard:*', 'orders']]);
+      });
+    });
+
+    it('closes in time while streams of all three kinds are open, and tells each where it was', async () => {
+      const { curl } = await start(platform);
+      const streams = [
+        await curl('/notifications/events'),
+        await curl('/dashboard/events'),
+        await curl('/documents/handbook/events'),
+      ];
+      await apps.pop()!.close();
+      for (const stream of streams) {
+        await stream.untilEnd();
+        expect(stream.output).toMatch(/id: 1~[0-9a-z]+~[0-9a-z]+-[0-9a-z]+\nretry: \d+\n\n$/);
+      }
+    });
+  });
+}
