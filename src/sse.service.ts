@@ -32,7 +32,7 @@ import {
 } from './sse.client-options.js';
 import { assertOption, type ResolvedConfig, resolveConfig, type SSEConfig, type Topics } from './sse.config.js';
 import { type CurrentRequest, currentRequest } from './sse.interceptor.js';
-import { closeSession, onceClosed } from './transport/connection.js';
+import { onceClosed } from './transport/connection.js';
 import { MessageEntrance, type StreamMessage } from './transport/message-stream.js';
 import { NodeEntrance, type NodeResponseLike, rawResponseOf, requestOf } from './transport/node-response.js';
 import { WebEntrance } from './transport/web-response.js';
@@ -144,7 +144,8 @@ export class SSEService<Events extends object = AnyEvents>
       const entrance = new MessageEntrance(subscriber, {
         highWaterMark: current ? this.#config.highWaterMark : Infinity,
         noContent: () => new HttpException('', 204),
-        onShutdown: () => closeSession(current?.request),
+        slowTimeout: this.#config.slowTimeout,
+        response: current && rawResponseOf(current.response as NodeResponseLike),
         onSerialized: () => current && this.#warnOfEnvelope(current),
       });
       this.#connect(options, topics, options.request ?? current?.request, entrance);

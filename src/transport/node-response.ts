@@ -12,7 +12,7 @@ import type { Socket } from 'node:net';
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import { Batch, type Frame } from '../protocol/frame.js';
 import { streamHeaders } from '../protocol/headers.js';
-import { closeSession, onceClosed } from './connection.js';
+import { closeSession, destroyUnlessClosed, onceClosed, whenClosed } from './connection.js';
 
 /** A Fastify reply, as far as it is needed here. */
 export interface FastifyReplyLike {
@@ -210,15 +210,13 @@ class NodeResponseTransport implements Transport {
     this.#detach();
     if (this.#raw.writableEnded) return;
     this.#raw.end();
-    if (!this.#isFlushed()) this.#destroyLater();
+    if (!this.#isFlushed()) destroyUnlessClosed(this.#raw, () => this.destroy(), this.limits.slowTimeout);
   }
 
   async close(): Promise<void> {
     this.#detach();
-    const raw = this.#raw;
-    if (raw.destroyed || raw.closed) return;
-    const closed = new Promise<void>((resolve) => raw.once('close', resolve));
-    if (!raw.writableEnded) raw.end(() => this.#closeConnection());
+    const closed = whenClosed(this.#raw);
+    if (!this.#raw.writableEnded) this.#raw.end(() => this.#closeConnection());
     await closed;
   }
 
@@ -237,12 +235,6 @@ class NodeResponseTransport implements Transport {
 
   #isFlushed(): boolean {
     return (this.#socket?.writableLength ?? this.#raw.writableLength) === 0;
-  }
-
-  /** Whoever does not read must not keep the end of a stream in memory for ever. */
-  #destroyLater(): void {
-    const timer = setTimeout(() => this.destroy(), this.limits.slowTimeout).unref();
-    this.#raw.once('close', () => clearTimeout(timer));
   }
 
   #detach(): void {

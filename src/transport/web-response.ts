@@ -51,17 +51,21 @@ function toHeaders(from: OutgoingHttpHeaders): Headers {
   return headers;
 }
 
+/** Copied for one client at a time, however large an event is. */
+const PIECE = 65_536;
+
 class WebResponseTransport implements Transport {
   readonly eager = false;
   readonly body: ReadableStream<Uint8Array>;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #listener: TransportListener | undefined;
-  /** The reader has asked for more. Nothing is queued before it does, so an unread body costs nothing. */
-  #wanted = false;
-  #asked = 0;
-  #over = false;
-
   #stopWatching: (() => void) | undefined;
+  /** Bytes that belong to all clients, and wait for this one to ask. */
+  #waiting: Buffer[] = [];
+  #wanted = false;
+  #taken = 0;
+  #ending = false;
+  #over = false;
 
   constructor(private readonly onGone: (callback: () => void) => () => void) {
     this.body = new ReadableStream(
@@ -70,48 +74,46 @@ class WebResponseTransport implements Transport {
           this.#controller = controller;
         },
         pull: () => {
-          this.#asked++;
           this.#wanted = true;
-          this.#listener?.drained();
+          this.#feed();
+          if (this.ready) this.#listener?.drained();
         },
         cancel: () => {
           this.#over = true;
           this.#gone();
         },
       },
+      // Nothing is asked for before somebody reads, so an unread body costs nothing.
       { highWaterMark: 0 },
     );
   }
 
   get ready(): boolean {
-    return this.#wanted;
+    return this.#wanted && this.#waiting.length === 0;
   }
 
   get progress(): number {
-    return this.#asked;
+    return this.#taken;
   }
 
   open(listener: TransportListener): void {
     this.#listener = listener;
     this.#stopWatching = this.onGone(() => {
-      const wasOpen = this.#listener !== undefined;
       this.#gone();
-      if (wasOpen) this.destroy();
+      this.destroy();
     });
   }
 
   write({ payloads }: Batch): void {
-    if (this.#over) return;
-    this.#wanted = false;
-    // Copied, because a web stream's reader may transfer the buffer it is given, and this one belongs to all clients.
-    for (const payload of payloads) this.#controller.enqueue(new Uint8Array(payload));
+    if (this.#ending) return;
+    this.#waiting.push(...payloads);
+    this.#feed();
   }
 
   end(): void {
     this.#detach();
-    if (this.#over) return;
-    this.#over = true;
-    this.#controller.close();
+    this.#ending = true;
+    this.#endIfEmpty();
   }
 
   close(): Promise<void> {
@@ -121,9 +123,45 @@ class WebResponseTransport implements Transport {
 
   destroy(): void {
     this.#detach();
+    this.#waiting = [];
     if (this.#over) return;
     this.#over = true;
     this.#controller.error(new DOMException('The event stream was not read.', 'AbortError'));
+  }
+
+  #feed(): void {
+    if (!this.#wanted || this.#over || this.#waiting.length === 0) return;
+    this.#wanted = false;
+    const piece = this.#takePiece();
+    this.#taken += piece.length;
+    this.#controller.enqueue(piece);
+    this.#endIfEmpty();
+  }
+
+  // A copy, because a reader may transfer the buffer that it is given, and these belong to all clients.
+  #takePiece(): Uint8Array<ArrayBuffer> {
+    const piece = new Uint8Array(
+      Math.min(
+        PIECE,
+        this.#waiting.reduce((size, { length }) => size + length, 0),
+      ),
+    );
+    let filled = 0;
+    while (filled < piece.length) {
+      const next = this.#waiting[0]!;
+      const part = next.subarray(0, piece.length - filled);
+      piece.set(part, filled);
+      filled += part.length;
+      if (part.length === next.length) this.#waiting.shift();
+      else this.#waiting[0] = next.subarray(part.length);
+    }
+    return piece;
+  }
+
+  #endIfEmpty(): void {
+    if (!this.#ending || this.#over || this.#waiting.length > 0) return;
+    this.#over = true;
+    this.#controller.close();
   }
 
   #gone(): void {

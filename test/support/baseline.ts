@@ -24,6 +24,11 @@ export class ProcessWatch {
     for (const { name, note } of this.#listeners) realProcess.on(name as 'warning', note);
   }
 
+  forgive(trouble: RegExp): void {
+    const left = this.troubles.filter((text) => !trouble.test(text));
+    this.troubles.splice(0, this.troubles.length, ...left);
+  }
+
   stop(): void {
     for (const { name, note } of this.#listeners) realProcess.off(name, note);
   }
@@ -71,6 +76,8 @@ export interface Bench {
   open(url: string, options?: OpenOptions): Promise<EventStream>;
   /** A hub without Nest, shut down and checked like the others. */
   watch(sse: SSEService): SSEService;
+  /** Takes a trouble that the test has made on purpose off the record. */
+  forgive(trouble: RegExp): void;
   /** To be called when the test is over, before the applications are closed. */
   onEnd(act: () => void): void;
 }
@@ -129,6 +136,7 @@ export function returnToBaseline(): Bench {
       services.push(sse);
       return sse;
     },
+    forgive: (trouble) => watch.forgive(trouble),
     onEnd: (act) => void endings.push(act),
   };
 }
