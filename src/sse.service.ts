@@ -33,8 +33,9 @@ import {
 import { assertOption, type ResolvedConfig, resolveConfig, type SSEConfig, type Topics } from './sse.config.js';
 import { type CurrentRequest, currentRequest } from './sse.interceptor.js';
 import { onceClosed } from './transport/connection.js';
+import { type Encoding, encodingFor } from './transport/encoding.js';
 import { MessageEntrance, type StreamMessage } from './transport/message-stream.js';
-import { NodeEntrance, type NodeResponseLike, rawResponseOf, requestOf } from './transport/node-response.js';
+import { NodeEntrance, type NodeResponseLike, rawResponseOf, requestOf, variesOf } from './transport/node-response.js';
 import { WebEntrance } from './transport/web-response.js';
 
 /**
@@ -167,7 +168,12 @@ export class SSEService<Events extends object = AnyEvents>
    */
   createClient(response: NodeResponseLike, options: ClientOptions = {}): string {
     this.#assertRoute(response);
-    const entrance = new NodeEntrance(response, options.headers ?? {}, this.#config);
+    const entrance = new NodeEntrance(
+      response,
+      options.headers ?? {},
+      this.#config,
+      this.#encodingFor(requestOf(response)),
+    );
     return this.#connect(options, options.topics ?? [], options.request ?? requestOf(response), entrance).id;
   }
 
@@ -184,7 +190,12 @@ export class SSEService<Events extends object = AnyEvents>
   addClient(options: ClientOptions = {}): { client: SSEClient; response: Response } {
     const current = currentRequest();
     const request = options.request ?? current?.request;
-    const entrance = new WebEntrance(options.headers ?? {}, (callback) => whenGone(request, callback));
+    const entrance = new WebEntrance(
+      options.headers ?? {},
+      (callback) => whenGone(request, callback),
+      this.#encodingFor(request),
+      current ? variesOf(current.response as NodeResponseLike) : [],
+    );
     const client = this.#connect(options, options.topics ?? [], request, entrance);
     if (client instanceof Client) current?.onFailure.push(() => client.abandon('error'));
     return { client, response: entrance.response };
@@ -435,6 +446,12 @@ export class SSEService<Events extends object = AnyEvents>
     const settings = resolveClient(options, this.#config, request);
     if (/^\d{1,15}$/.test(settings.lastEventId)) this.#warnOfNumberedEvents(settings.lastEventId);
     return this.#hub.connect(settings, following, request?.method === 'HEAD', entrance);
+  }
+
+  #encodingFor(request: RequestLike | undefined): Encoding {
+    const accepted =
+      request instanceof Request ? request.headers.get('accept-encoding') : request?.headers['accept-encoding'];
+    return encodingFor([accepted ?? []].flat().join(','), this.#config.compression);
   }
 
   #entryOf(args: [TopicEvent, BroadcastOptions?] | [string, string, unknown, string?, BroadcastOptions?]): EventEntry {

@@ -94,6 +94,10 @@ export class Client implements SSEClient, TransportListener, Ticking {
     return this.transport.response;
   }
 
+  get compressed(): boolean {
+    return this.transport.compressed ?? false;
+  }
+
   get eager(): boolean {
     return this.transport.eager;
   }
@@ -192,7 +196,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   #write(frames: Frame[], events: number): void {
-    const batch = new Batch(frames);
+    const batch = new Batch(frames, 1, this.reader.selection.compressedReaders);
     const now = performance.now();
     this.transport.write(batch);
     this.#pulse.lastWrite = now;

@@ -250,7 +250,9 @@ export class Delivery implements LogReader {
       cursor = item.cursor;
       if (size > highWaterMark && frames.length > 1) return undefined;
     }
-    return frames.length === 0 ? undefined : { batch: new Batch(frames), events: frames.length, cursor };
+    return frames.length === 0
+      ? undefined
+      : { batch: new Batch(frames, selection.compressedReaders), events: frames.length, cursor };
   }
 
   // One failing client must never disturb the others.

@@ -21,6 +21,8 @@ export interface Transport {
    * left is then noticed only by writing. Absent where that cannot be.
    */
   readonly deaf?: boolean;
+  /** It takes what is compressed for all clients that do. */
+  readonly compressed?: boolean;
   /** The response, where there is one that applications may see. */
   readonly response?: unknown;
   /** Starts the response and from then on reports to the listener. */

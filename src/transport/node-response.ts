@@ -10,9 +10,10 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Socket } from 'node:net';
 
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
-import { Batch, type Frame } from '../protocol/frame.js';
+import type { Batch, Frame } from '../protocol/frame.js';
 import { streamHeaders } from '../protocol/headers.js';
 import { closeSession, destroyUnlessClosed, onceClosed, whenClosed } from './connection.js';
+import { type Encoding, IDENTITY } from './encoding.js';
 
 /** A Fastify reply, as far as it is needed here. */
 export interface FastifyReplyLike {
@@ -40,12 +41,19 @@ export function requestOf(response: NodeResponseLike): IncomingMessage | Http2Se
   return rawResponseOf(response).req;
 }
 
+/** Why answers differ, as far as the framework has said so yet. */
+export function variesOf(response: NodeResponseLike): string[] {
+  const values = [rawResponseOf(response).getHeader('Vary'), isFastifyReply(response) && response.getHeaders()['vary']];
+  return [...new Set(values.flatMap((value) => (value ? String(value).split(/,\s*/) : [])))];
+}
+
 /** The answer to a request for a stream, straight onto the response. */
 export class NodeEntrance implements Entrance {
   constructor(
     private readonly response: NodeResponseLike,
     private readonly headers: OutgoingHttpHeaders,
     private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
+    private readonly encoding: Encoding,
   ) {
     // Now, while the framework can still answer with an error: afterwards the response is taken over.
     for (const [name, value] of Object.entries(headers)) {
@@ -55,11 +63,11 @@ export class NodeEntrance implements Entrance {
   }
 
   admit(): Transport {
-    return new NodeResponseTransport(this.response, () => this.#begin(), this.limits);
+    return new NodeResponseTransport(this.response, () => this.#begin(this.encoding), this.limits, this.encoding);
   }
 
   turnAway(frame: Frame): void {
-    this.#begin().end(frame.bytes);
+    this.#begin(IDENTITY).end(frame.bytes);
   }
 
   answerNoContent(): void {
@@ -69,15 +77,26 @@ export class NodeEntrance implements Entrance {
   }
 
   answerHeaders(): void {
-    this.#begin().end();
+    this.#begin(this.encoding).end();
   }
 
-  #begin(): RawResponse {
+  #begin(encoding: Encoding): RawResponse {
     const raw = this.#takeOver();
     raw.removeHeader('Content-Length');
-    raw.writeHead(200, { ...this.headers, ...streamHeaders(requestOf(this.response).httpVersion) });
+    const headers = { ...this.headers, ...streamHeaders(requestOf(this.response).httpVersion), ...encoding.headers };
+    raw.writeHead(
+      200,
+      encoding.headers.Vary ? { ...headers, Vary: this.#varyWith(raw, encoding.headers.Vary) } : headers,
+    );
     raw.flushHeaders();
+    if (encoding.head) raw.write(encoding.head);
     return raw;
+  }
+
+  // CORS has its own reason to vary, which must stay.
+  #varyWith(raw: RawResponse, reason: string): string {
+    const others = [raw.getHeader('Vary'), this.headers.vary, this.headers['Vary']];
+    return [...others.filter((value) => value !== undefined), reason].join(', ');
   }
 
   // From here on the framework leaves the response alone. What it has put on it so far (CORS above all) must stay:
@@ -107,6 +126,7 @@ class NodeResponseTransport implements Transport {
     readonly response: NodeResponseLike,
     private readonly begin: () => RawResponse,
     private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
+    private readonly encoding: Encoding,
   ) {
     this.#raw = rawResponseOf(response) as RawResponse;
     this.#isHttp2 = requestOf(response).httpVersionMajor > 1;
@@ -115,6 +135,10 @@ class NodeResponseTransport implements Transport {
 
   get ready(): boolean {
     return !this.#full;
+  }
+
+  get compressed(): boolean {
+    return this.encoding.head !== undefined;
   }
 
   get deaf(): boolean {
@@ -159,8 +183,8 @@ class NodeResponseTransport implements Transport {
     const raw = this.#raw;
     if (raw.writableEnded || raw.destroyed) return this.#onClose();
     const socket = this.#socket;
-    if (socket && this.#mayWriteTo(socket)) this.#writeChunks(socket, batch);
-    else this.#writePayloads(batch);
+    if (socket && this.#mayWriteTo(socket)) this.#writeChunks(socket, this.encoding.chunks(batch));
+    else this.#writePayloads(this.encoding.payloads(batch));
   }
 
   /**
@@ -181,7 +205,7 @@ class NodeResponseTransport implements Transport {
     );
   }
 
-  #writeChunks(socket: Socket, { chunks }: Batch): void {
+  #writeChunks(socket: Socket, chunks: readonly Buffer[]): void {
     if (chunks.length === 1) {
       socket.write(chunks[0]!);
     } else {
@@ -195,7 +219,7 @@ class NodeResponseTransport implements Transport {
     socket.once('drain', this.#onDrain);
   }
 
-  #writePayloads({ payloads }: Batch): void {
+  #writePayloads(payloads: readonly Buffer[]): void {
     let accepted = true;
     for (const payload of payloads) accepted = this.#raw.write(payload);
     // A compressing middleware gathers what is written until it is flushed.
@@ -209,14 +233,14 @@ class NodeResponseTransport implements Transport {
   end(): void {
     this.#detach();
     if (this.#raw.writableEnded) return;
-    this.#raw.end();
+    this.#raw.end(this.encoding.tail());
     if (!this.#isFlushed()) destroyUnlessClosed(this.#raw, () => this.destroy(), this.limits.slowTimeout);
   }
 
   async close(): Promise<void> {
     this.#detach();
     const closed = whenClosed(this.#raw);
-    if (!this.#raw.writableEnded) this.#raw.end(() => this.#closeConnection());
+    if (!this.#raw.writableEnded) this.#raw.end(this.encoding.tail() ?? '', () => this.#closeConnection());
     await closed;
   }
 

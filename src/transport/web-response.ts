@@ -3,6 +3,7 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { STREAM_HEADERS } from '../protocol/headers.js';
+import { type Encoding, IDENTITY } from './encoding.js';
 
 /** The answer to a request for a stream as a web-standard `Response`. */
 export class WebEntrance implements Entrance {
@@ -12,6 +13,8 @@ export class WebEntrance implements Entrance {
   constructor(
     private readonly headers: OutgoingHttpHeaders,
     private readonly onGone: (callback: () => void) => () => void,
+    private readonly encoding: Encoding,
+    private readonly varies: readonly string[],
   ) {}
 
   get response(): Response {
@@ -19,8 +22,8 @@ export class WebEntrance implements Entrance {
   }
 
   admit(): Transport {
-    const transport = new WebResponseTransport(this.onGone);
-    this.#answer(transport.body);
+    const transport = new WebResponseTransport(this.onGone, this.encoding);
+    this.#answer(transport.body, this.encoding);
     return transport;
   }
 
@@ -33,11 +36,15 @@ export class WebEntrance implements Entrance {
   }
 
   answerHeaders(): void {
-    this.#answer(null);
+    this.#answer(null, this.encoding);
   }
 
-  #answer(body: ReadableStream<Uint8Array> | null): void {
-    this.#response = new Response(body, { headers: toHeaders({ ...this.headers, ...STREAM_HEADERS }) });
+  #answer(body: ReadableStream<Uint8Array> | null, encoding: Encoding = IDENTITY): void {
+    const headers = toHeaders({ ...this.headers, ...STREAM_HEADERS });
+    for (const [name, value] of Object.entries(encoding.headers)) headers.append(name, value);
+    // A framework that copies these headers onto its own response replaces what is there: CORS has its reason to vary.
+    if (headers.has('Vary')) for (const reason of this.varies) headers.append('Vary', reason);
+    this.#response = new Response(body, { headers });
   }
 }
 
@@ -67,7 +74,11 @@ class WebResponseTransport implements Transport {
   #ending = false;
   #over = false;
 
-  constructor(private readonly onGone: (callback: () => void) => () => void) {
+  constructor(
+    private readonly onGone: (callback: () => void) => () => void,
+    private readonly encoding: Encoding,
+  ) {
+    if (encoding.head) this.#waiting.push(encoding.head);
     this.body = new ReadableStream(
       {
         start: (controller) => {
@@ -92,6 +103,10 @@ class WebResponseTransport implements Transport {
     return this.#wanted && this.#waiting.length === 0;
   }
 
+  get compressed(): boolean {
+    return this.encoding.head !== undefined;
+  }
+
   get progress(): number {
     return this.#taken;
   }
@@ -104,15 +119,19 @@ class WebResponseTransport implements Transport {
     });
   }
 
-  write({ payloads }: Batch): void {
+  write(batch: Batch): void {
     if (this.#ending) return;
-    this.#waiting.push(...payloads);
+    this.#waiting.push(...this.encoding.payloads(batch));
     this.#feed();
   }
 
   end(): void {
     this.#detach();
+    if (this.#ending) return;
     this.#ending = true;
+    const tail = this.encoding.tail();
+    if (tail) this.#waiting.push(tail);
+    this.#feed();
     this.#endIfEmpty();
   }
 
