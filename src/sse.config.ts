@@ -63,7 +63,7 @@ export interface SSEConfig {
   maxHistorySize?: number;
   /** How long events are kept. Default: 20 minutes. */
   maxHistoryAge?: number;
-  /** Bytes of all history together; the oldest events go first. Default: 64 MiB. */
+  /** Bytes of all history together, at least 65,536; the oldest events go first. Default: 64 MiB. */
   maxHistoryBytes?: number;
   /** Other limits for some topics; the first rule that matches counts. */
   history?: readonly HistoryRule[];
@@ -153,7 +153,8 @@ const CHECKS: { readonly [Option in keyof Required<SSEConfig>]: Check } = {
   maxTopicsPerClient: aWhole(1, Infinity, 'topics'),
   maxHistorySize: aWhole(0, Infinity, 'events'),
   maxHistoryAge: aWhole(0, Infinity, 'milliseconds'),
-  maxHistoryBytes: aWhole(0, Infinity, 'bytes'),
+  // Less than this could not hold what a single turn publishes.
+  maxHistoryBytes: aWhole(65_536, Infinity, 'bytes'),
   history: (value) => (Array.isArray(value) ? undefined : 'a list of { topics, maxSize, maxAge }'),
   closedTopicAge: aWhole(0, Infinity, 'milliseconds'),
   onGap: oneOf('earliest', 'latest'),

@@ -25,6 +25,7 @@ import type { BroadcastOptions, SSEEvent } from './protocol/event.js';
 import {
   assertEnabled,
   type ClientOptions,
+  literalOf,
   type RequestLike,
   resolveClient,
   resolveTopics,
@@ -195,6 +196,7 @@ export class SSEService<Events extends object = AnyEvents>
       (callback) => whenGone(request, callback),
       this.#encodingFor(request),
       current ? variesOf(current.response as NodeResponseLike) : [],
+      current && rawResponseOf(current.response as NodeResponseLike),
     );
     const client = this.#connect(options, options.topics ?? [], request, entrance);
     if (client instanceof Client) current?.onFailure.push(() => client.abandon('error'));
@@ -259,13 +261,12 @@ export class SSEService<Events extends object = AnyEvents>
    * sse.subscribe(clientId, 'room:7', { filter: (event) => event.event !== 'typing' });
    */
   subscribe(clientId: string, topic: string | TopicPattern, options: { filter?: Filter } = {}): boolean {
-    if (!(topic instanceof TopicPattern)) assertTopic(topic);
-    return this.#hub.subscribe(clientId, topic, options.filter);
+    return this.#hub.subscribe(clientId, literalOf(topic), options.filter);
   }
 
   /** The opposite: no event of the topic leaves after this call. `false` when the client is gone or did not follow it. */
   unsubscribe(clientId: string, topic: string | TopicPattern): boolean {
-    return this.#hub.unsubscribe(clientId, topic);
+    return this.#hub.unsubscribe(clientId, literalOf(topic));
   }
 
   /**
@@ -460,6 +461,12 @@ export class SSEService<Events extends object = AnyEvents>
       return this.#topicEntry(event, options);
     }
     const [topic, event, data, id, options] = args as [string, string, unknown, string?, BroadcastOptions?];
+    if (typeof id === 'object') {
+      throw new SSEError(
+        'INVALID_EVENT',
+        'id: it is an object. Options come fifth: (topic, event, data, undefined, options).',
+      );
+    }
     return this.#topicEntry({ topic, event, data, ...(id !== undefined && { id }) }, options);
   }
 

@@ -76,6 +76,9 @@ export const HEARTBEAT: Frame = new HeartbeatFrame([{ comment: '' }]);
 /** Frames that leave in one write. Clients at the same position with the same topics share one. */
 export class Batch {
   #pieces: readonly Piece[] | undefined;
+  #chunks: readonly Buffer[] | undefined;
+  #payloads: readonly Buffer[] | undefined;
+  #members: readonly GzipMember[] | undefined;
   readonly size: number;
 
   constructor(
@@ -90,16 +93,19 @@ export class Batch {
 
   /** HTTP/1.1 chunks: small frames joined, large ones untouched, so an event of 1 MiB exists once however many read it. */
   get chunks(): readonly Buffer[] {
-    return this.#joined.map(({ chunk }) => chunk);
+    return (this.#chunks ??= this.#joined.map(({ chunk }) => chunk));
   }
 
   /** The same without HTTP/1.1's chunk framing. */
-  get payloads(): Buffer[] {
-    return this.#joined.map(({ bytes }) => bytes);
+  get payloads(): readonly Buffer[] {
+    return (this.#payloads ??= this.#joined.map(({ bytes }) => bytes));
   }
 
-  gzip(options: CompressionOptions): GzipMember[] {
-    return this.#joined.map((piece) => piece.gzip(piece instanceof Frame ? this.audience : this.readers, options));
+  /** The same as parts of a gzip stream. The options are those of the hub. */
+  gzip(options: CompressionOptions): readonly GzipMember[] {
+    return (this.#members ??= this.#joined.map((piece) =>
+      piece.gzip(piece instanceof Frame ? this.audience : this.readers, options),
+    ));
   }
 
   get #joined(): readonly Piece[] {

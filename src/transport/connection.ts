@@ -32,9 +32,20 @@ export function closeSession(of: unknown): void {
   (of as Partial<Http2ServerResponse> | undefined)?.stream?.session?.close();
 }
 
+/**
+ * Has the connection of a response that is being ended close behind it. A server that closes waits for its connections,
+ * and clients keep theirs open, or come back on them for ever.
+ */
+export function closeConnectionBehind(response: ServerResponse | Http2ServerResponse): void {
+  if (response.req.httpVersionMajor > 1) return closeSession(response);
+  const { socket } = (response as ServerResponse).req;
+  if ((response as ServerResponse).writableFinished) socket.destroySoon();
+  else response.once('finish', () => socket.destroySoon());
+}
+
 /** Settles once the response is out, or its connection is gone. */
 export async function whenClosed(response: ServerResponse | Http2ServerResponse): Promise<void> {
-  if (response.destroyed) return;
+  if (response.destroyed || (response as ServerResponse).closed) return;
   await new Promise<void>((resolve) => response.once('close', resolve));
 }
 

@@ -7,7 +7,7 @@ import type { Subscriber } from 'rxjs';
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Block } from '../protocol/encode.js';
 import type { Batch, Frame } from '../protocol/frame.js';
-import { closeSession, destroyUnlessClosed, whenClosed } from './connection.js';
+import { closeConnectionBehind, destroyUnlessClosed, whenClosed } from './connection.js';
 
 /** The fields of Nest's `MessageEvent`. */
 export interface StreamMessage {
@@ -44,9 +44,10 @@ export class MessageEntrance implements Entrance {
     return new MessageTransport(this.subscriber, this.options);
   }
 
-  turnAway(frame: Frame): void {
+  turnAway(frame: Frame, last: boolean): void {
     for (const block of frame.blocks) this.subscriber.next(new Message(block, undefined, this.options.onSerialized));
     this.subscriber.complete();
+    if (last && this.options.response) closeConnectionBehind(this.options.response);
   }
 
   answerNoContent(): void {
@@ -135,8 +136,12 @@ class MessageTransport implements Transport {
     const { response } = this.options;
     const closed = response && whenClosed(response);
     this.#complete();
-    closeSession(response);
+    if (response) closeConnectionBehind(response);
     await closed;
+  }
+
+  release(): void {
+    this.#listener = undefined;
   }
 
   // Nest ends the response behind what the client has not read, and so never.

@@ -9,10 +9,11 @@ import {
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Socket } from 'node:net';
 
+import { SSEError } from '../hub/errors.js';
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { streamHeaders } from '../protocol/headers.js';
-import { closeSession, destroyUnlessClosed, onceClosed, whenClosed } from './connection.js';
+import { closeConnectionBehind, closeSession, destroyUnlessClosed, onceClosed, whenClosed } from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
 
 /** A Fastify reply, as far as it is needed here. */
@@ -55,6 +56,13 @@ export class NodeEntrance implements Entrance {
     private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
     private readonly encoding: Encoding,
   ) {
+    const raw = rawResponseOf(response);
+    if (raw.headersSent || raw.writableEnded) {
+      throw new SSEError(
+        'INVALID_ROUTE',
+        'createClient() was given a response that has been answered already. Call it once, before anything is sent.',
+      );
+    }
     // Now, while the framework can still answer with an error: afterwards the response is taken over.
     for (const [name, value] of Object.entries(headers)) {
       validateHeaderName(name);
@@ -66,8 +74,10 @@ export class NodeEntrance implements Entrance {
     return new NodeResponseTransport(this.response, () => this.#begin(this.encoding), this.limits, this.encoding);
   }
 
-  turnAway(frame: Frame): void {
-    this.#begin(IDENTITY).end(frame.bytes);
+  turnAway(frame: Frame, last: boolean): void {
+    const raw = this.#begin(IDENTITY);
+    raw.end(frame.bytes);
+    if (last) closeConnectionBehind(raw);
   }
 
   answerNoContent(): void {
@@ -83,7 +93,8 @@ export class NodeEntrance implements Entrance {
   #begin(encoding: Encoding): RawResponse {
     const raw = this.#takeOver();
     raw.removeHeader('Content-Length');
-    const headers = { ...this.headers, ...streamHeaders(requestOf(this.response).httpVersion), ...encoding.headers };
+    const own = { ...streamHeaders(requestOf(this.response).httpVersion), ...encoding.headers };
+    const headers = { ...without(this.headers, own), ...own };
     raw.writeHead(
       200,
       encoding.headers.Vary ? { ...headers, Vary: this.#varyWith(raw, encoding.headers.Vary) } : headers,
@@ -244,6 +255,10 @@ class NodeResponseTransport implements Transport {
     await closed;
   }
 
+  release(): void {
+    this.#detach();
+  }
+
   destroy(): void {
     this.#detach();
     // A response that still waits for its turn must not take the one before it on the connection with it.
@@ -285,3 +300,9 @@ class NodeResponseTransport implements Transport {
 }
 
 function ignore(): void {}
+
+/** Names of headers differ in case only by accident: two of them would both be sent. */
+function without(headers: OutgoingHttpHeaders, names: object): OutgoingHttpHeaders {
+  const taken = new Set(Object.keys(names).map((name) => name.toLowerCase()));
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !taken.has(name.toLowerCase())));
+}

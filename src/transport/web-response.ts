@@ -1,38 +1,47 @@
-import type { OutgoingHttpHeaders } from 'node:http';
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { Http2ServerResponse } from 'node:http2';
 
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { STREAM_HEADERS } from '../protocol/headers.js';
+import { closeConnectionBehind, whenClosed } from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
 
 /** The answer to a request for a stream as a web-standard `Response`. */
 export class WebEntrance implements Entrance {
+  readonly #headers: Headers;
   #response: Response | undefined;
 
   /** `onGone` reports when the request is over without the body having been cancelled; it answers how to stop that. */
   constructor(
-    private readonly headers: OutgoingHttpHeaders,
+    headers: OutgoingHttpHeaders,
     private readonly onGone: (callback: () => void) => () => void,
     private readonly encoding: Encoding,
     private readonly varies: readonly string[],
-  ) {}
+    /** Where the framework writes the body to, if that is known. */
+    private readonly raw: ServerResponse | Http2ServerResponse | undefined,
+  ) {
+    // Throws for what cannot be a header, before anybody has to make room.
+    this.#headers = toHeaders(headers);
+  }
 
   get response(): Response {
     return this.#response!;
   }
 
   admit(): Transport {
-    const transport = new WebResponseTransport(this.onGone, this.encoding);
+    const transport = new WebResponseTransport(this.onGone, this.encoding, this.raw);
     this.#answer(transport.body, this.encoding);
     return transport;
   }
 
-  turnAway(frame: Frame): void {
+  turnAway(frame: Frame, last: boolean): void {
     this.#answer(new Blob([new Uint8Array(frame.bytes)]).stream());
+    if (last && this.raw) closeConnectionBehind(this.raw);
   }
 
   answerNoContent(): void {
-    this.#response = new Response(null, { status: 204, headers: toHeaders(this.headers) });
+    this.#response = new Response(null, { status: 204, headers: this.#headers });
   }
 
   answerHeaders(): void {
@@ -40,7 +49,8 @@ export class WebEntrance implements Entrance {
   }
 
   #answer(body: ReadableStream<Uint8Array> | null, encoding: Encoding = IDENTITY): void {
-    const headers = toHeaders({ ...this.headers, ...STREAM_HEADERS });
+    const headers = this.#headers;
+    for (const [name, value] of Object.entries(STREAM_HEADERS)) headers.set(name, value);
     for (const [name, value] of Object.entries(encoding.headers)) headers.append(name, value);
     // A framework that copies these headers onto its own response replaces what is there: CORS has its reason to vary.
     if (headers.has('Vary')) for (const reason of this.varies) headers.append('Vary', reason);
@@ -77,6 +87,7 @@ class WebResponseTransport implements Transport {
   constructor(
     private readonly onGone: (callback: () => void) => () => void,
     private readonly encoding: Encoding,
+    private readonly raw: ServerResponse | Http2ServerResponse | undefined,
   ) {
     if (encoding.head) this.#waiting.push(encoding.head);
     this.body = new ReadableStream(
@@ -135,14 +146,22 @@ class WebResponseTransport implements Transport {
     this.#endIfEmpty();
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.end();
-    return Promise.resolve();
+    if (!this.raw) return;
+    closeConnectionBehind(this.raw);
+    await whenClosed(this.raw);
+  }
+
+  release(): void {
+    this.#detach();
   }
 
   destroy(): void {
     this.#detach();
     this.#waiting = [];
+    // Not before its headers are out: then the framework can still answer with an error.
+    if (this.raw?.headersSent) this.raw.destroy();
     if (this.#over) return;
     this.#over = true;
     this.#controller.error(new DOMException('The event stream was not read.', 'AbortError'));

@@ -68,8 +68,15 @@ describe('topicPattern', () => {
   it('follows the delimiter of the configuration', () => {
     expect(matches('a.*', 'a.b', '.')).toBe(true);
     expect(matches('a.*', 'a.b:c', '.')).toBe(true);
-    expect(matches('a:*', 'a.b', '.')).toBe(false);
+    expect(matches('a.*', 'a:b', '.')).toBe(false);
     expect(matches('a::*', 'a::b', '::')).toBe(true);
+  });
+
+  it('refuses a wildcard that is only a part of a segment, because it could never match', () => {
+    for (const pattern of ['dash*', 'a:b*:c', '***', 'a:*b']) {
+      expect(() => matches(pattern, 'a', ':')).toThrow(expect.objectContaining({ code: 'INVALID_TOPIC' }));
+    }
+    expect(() => matches('a:*', 'a.b', '.')).toThrow(/whole segments/);
   });
 
   it('agrees with the definition of its wildcards', () => {

@@ -12,7 +12,7 @@ import { type AppOptions, closeAll, type Platform, type RunningApp, startApp } f
 const realProcess = runInThisContext('process') as NodeJS.Process;
 
 const TROUBLES = ['warning', 'unhandledRejection', 'uncaughtException'] as const;
-const PATIENCE = 10_000;
+const PATIENCE = 5_000;
 
 /** Writes down what went wrong in this process although no test was waiting for it. */
 export class ProcessWatch {

@@ -18,7 +18,11 @@ export class RecordedLogger implements LoggerService {
 
   #level(level: string): (message: unknown, ...rest: unknown[]) => void {
     return (message, ...rest) => {
-      this.lines.push({ level, text: String(message), context: String(rest.at(-1) ?? '') });
+      this.lines.push({
+        level,
+        text: String(message),
+        context: typeof rest.at(-1) === 'string' ? (rest.at(-1) as string) : '',
+      });
     };
   }
 }
