@@ -3,11 +3,11 @@ import http from 'node:http';
 import { gunzipSync } from 'node:zlib';
 
 import { describe, expect, it } from '@jest/globals';
-import { EventSource } from 'eventsource';
 import { SSEService } from 'nestjs-sse-hub';
 import { Agent, fetch as undiciFetch } from 'undici';
 
 import { returnToBaseline, until } from '../support/baseline.js';
+import { RecordedEventSource } from '../support/event-source.js';
 import { platforms } from '../support/platforms.js';
 import { direct, web } from '../support/stream-controllers.js';
 
@@ -100,9 +100,9 @@ for (const platform of platforms) {
       it('shows every event at once to EventSource, fetch and curl', async () => {
         const { url, sse } = await start();
         const got: Record<string, string[]> = { eventsource: [], undici: [], curl: [] };
-        const source = new EventSource(`${url}/events/t`);
-        bench.onEnd(() => source.close());
-        source.addEventListener('n', ({ data }) => got['eventsource']!.push(data as string));
+        const recorded = new RecordedEventSource(`${url}/events/t`, ['n']);
+        bench.onEnd(() => recorded.close());
+        recorded.source.addEventListener('n', ({ data }) => got['eventsource']!.push(data as string));
 
         // One of its own, because undici reconnects ahead of need, and a server that closes waits for that connection.
         const dispatcher = new Agent();
