@@ -191,11 +191,10 @@ class NodeResponseTransport implements Transport {
   }
 
   write(batch: Batch): void {
-    const raw = this.#raw;
-    if (raw.writableEnded || raw.destroyed) return this.#onClose();
     const socket = this.#socket;
-    if (socket && this.#mayWriteTo(socket)) this.#writeChunks(socket, this.encoding.chunks(batch));
-    else this.#writePayloads(this.encoding.payloads(batch));
+    if (socket && this.#mayWriteTo(socket)) return this.#writeChunks(socket, this.encoding.chunks(batch));
+    if (this.#raw.writableEnded || this.#raw.destroyed) return this.#onClose();
+    this.#writePayloads(this.encoding.payloads(batch));
   }
 
   /**
@@ -211,7 +210,6 @@ class NodeResponseTransport implements Transport {
       !raw.destroyed &&
       raw.writableCorked === 0 &&
       raw.chunkedEncoding &&
-      raw.headersSent &&
       raw.write === OutgoingMessage.prototype.write
     );
   }
