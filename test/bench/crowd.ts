@@ -9,9 +9,13 @@ type Manner = 'fast' | 'trickling' | 'paused';
 /** How many of each are there at any time. */
 const VISITORS: Readonly<Record<Manner, number>> = { fast: 200, trickling: 15, paused: 15 };
 /** Milliseconds. Slow ones are shown out earlier, but do not look: they come back after this time. */
-const LONGEST_STAY: Readonly<Record<Manner, number>> = { fast: 3_000, trickling: 20_000, paused: 12_000 };
+const STAY: Readonly<Record<Manner, number>> = { fast: 1_500, trickling: 15_000, paused: 12_000 };
 const TRICKLE = 1_024;
 const TRICKLE_INTERVAL = 1_000;
+
+function stayOf(manner: Manner): number {
+  return STAY[manner] * (0.5 + Math.random());
+}
 
 /** Clients that come and go, and some that hardly read. */
 export class Crowd {
@@ -41,7 +45,7 @@ export class Crowd {
       ...(manner !== 'fast' && { highWaterMark: TRICKLE }),
     });
     this.#present.add(socket);
-    const stay = setTimeout(() => socket.destroy(), Math.random() * LONGEST_STAY[manner]);
+    const stay = setTimeout(() => socket.destroy(), stayOf(manner));
     socket.on('error', () => {});
     socket.once('close', () => {
       clearTimeout(stay);
@@ -49,7 +53,7 @@ export class Crowd {
       // Not at once, or a server that is down would be hammered.
       setTimeout(() => this.#visit(manner), 20 + Math.random() * 100);
     });
-    const topics = manner === 'fast' ? `topic-${n % TOPICS},topic-${(n * 7) % TOPICS}` : 'topic-0';
+    const topics = manner === 'fast' ? `topic-${n % TOPICS},topic-${(n * 7) % TOPICS}` : 'bulk';
     socket.write(`GET /${ROUTES[n % ROUTES.length]}/${topics} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
     this.#read(socket, manner);
   }

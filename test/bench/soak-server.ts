@@ -21,6 +21,7 @@ const CONFIG = {
 };
 const PUBLISHING = 20;
 const TOPICS = 20;
+const BULK = 32_768;
 
 @Controller()
 class SoakController {
@@ -45,13 +46,13 @@ class SoakController {
 let sse: SSEService | undefined;
 const delays = monitorEventLoopDelay({ resolution: 1 });
 
-/** Small events to all topics, a large one now and then, and a topic of its own that is finished at once. */
+/** Small events to all topics, more bytes than a slow reader's kernel buffers take, and topics that are soon finished. */
 function publishOn(hub: SSEService): void {
   let turn = 0;
   setInterval(() => {
     turn++;
     for (let i = 0; i < 5; i++) hub.broadcast(`topic-${(turn * 5 + i) % TOPICS}`, 'tick', payloadOf(120));
-    if (turn % 5 === 0) hub.broadcast('topic-0', 'tick', payloadOf(16_384));
+    hub.broadcast('bulk', 'tick', payloadOf(BULK));
     if (turn % 10 === 0) {
       hub.broadcast(`job-${turn}`, 'done', payloadOf(120));
       hub.closeTopic(`job-${turn}`);

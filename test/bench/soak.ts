@@ -9,8 +9,8 @@ import { median } from './statistics.js';
 
 const DEFAULT_SECONDS = 120;
 const WINDOW = 5_000;
-/** Code, histories and pools fill up first. */
-const WARM_UP = 0.2;
+/** Windows at the start that do not count: code, histories and pools fill up first. */
+const WARM_UP = 5;
 /** What the floor may grow by: pools and code that settle late, not something that is kept for every client. */
 const TOLERANCE_PART = 0.1;
 const TOLERANCE_BYTES = 2 * 2 ** 20;
@@ -53,9 +53,9 @@ function floorOf(heaps: readonly number[]): number {
 }
 
 function judge(heaps: readonly number[]): number {
-  const settled = heaps.slice(Math.floor(heaps.length * WARM_UP));
+  const settled = heaps.slice(WARM_UP);
   if (settled.length < 4) {
-    process.stdout.write('Too short to judge: at least half a minute is needed.\n');
+    process.stdout.write('Too short to judge: at least 50 seconds are needed.\n');
     return 0;
   }
   const half = settled.length >> 1;
