@@ -146,7 +146,13 @@ class GroupRun {
       }
     }
     const rows = names.map((name) => this.#row(name, rounds.get(name)!));
-    return { key: scenario.key, title: scenario.title, columns: scenario.columns, rows };
+    return { key: scenario.key, title: scenario.title + this.#shortfall, columns: scenario.columns, rows };
+  }
+
+  /** A title must not promise more clients than there were. */
+  get #shortfall(): string {
+    const { clients } = this.#audience;
+    return clients < this.group.audience.clients ? `; with ${clients} only, by the limit of open files` : '';
   }
 
   #memoryResult(): Result {
