@@ -67,7 +67,8 @@ export function resolveClient(options: ClientOptions, config: ResolvedConfig, re
     group,
     filter,
     metadata,
-    lastEventId: options.lastEventId ?? lastEventIdFrom(options.request ?? request),
+    // Whatever is longer is none of ours, and need not be kept.
+    lastEventId: (options.lastEventId ?? lastEventIdFrom(options.request ?? request)).slice(0, 2 * MAX_ID_BYTES),
     since: timeOf('since', since),
     notBefore: timeOf('notBefore', notBefore),
     expiresAt: timeOf('expiresAt', expiresAt) ?? Infinity,
@@ -82,16 +83,23 @@ export function resolveClient(options: ClientOptions, config: ResolvedConfig, re
 /** Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`. */
 export function resolveTopics(topics: Topics, config: ResolvedConfig): Following {
   const names = listOf(topics);
-  const patterns = names.filter((name) => name instanceof TopicPattern);
+  const patterns: TopicPattern[] = [];
   const literal: string[] = [];
   for (const name of names) {
-    if (name instanceof TopicPattern) continue;
-    assertTopic(name);
-    literal.push(name);
+    const topic = literalOf(name);
+    if (topic instanceof TopicPattern) patterns.push(topic);
+    else literal.push(topic);
   }
   const count = new Set(names.map(String)).size;
   if (count > config.maxTopicsPerClient) throw tooManyTopics(count, config.maxTopicsPerClient);
   return { topics: literal, patterns };
+}
+
+/** A pattern, or the topic that is meant. Throws `INVALID_TOPIC`. */
+export function literalOf(name: string | TopicPattern): string | TopicPattern {
+  if (name instanceof TopicPattern) return name.isLiteral ? name.pattern : name;
+  assertTopic(name);
+  return name;
 }
 
 function lastEventIdFrom(request: RequestLike | undefined): string {

@@ -6,6 +6,7 @@ import type { HubOptions } from './hub/hub.js';
 import type { OnGap } from './hub/start.js';
 import { compilePattern, TopicPattern } from './hub/topic-pattern.js';
 import type { Retention } from './log/history.js';
+import type { CompressionOptions } from './protocol/gzip.js';
 import { MAX_RETRY, serializeData, show, type SSEEvent, topicFault } from './protocol/event.js';
 
 /** One topic, a pattern of topics, or several of both. */
@@ -40,8 +41,11 @@ export interface SSEConfig {
   retryJitter?: number;
   /** Bytes of one event's encoded data. Default: 1,048,576. */
   maxEventSize?: number;
-  /** Reserved for compressed streams; the streams of this version are not compressed. Default: `false`. */
-  compression?: boolean;
+  /**
+   * Compresses the streams of `createClient()` and `addClient()` for clients that take gzip: once for all that get the
+   * same. `threshold`: bytes below which it is not worth it (256); `level`: zlib's, 1 to 9 (6). Default: `false`.
+   */
+  compression?: boolean | Partial<CompressionOptions>;
   /** Open streams on this node; Infinity for no limit. Default: 1,000. */
   maxClients?: number;
   /** Open streams of one group on this node. Default: Infinity. */
@@ -59,7 +63,7 @@ export interface SSEConfig {
   maxHistorySize?: number;
   /** How long events are kept. Default: 20 minutes. */
   maxHistoryAge?: number;
-  /** Bytes of all history together; the oldest events go first. Default: 64 MiB. */
+  /** Bytes of all history together, at least 65,536; the oldest events go first. Default: 64 MiB. */
   maxHistoryBytes?: number;
   /** Other limits for some topics; the first rule that matches counts. */
   history?: readonly HistoryRule[];
@@ -93,6 +97,7 @@ export interface ResolvedConfig extends HubOptions {
   readonly heartbeatInterval: number;
   readonly maxEventSize: number;
   readonly onGap: OnGap;
+  readonly compression: CompressionOptions | undefined;
   readonly controlEvents: boolean;
   readonly serialize: Serialize;
   /** `serialize` is the application's, so `deserialize` reads strings too. */
@@ -122,6 +127,15 @@ function oneOf(...allowed: readonly string[]): Check {
     allowed.includes(value as string) ? undefined : `one of ${allowed.map((text) => `'${text}'`).join(', ')}`;
 }
 
+const aCompression: Check = (value) => {
+  if (typeof value === 'boolean') return undefined;
+  const allowed = 'true, false, or { threshold: bytes, level: 1 to 9 }';
+  if (typeof value !== 'object' || value === null) return allowed;
+  const { threshold = 0, level = 6, ...others } = value as Partial<CompressionOptions>;
+  const fault = aWhole(0, Infinity, 'bytes')(threshold) ?? aWhole(1, 9, 'level')(level);
+  return fault === undefined && Object.keys(others).length === 0 ? undefined : allowed;
+};
+
 const DURATION = aWhole(0, MAX_RETRY, 'milliseconds');
 
 const CHECKS: { readonly [Option in keyof Required<SSEConfig>]: Check } = {
@@ -131,7 +145,7 @@ const CHECKS: { readonly [Option in keyof Required<SSEConfig>]: Check } = {
   retryInterval: aWhole(0, MAX_RETRY / 2, 'milliseconds'),
   retryJitter: aNumber(0, 1, 'a number'),
   maxEventSize: aWhole(1, Infinity, 'bytes'),
-  compression: aBoolean,
+  compression: aCompression,
   maxClients: aWhole(1, Infinity, 'clients'),
   maxClientsPerGroup: aWhole(1, Infinity, 'clients'),
   onLimit: oneOf('retry', 'reject'),
@@ -139,7 +153,8 @@ const CHECKS: { readonly [Option in keyof Required<SSEConfig>]: Check } = {
   maxTopicsPerClient: aWhole(1, Infinity, 'topics'),
   maxHistorySize: aWhole(0, Infinity, 'events'),
   maxHistoryAge: aWhole(0, Infinity, 'milliseconds'),
-  maxHistoryBytes: aWhole(0, Infinity, 'bytes'),
+  // Less than this could not hold what a single turn publishes.
+  maxHistoryBytes: aWhole(65_536, Infinity, 'bytes'),
   history: (value) => (Array.isArray(value) ? undefined : 'a list of { topics, maxSize, maxAge }'),
   closedTopicAge: aWhole(0, Infinity, 'milliseconds'),
   onGap: oneOf('earliest', 'latest'),
@@ -206,6 +221,7 @@ export function resolveConfig(config: SSEConfig = {}): ResolvedConfig {
     maxHistoryBytes: config.maxHistoryBytes ?? 64 * 1024 * 1024,
     closedTopicAge: config.closedTopicAge ?? 24 * 60 * MINUTE,
     onGap: config.onGap ?? 'earliest',
+    compression: resolveCompression(config.compression),
     maxConnectionAge: config.maxConnectionAge ?? 0,
     highWaterMark: config.highWaterMark ?? 65_536,
     slowTimeout: config.slowTimeout ?? 30_000,
@@ -219,6 +235,11 @@ export function resolveConfig(config: SSEConfig = {}): ResolvedConfig {
     backplane: config.backplane ?? new MemoryBackplane(),
     retentionOf: retentionRule(config, topicDelimiter),
   };
+}
+
+function resolveCompression(compression: SSEConfig['compression'] = false): CompressionOptions | undefined {
+  if (compression === false) return undefined;
+  return { threshold: 256, level: 6, ...(compression === true ? {} : compression) };
 }
 
 function retentionRule(config: SSEConfig, delimiter: string): (topic: string | undefined) => Retention {

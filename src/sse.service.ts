@@ -25,6 +25,7 @@ import type { BroadcastOptions, SSEEvent } from './protocol/event.js';
 import {
   assertEnabled,
   type ClientOptions,
+  literalOf,
   type RequestLike,
   resolveClient,
   resolveTopics,
@@ -32,9 +33,10 @@ import {
 } from './sse.client-options.js';
 import { assertOption, type ResolvedConfig, resolveConfig, type SSEConfig, type Topics } from './sse.config.js';
 import { type CurrentRequest, currentRequest } from './sse.interceptor.js';
-import { closeSession, onceClosed } from './transport/connection.js';
+import { onceClosed } from './transport/connection.js';
+import { type Encoding, encodingFor } from './transport/encoding.js';
 import { MessageEntrance, type StreamMessage } from './transport/message-stream.js';
-import { NodeEntrance, type NodeResponseLike, rawResponseOf, requestOf } from './transport/node-response.js';
+import { NodeEntrance, type NodeResponseLike, rawResponseOf, requestOf, variesOf } from './transport/node-response.js';
 import { WebEntrance } from './transport/web-response.js';
 
 /**
@@ -144,7 +146,8 @@ export class SSEService<Events extends object = AnyEvents>
       const entrance = new MessageEntrance(subscriber, {
         highWaterMark: current ? this.#config.highWaterMark : Infinity,
         noContent: () => new HttpException('', 204),
-        onShutdown: () => closeSession(current?.request),
+        slowTimeout: this.#config.slowTimeout,
+        response: current && rawResponseOf(current.response as NodeResponseLike),
         onSerialized: () => current && this.#warnOfEnvelope(current),
       });
       this.#connect(options, topics, options.request ?? current?.request, entrance);
@@ -166,7 +169,12 @@ export class SSEService<Events extends object = AnyEvents>
    */
   createClient(response: NodeResponseLike, options: ClientOptions = {}): string {
     this.#assertRoute(response);
-    const entrance = new NodeEntrance(response, options.headers ?? {}, this.#config);
+    const entrance = new NodeEntrance(
+      response,
+      options.headers ?? {},
+      this.#config,
+      this.#encodingFor(requestOf(response)),
+    );
     return this.#connect(options, options.topics ?? [], options.request ?? requestOf(response), entrance).id;
   }
 
@@ -183,7 +191,13 @@ export class SSEService<Events extends object = AnyEvents>
   addClient(options: ClientOptions = {}): { client: SSEClient; response: Response } {
     const current = currentRequest();
     const request = options.request ?? current?.request;
-    const entrance = new WebEntrance(options.headers ?? {}, (callback) => whenGone(request, callback));
+    const entrance = new WebEntrance(
+      options.headers ?? {},
+      (callback) => whenGone(request, callback),
+      this.#encodingFor(request),
+      current ? variesOf(current.response as NodeResponseLike) : [],
+      current && rawResponseOf(current.response as NodeResponseLike),
+    );
     const client = this.#connect(options, options.topics ?? [], request, entrance);
     if (client instanceof Client) current?.onFailure.push(() => client.abandon('error'));
     return { client, response: entrance.response };
@@ -247,13 +261,12 @@ export class SSEService<Events extends object = AnyEvents>
    * sse.subscribe(clientId, 'room:7', { filter: (event) => event.event !== 'typing' });
    */
   subscribe(clientId: string, topic: string | TopicPattern, options: { filter?: Filter } = {}): boolean {
-    if (!(topic instanceof TopicPattern)) assertTopic(topic);
-    return this.#hub.subscribe(clientId, topic, options.filter);
+    return this.#hub.subscribe(clientId, literalOf(topic), options.filter);
   }
 
   /** The opposite: no event of the topic leaves after this call. `false` when the client is gone or did not follow it. */
   unsubscribe(clientId: string, topic: string | TopicPattern): boolean {
-    return this.#hub.unsubscribe(clientId, topic);
+    return this.#hub.unsubscribe(clientId, literalOf(topic));
   }
 
   /**
@@ -436,12 +449,24 @@ export class SSEService<Events extends object = AnyEvents>
     return this.#hub.connect(settings, following, request?.method === 'HEAD', entrance);
   }
 
+  #encodingFor(request: RequestLike | undefined): Encoding {
+    const accepted =
+      request instanceof Request ? request.headers.get('accept-encoding') : request?.headers['accept-encoding'];
+    return encodingFor([accepted ?? []].flat().join(','), this.#config.compression);
+  }
+
   #entryOf(args: [TopicEvent, BroadcastOptions?] | [string, string, unknown, string?, BroadcastOptions?]): EventEntry {
     if (typeof args[0] === 'object' && args[0] !== null) {
       const [event, options] = args as [TopicEvent, BroadcastOptions?];
       return this.#topicEntry(event, options);
     }
     const [topic, event, data, id, options] = args as [string, string, unknown, string?, BroadcastOptions?];
+    if (typeof id === 'object') {
+      throw new SSEError(
+        'INVALID_EVENT',
+        'id: it is an object. Options come fifth: (topic, event, data, undefined, options).',
+      );
+    }
     return this.#topicEntry({ topic, event, data, ...(id !== undefined && { id }) }, options);
   }
 

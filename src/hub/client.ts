@@ -7,21 +7,24 @@ import { SSEError } from './errors.js';
 import type { Ticking } from './heartbeat.js';
 import type { Hub } from './hub.js';
 import { Pulse } from './pulse.js';
-import { type Filter, Reader } from './reader.js';
+import { type Filter, type PrivateFrame, Reader } from './reader.js';
 import type { Selection } from './selection.js';
 import type { ClientSettings, DisconnectReason, SSEClient } from './sse-client.js';
-import { resolveStart, skipsRetained, type Start, startAfterGap, type StartWish } from './start.js';
+import { lossOfAll, resolveStart, skipsRetained, type Start, startAfterGap, type StartWish } from './start.js';
 import type { Transport, TransportListener } from './transport.js';
 
 const QUIET_CURSOR_INTERVAL = 60_000;
 /** A client that accepted something within this time, in milliseconds, keeps up: what it still needs is kept for it. */
 const KEEPS_UP_WITHIN = 1_000;
+/** What a frame for one client costs beside its text. */
+const FRAME_BYTES = 256;
+
+const UNKNOWN = -1;
 
 type State = 'connecting' | 'initialising' | 'streaming' | 'gone';
 
 /** A position in the log, and the transport that takes what follows it. */
 export class Client implements SSEClient, TransportListener, Ticking {
-  readonly reader: Reader;
   #state: State = 'connecting';
   /** There is something it has not been given yet. Otherwise it stands wherever the last turn ended. */
   #behind = false;
@@ -30,7 +33,10 @@ export class Client implements SSEClient, TransportListener, Ticking {
   /** Whether its way through the log has begun. One that follows nothing yet stays at its cursor. */
   #following = false;
   #announced = false;
-  readonly #wish: StartWish;
+  /** The log has ended before its cursor: that one belongs to another history. */
+  #diverged = false;
+  #pumping = false;
+  #wish: StartWish;
   readonly #control: ControlFrames;
   readonly #pulse: Pulse;
   readonly #connected = performance.now();
@@ -39,31 +45,38 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #lastCursor: string | undefined;
   #lastCursorMove = performance.now();
 
-  constructor(
-    private readonly hub: Hub,
-    private readonly settings: ClientSettings,
-    private readonly transport: Transport,
-    selection: Selection,
-  ) {
+  readonly #hub: Hub;
+  readonly #settings: ClientSettings;
+  readonly #transport: Transport;
+  readonly #reader: Reader;
+
+  constructor(hub: Hub, settings: ClientSettings, transport: Transport, selection: Selection) {
+    this.#hub = hub;
+    this.#settings = settings;
+    this.#transport = transport;
     const { lastEventId, since, notBefore, onGap, heartbeatInterval, expiresAt } = settings;
-    this.#wish = { lastEventId, since, notBefore, onGap, head: hub.log.head };
+    this.#wish = { lastEventId, since, notBefore, onGap, head: hub.ready ? hub.log.head : UNKNOWN };
     this.#control = hub.controlFrames(settings.controlEvents);
     const { slowTimeout } = hub.options;
     this.#pulse = new Pulse({ heartbeatInterval, expiresAt, endsAt: hub.connectionEnd(), slowTimeout }, transport);
     const context = hub.readerContext(this, this.#control, onGap);
-    this.reader = new Reader(context, settings, settings.filter, selection, hub.log.head);
+    this.#reader = new Reader(context, settings, settings.filter, selection, hub.log.head);
+  }
+
+  get reader(): Reader {
+    return this.#reader;
   }
 
   get id(): string {
-    return this.settings.id;
+    return this.#settings.id;
   }
 
   get group(): string | undefined {
-    return this.settings.group;
+    return this.#settings.group;
   }
 
   get metadata(): Record<string, unknown> {
-    return this.settings.metadata;
+    return this.#settings.metadata;
   }
 
   get connected(): boolean {
@@ -71,7 +84,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   get topics(): ReadonlySet<string> {
-    return this.reader.selection.names;
+    return this.#reader.selection.names;
   }
 
   get connectedAt(): string {
@@ -91,16 +104,20 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   get response(): unknown {
-    return this.transport.response;
+    return this.#transport.response;
+  }
+
+  get compressed(): boolean {
+    return this.#transport.compressed ?? false;
   }
 
   get eager(): boolean {
-    return this.transport.eager;
+    return this.#transport.eager;
   }
 
   /** Whether it has got everything before `end`, so that the turn has nothing for it. */
   hasPassed(end: number): boolean {
-    return !this.#behind && this.reader.next >= end;
+    return !this.#behind && this.#reader.next >= end;
   }
 
   /** Whether it can take the bytes that everybody with its selection gets for this turn. */
@@ -109,38 +126,58 @@ export class Client implements SSEClient, TransportListener, Ticking {
       this.#state === 'streaming' &&
       !this.#behind &&
       this.#following &&
-      this.reader.next <= this.hub.turnStart &&
-      this.reader.plain &&
-      this.transport.ready
+      this.#reader.next <= this.#hub.turnStart &&
+      this.#reader.plain &&
+      this.#transport.ready
     );
   }
 
   /** Whether what it has not got yet should be kept for it beyond the limits of its topics. */
   get keepsUp(): boolean {
-    return this.#state === 'initialising' || this.#pulse.blockedFor < KEEPS_UP_WITHIN;
+    if (this.#state !== 'initialising') return this.#pulse.blockedFor < KEEPS_UP_WITHIN;
+    return performance.now() - this.#connected < this.#hub.options.slowTimeout;
   }
 
   open(): void {
-    this.transport.open(this);
+    this.#transport.open(this);
     if (this.connected) this.#wakeInTime();
   }
 
-  /** Writes what a whole selection gets for this turn. */
-  writeShared(batch: Batch, events: number, cursor: string, now: number): void {
-    this.transport.write(batch);
-    this.#pulse.lastWrite = now;
-    this.#lastEvent = now;
-    this.#movedTo(cursor, now);
-    this.hub.journal.delivered(events, batch.size);
+  /** Writes what a whole selection gets for this turn, which ends before index `end`. */
+  writeShared(batch: Batch, events: number, cursor: string, end: number): void {
+    this.#reader.next = end;
+    this.#lastEvent = performance.now();
+    this.#movedTo(cursor, this.#lastEvent);
+    this.#transmit(batch, events);
   }
 
-  /** Writes what follows its position until it is at the head or its transport is full. */
+  /**
+   * Writes what follows its position until it is at the head or its transport is full. What it calls may lead back here
+   * (a filter that publishes, an observer that removes the client): then the step under way sees to it.
+   */
   pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    try {
+      this.#pumpOnce();
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#pumping = false;
+  }
+
+  #pumpOnce(): void {
     if (this.#state === 'connecting') this.#begin();
     if (!this.#isStreaming()) return;
-    if (!this.#following && !this.reader.selection.empty) this.#follow();
+    if (!this.#following && !this.#reader.selection.empty) this.#follow();
     if (this.#following) this.#pumpLog();
     else this.#pumpPrivates();
+  }
+
+  // One failing client must never disturb the others.
+  #fail(error: unknown): void {
+    this.#hub.journal.clientFailed(this, error);
+    this.abandon('error');
   }
 
   #isStreaming(): boolean {
@@ -148,41 +185,43 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   #pumpLog(): void {
-    this.#takePosition();
+    this.takePosition();
     while (this.connected) {
-      if (!this.transport.ready) return this.#block();
-      const from = this.reader.next;
-      const reading = this.reader.read(this.hub.options.highWaterMark);
-      this.reader.next = reading.next;
+      if (!this.#transport.ready) return this.#block();
+      const from = this.#reader.next;
+      const reading = this.#reader.read(this.#hub.options.highWaterMark);
+      // A filter may have removed the client: then nothing more leaves.
+      if (!this.connected) return;
+      this.#reader.next = reading.next;
       if (reading.frames.length > 0) this.#write(reading.frames, reading.events);
-      if (from < this.#wish.head) this.hub.journal.replayed(reading.events);
+      if (from < this.#wish.head) this.#hub.journal.replayed(reading.events);
       if (reading.ending) return this.#endOf(reading.ending);
-      if (reading.next >= this.hub.log.head && reading.frames.length === 0) break;
+      if (reading.next >= this.#hub.log.head && reading.frames.length === 0) break;
     }
     if (!this.connected) return;
     this.#setBehind(false);
-    this.reader.caughtUp();
+    this.#reader.caughtUp();
   }
 
   // A client that follows nothing stays where it is; only what is meant for it alone leaves.
   #pumpPrivates(): void {
-    if (!this.transport.ready) return this.#block();
-    const frames = this.reader.readPrivate();
+    if (!this.#transport.ready) return this.#block();
+    const frames = this.#reader.readDue();
     if (frames.length > 0) this.#write(frames, 0);
     this.#pulse.unblock();
   }
 
-  /** At the end of every turn all who are not behind have passed everything: only then is the place of one spelled out. */
-  #takePosition(): void {
-    if (this.#behind) return;
-    this.reader.next = Math.max(this.reader.next, this.hub.turnStart);
+  /** At the end of every turn all who are not behind have passed everything: this spells out the place of one before that. */
+  takePosition(): void {
+    if (this.#behind || !this.#following) return;
+    this.#reader.next = Math.max(this.#reader.next, this.#hub.turnStart);
     this.#setBehind(true);
   }
 
   #setBehind(behind: boolean): void {
     this.#behind = behind;
-    if (behind) this.hub.behind.add(this);
-    else this.hub.behind.delete(this);
+    if (behind) this.#hub.behind.add(this);
+    else this.#hub.behind.delete(this);
     if (!behind) this.#pulse.unblock();
   }
 
@@ -192,14 +231,33 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   #write(frames: Frame[], events: number): void {
-    const batch = new Batch(frames);
     const now = performance.now();
-    this.transport.write(batch);
-    this.#pulse.lastWrite = now;
     this.#pulse.unblock();
-    this.#movedTo(this.hub.log.cursorBefore(this.reader.next), now);
+    this.#movedTo(this.#cursorAt(this.#reader.next), now);
     if (events > 0) this.#lastEvent = now;
-    this.hub.journal.delivered(events, batch.size);
+    this.#transmit(new Batch(frames, 1, this.#reader.selection.compressedReaders), events);
+  }
+
+  #transmit(batch: Batch, events = 0): void {
+    this.#pulse.lastWrite = performance.now();
+    this.#hub.journal.delivered(events, batch.size);
+    try {
+      this.#transport.write(batch);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** A cursor to come back with, for somebody who has everything before `index`: never one behind an untold loss. */
+  #cursorAt(index: number): string {
+    const { log } = this.#hub;
+    if (this.#following && this.#reader.mayClaim(index)) return log.cursorBefore(index);
+    return this.#lastCursor ?? this.#givenCursor ?? log.cursorBefore(index);
+  }
+
+  get #givenCursor(): string | undefined {
+    const { lastEventId } = this.#wish;
+    return parseCursor(lastEventId) ? lastEventId : undefined;
   }
 
   #movedTo(cursor: string, now: number): void {
@@ -208,60 +266,66 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   #begin(): void {
-    if (!this.hub.ready) return this.#announce();
+    if (!this.#hub.ready) return this.#announce();
+    // Whoever came before the window was known begins at the head that it now has.
+    if (this.#wish.head === UNKNOWN) this.#wish = { ...this.#wish, head: this.#hub.log.head };
     const start = this.#resolveStart();
     if (!('ahead' in start)) return this.#openAt(start);
     this.#announce();
-    this.hub.holdUntil(this, start.ahead);
+    this.#hub.holdUntil(this, start.ahead);
   }
 
   #resolveStart(): ReturnType<typeof resolveStart> {
-    return resolveStart(this.hub.log, this.hub.privateIds, this.reader.selection, this.#wish);
+    if (this.#diverged) return startAfterGap(this.#hub.log, this.#reader.selection, this.#wish, 'diverged');
+    return resolveStart(this.#hub.log, this.#hub.privateIds, this.#reader.selection, this.#wish);
   }
 
   /** Until this node's window is known, or reaches to where the client is, it has its headers, `retry` and heartbeats. */
   #announce(): void {
     if (this.#announced) return;
     this.#announced = true;
-    const retry = this.hub.retry(this.settings.retryInterval);
-    const { lastEventId } = this.settings;
-    this.#send(parseCursor(lastEventId) ? cursorFrame(lastEventId, retry) : retryFrame(retry));
+    const retry = this.#hub.retry(this.#settings.retryInterval);
+    const cursor = this.#givenCursor;
+    this.#send(cursor === undefined ? retryFrame(retry) : cursorFrame(cursor, retry));
   }
 
   /** The log has not got what the client claims to have, and never will. */
   startDiverged(): void {
     if (this.#state !== 'connecting') return;
-    this.#openAt(startAfterGap(this.hub.log, this.reader.selection, this.#wish, 'diverged'));
+    this.#diverged = true;
     this.pump();
   }
 
   #openAt(start: Start): void {
     this.#start = start;
-    this.#following = !this.reader.selection.empty;
-    this.reader.begin(start);
+    this.#following = !this.#reader.selection.empty;
+    this.#reader.begin(start);
     this.#state = 'streaming';
     if (this.#following) this.#setBehind(true);
-    this.#sendOpen(start.resumed);
+    this.#hub.journal.connected(this, start);
     this.#tellClosedBefore(start);
-    this.hub.journal.connected(this, start);
-    if (start.resumed !== 'full' && this.settings.initial) void this.#initialise(this.settings.initial);
+    this.#sendOpen(start.resumed);
+    if (start.resumed !== 'full' && this.#settings.initial) void this.#initialise(this.#settings.initial);
   }
 
+  /** `sse.open`, and in the same write what has to be said before anything else. */
   #sendOpen(resumed: Resumed): void {
-    const cursor = this.hub.log.cursorBefore(this.reader.next);
-    const retry = this.hub.retry(this.settings.retryInterval);
+    const cursor = this.#cursorAt(this.#reader.next);
+    const retry = this.#hub.retry(this.#settings.retryInterval);
     const { interval } = this.#pulse;
-    this.#send(this.#control.open(cursor, retry, { clientId: this.id, resumed, heartbeatInterval: interval }));
+    const open = this.#control.open(cursor, retry, { clientId: this.id, resumed, heartbeatInterval: interval });
     this.#movedTo(cursor, performance.now());
+    this.#write([open, ...this.#reader.readDue()], 0);
   }
 
   /** Whoever comes anew learns which of its topics have been finished before; who resumes has been told. */
   #tellClosedBefore({ next, resumed }: Start): void {
     if (resumed === 'full') return;
-    for (const topic of this.reader.selection.topics) {
-      const closedAt = this.hub.lives.closedAt(topic);
+    for (const topic of this.#reader.selection.topics) {
+      const closedAt = this.#hub.lives.closedAt(topic);
       if (closedAt < 0 || closedAt >= next) continue;
-      this.reader.addPrivate({ after: next, size: 0, make: (cursor) => this.#control.closed(cursor, topic) });
+      const make = (index: number): Frame => this.#control.closed(this.#cursorAt(index), topic);
+      this.#reader.addPrivate({ after: next, size: FRAME_BYTES, make });
     }
   }
 
@@ -269,9 +333,10 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #follow(): void {
     this.#following = true;
     this.#setBehind(true);
-    if (this.#start?.resumed !== 'full') return;
     const start = this.#resolveStart();
-    if (!('ahead' in start)) this.reader.begin(start);
+    if ('ahead' in start) return;
+    this.#start = start;
+    this.#reader.begin(start);
   }
 
   async #initialise(initial: NonNullable<ClientSettings['initial']>): Promise<void> {
@@ -280,14 +345,14 @@ export class Client implements SSEClient, TransportListener, Ticking {
       this.#initialised(await initial(this));
     } catch (error) {
       if (!this.connected) return;
-      this.hub.journal.initialFailed(this, error);
+      this.#hub.journal.initialFailed(this, error);
       this.finish('error');
     }
   }
 
   #initialised(entries: readonly EventEntry[]): void {
     if (this.#state !== 'initialising') return;
-    for (const entry of entries) this.#addPrivate(entry, this.reader.next);
+    this.#reader.addPrivateFirst(entries.map((entry) => this.#privateFrame(entry, this.#reader.next)));
     this.#state = 'streaming';
     this.#pumpSoon();
   }
@@ -295,68 +360,73 @@ export class Client implements SSEClient, TransportListener, Ticking {
   /** At once where others write at once, else at the end of the turn. */
   #pumpSoon(): void {
     if (this.eager) this.pump();
-    else this.hub.wake(this);
+    else this.#hub.wake(this);
   }
 
   /** An event for this client alone, in its turn. Throws `SEND_ERROR` when too many of them wait already. */
   send(entry: EventEntry): void {
-    const size = Buffer.byteLength(entry.data);
-    if (!this.#hasRoomFor(size)) this.pump();
-    if (!this.#hasRoomFor(size)) {
+    const frame = this.#privateFrame(entry, this.#following ? this.#hub.log.head : this.#reader.next);
+    if (!this.#hasRoomFor(frame.size)) this.pump();
+    if (!this.#hasRoomFor(frame.size)) {
       throw new SSEError(
         'SEND_ERROR',
-        `Client ${this.id} is behind, and ${this.reader.privateSize} bytes wait for it alone already ` +
-          `(highWaterMark is ${this.hub.options.highWaterMark}). Publish to a topic instead: the log keeps it.`,
+        `Client ${this.id} is behind, and ${this.#reader.privateSize} bytes wait for it alone already ` +
+          `(highWaterMark is ${this.#hub.options.highWaterMark}). Publish to a topic instead: the log keeps it.`,
       );
     }
-    this.#addPrivate(entry, this.#following ? this.hub.log.head : this.reader.next);
+    this.#reader.addPrivate(frame);
     this.#pumpSoon();
   }
 
   #hasRoomFor(size: number): boolean {
-    const { privateSize } = this.reader;
-    if (privateSize + size <= this.hub.options.highWaterMark) return true;
+    const { privateSize } = this.#reader;
+    if (privateSize + size <= this.#hub.options.highWaterMark) return true;
     // A single large one may pass where nothing is in its way.
-    return privateSize === 0 && this.transport.ready;
+    return privateSize === 0 && this.#transport.ready;
   }
 
-  #addPrivate(entry: EventEntry, after: number): void {
-    const make = (cursor: string): Frame => {
-      if (entry.id !== undefined) this.hub.rememberPrivateId(entry.id, cursor);
+  #privateFrame(entry: EventEntry, after: number): PrivateFrame {
+    const { data, comment = '', id } = entry;
+    const make = (index: number): Frame => {
+      const cursor = this.#cursorAt(index);
+      if (id !== undefined) this.#hub.rememberPrivateId(id, cursor);
       return new Frame(blocksOf(entry, cursor));
     };
-    this.reader.addPrivate({ after, size: Buffer.byteLength(entry.data), make });
+    return { after, size: FRAME_BYTES + Buffer.byteLength(data) + Buffer.byteLength(comment), make };
   }
 
   /** Takes over a new selection, in which `name` is new. */
   addName(selection: Selection, name: string, filter: Filter | undefined): void {
-    this.reader.selection = selection;
-    this.reader.setFilter(name, filter);
-    this.hub.wake(this);
+    this.takePosition();
+    this.#reader.selection = selection;
+    this.#reader.setFilter(name, filter);
+    this.#hub.wake(this);
     if (!this.#following) return;
-    this.reader.addLate(name, this.hub.log.head);
+    this.#reader.addLate(name, this.#hub.log.head);
     if (this.#skips(name)) this.#tellLate(name);
   }
 
   // Only a client that came back expects what was published while it was away.
   #skips(name: string): boolean {
     if (!this.#start || this.#wish.lastEventId === '') return false;
-    return skipsRetained(this.hub.log, this.reader.selection, name, this.#start.next);
+    return skipsRetained(this.#hub.log, this.#reader.selection, name, this.#start);
   }
 
   #tellLate(name: string): void {
-    this.hub.journal.reset(this, 'late');
-    const make = (cursor: string): Frame => this.#control.reset(cursor, 'late', [name]);
-    this.reader.addPrivate({ after: this.hub.log.head, size: 0, make });
+    this.#hub.journal.reset(this, 'late');
+    const make = (index: number): Frame => this.#control.reset(this.#cursorAt(index), 'late', [name]);
+    this.#reader.addPrivate({ after: this.#hub.log.head, size: FRAME_BYTES, make });
   }
 
   removeName(selection: Selection, name: string): void {
-    this.reader.selection = selection;
-    this.reader.forget(name);
+    this.takePosition();
+    this.#reader.selection = selection;
+    this.#reader.forget(name);
+    this.#hub.wake(this);
   }
 
   setFilter(name: string, filter: Filter | undefined): void {
-    this.reader.setFilter(name, filter);
+    this.#reader.setFilter(name, filter);
   }
 
   /** Milliseconds; 0 for none. */
@@ -366,7 +436,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   #wakeInTime(): void {
-    this.hub.heartbeat.schedule(this, this.#pulse.next());
+    this.#hub.heartbeat.schedule(this, this.#pulse.next());
   }
 
   tick(now: number): number {
@@ -385,17 +455,17 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   #beat(now: number): void {
     const waits = this.#behind && this.#state === 'streaming';
-    if (waits || !this.transport.ready) return;
+    if (waits || !this.#transport.ready) return;
     this.#send(this.#quietCursor(now) ?? HEARTBEAT);
     this.#lastHeartbeat = now;
-    this.hub.journal.heartbeat();
+    this.#hub.journal.heartbeat();
   }
 
   /** A quiet client's cursor is moved on now and then, so that busy neighbours cannot make it look lost. */
   #quietCursor(now: number): Frame | undefined {
     if (this.#state !== 'streaming' || !this.#following) return undefined;
     if (now - this.#lastCursorMove < QUIET_CURSOR_INTERVAL) return undefined;
-    const cursor = this.hub.log.cursorBefore(this.#place());
+    const cursor = this.#cursorAt(this.#place());
     if (cursor === this.#lastCursor) return undefined;
     this.#movedTo(cursor, now);
     return cursorFrame(cursor);
@@ -403,14 +473,11 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   /** The index of the first entry that it has not passed. */
   #place(): number {
-    return this.#behind || !this.#following ? this.reader.next : Math.max(this.reader.next, this.hub.turnStart);
+    return this.#behind || !this.#following ? this.#reader.next : Math.max(this.#reader.next, this.#hub.turnStart);
   }
 
   #send(frame: Frame): void {
-    const batch = new Batch([frame]);
-    this.transport.write(batch);
-    this.#pulse.lastWrite = performance.now();
-    this.hub.journal.delivered(0, batch.size);
+    this.#transmit(new Batch([frame]));
   }
 
   #endOf(ending: 'finished' | 'expired' | 'error'): void {
@@ -420,7 +487,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   /** Ends the stream; an EventSource comes back. */
   finish(reason: DisconnectReason): void {
-    if (this.#leave(reason)) this.transport.end();
+    if (this.#leave(reason)) this.#transport.end();
   }
 
   /** Ends the stream with `sse.end`; an EventSource comes back once with the terminal cursor, and then never. */
@@ -432,32 +499,44 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   /** Ends a stream that accepts nothing, or whose transport or filter broke in a way that nobody foresaw. */
   abandon(reason: DisconnectReason): void {
-    if (this.#leave(reason)) this.transport.destroy();
+    if (this.#leave(reason)) this.#transport.destroy();
   }
 
   /** Ends the stream at shutdown: its cursor, and a `retry` that spreads those who come back. */
   async sendHome(retry: number): Promise<void> {
     this.pump();
     if (!this.connected) return;
-    const cursor = this.#start && this.hub.log.cursorBefore(this.#place());
+    const cursor = this.#start ? this.#cursorAt(this.#place()) : this.#givenCursor;
     this.#send(cursor === undefined ? retryFrame(retry) : cursorFrame(cursor, retry));
     this.#leave('shutdown');
-    await this.transport.close();
+    await this.#transport.close();
+  }
+
+  /** Forgets a client whose response could not be begun, and leaves that one alone. */
+  release(): void {
+    if (this.#leave('error')) this.#transport.release();
+  }
+
+  /** What is safe to send to others: the fields of `SSEClient` without the response. */
+  toJSON(): Omit<SSEClient, 'topics' | 'response'> & { topics: string[] } {
+    const { id, connected, group, topics, metadata, connectedAt, lastEventId, lastEventAt, lastHeartbeatAt } = this;
+    const json = { id, connected, group, metadata, connectedAt, lastEventId, lastEventAt, lastHeartbeatAt };
+    return { ...json, topics: [...topics] };
   }
 
   /** Lets go of the connection, whatever is still unwritten. */
   destroy(): void {
-    this.transport.destroy();
+    this.#transport.destroy();
   }
 
   /** Another life of the log has begun: nothing of the old one can follow. */
   restart(reason: ResetReason): void {
     if (this.#state === 'connecting' || !this.connected) return;
-    const { head } = this.hub.log;
-    const loss = { at: head - 1, reason, topics: [...this.reader.selection.names] };
-    this.reader.begin({ next: head, resumed: 'reset', loss });
+    const { head } = this.#hub.log;
+    const losses = lossOfAll(this.#reader.selection, head - 1, reason);
+    this.#reader.begin({ next: head, resumed: 'reset', losses, anew: true });
     if (this.#following) this.#setBehind(true);
-    this.hub.wake(this);
+    this.#hub.wake(this);
   }
 
   drained(): void {
@@ -474,7 +553,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #leave(reason: DisconnectReason): boolean {
     if (!this.connected) return false;
     this.#state = 'gone';
-    this.hub.forget(this, reason);
+    this.#hub.forget(this, reason);
     return true;
   }
 }

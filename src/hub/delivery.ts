@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { Subject } from 'rxjs';
 
@@ -9,7 +10,7 @@ import { comparePositions, formatCursor, type Position } from '../protocol/curso
 import type { SSEEvent } from '../protocol/event.js';
 import { Batch, type Frame } from '../protocol/frame.js';
 import type { Client } from './client.js';
-import type { SSELogger } from './logger.js';
+import { describe, type SSELogger } from './logger.js';
 import type { Selection, Selections } from './selection.js';
 import type { Counters } from './stats.js';
 import type { TopicLives } from './topic-lives.js';
@@ -17,6 +18,8 @@ import type { Topics } from './topic.js';
 
 /** Milliseconds that catching up may take in one turn before others get theirs. */
 const CATCH_UP_BUDGET = 10;
+/** Milliseconds. */
+const ASK_AGAIN_AFTER = 1_000;
 
 export interface DeliveryContext {
   readonly log: EventLog;
@@ -29,6 +32,7 @@ export interface DeliveryContext {
   readonly highWaterMark: number;
   readonly deserialize: (text: string) => unknown;
   readonly removeGroup: (group: string, reconnect: boolean) => void;
+  readonly onDelivered: () => void;
 }
 
 /**
@@ -51,6 +55,8 @@ export class Delivery implements LogReader {
   readonly #dirty = new Set<string | undefined>();
   readonly #awake = new Set<Client>();
   readonly #held = new Map<Client, Position>();
+  /** Those of them that have come since the log was last asked for its end. */
+  readonly #unasked = new Set<Client>();
   #asking = false;
 
   constructor(private readonly context: DeliveryContext) {}
@@ -86,10 +92,11 @@ export class Delivery implements LogReader {
     // An observer that publishes gets here while its own event is still on its way: its turn comes after.
     if (this.#delivering) return;
     this.#delivering = true;
-    for (let i = 0; i < this.#inbox.length; i++) this.#deliverOne(this.#inbox[i]!);
+    for (let i = 0; i < this.#inbox.length; i++) this.#tryToDeliver(this.#inbox[i]!);
     this.#inbox = [];
     this.#delivering = false;
     this.#schedule();
+    this.context.onDelivered();
   }
 
   /** Has the client pumped at the end of the turn. */
@@ -100,7 +107,9 @@ export class Delivery implements LogReader {
 
   /** Keeps a client waiting whose cursor is beyond what this node has read. */
   holdUntil(client: Client, position: Position): void {
+    if (this.#held.has(client)) return;
     this.#held.set(client, position);
+    this.#unasked.add(client);
     void this.#askForEnd();
   }
 
@@ -108,13 +117,24 @@ export class Delivery implements LogReader {
     this.behind.delete(client);
     this.#awake.delete(client);
     this.#held.delete(client);
+    this.#unasked.delete(client);
   }
 
   /** Lets go of what is over its limits, unless a client that keeps up still needs it. */
   prune(): void {
-    let keepFrom = this.context.log.head;
+    // What this turn has published is still to be written.
+    let keepFrom = Math.min(this.context.log.head, this.#turnStart);
     for (const client of this.behind) if (client.keepsUp) keepFrom = Math.min(keepFrom, client.reader.next);
     this.context.log.prune(keepFrom);
+  }
+
+  // Whatever goes wrong with one entry, the next ones are delivered.
+  #tryToDeliver(entry: LogEntry): void {
+    try {
+      this.#deliverOne(entry);
+    } catch (error) {
+      this.context.logger.error(`Delivery of an entry failed: ${describe(error)}`);
+    }
   }
 
   #deliverOne({ epoch, position, previous, entry }: LogEntry): void {
@@ -142,6 +162,8 @@ export class Delivery implements LogReader {
 
   /** Entries before this one were never read: whoever follows something may have lost some. */
   #skip(previous: Position): void {
+    // Their places have to be known: the hole lies behind them, and the turn's end would count it as passed.
+    this.#forEachClient((client) => client.takePosition());
     this.context.log.hole(previous);
     this.#forEachClient((client) => this.wake(client));
   }
@@ -177,13 +199,13 @@ export class Delivery implements LogReader {
     lives.close(topic, index);
     // What is before it leaves now, and nothing after the call that closed the topic.
     for (const selection of [...this.context.topics.followersOf(topic)]) {
-      for (const client of selection.clients) this.#pump(client);
+      for (const client of selection.clients) client.pump();
     }
   }
 
   #pumpEager(topic: string | undefined): void {
     for (const selection of this.#followersOf(topic)) {
-      for (const client of selection.eager) this.#pump(client);
+      for (const client of selection.eager) client.pump();
     }
   }
 
@@ -209,7 +231,7 @@ export class Delivery implements LogReader {
     const deadline = performance.now() + CATCH_UP_BUDGET;
     for (const client of this.#awake) {
       this.#awake.delete(client);
-      this.#pump(client);
+      client.pump();
       if (performance.now() > deadline) break;
     }
     if (this.#awake.size > 0) this.#schedule();
@@ -226,11 +248,10 @@ export class Delivery implements LogReader {
 
   #flushSelection(selection: Selection, end: number): void {
     const turn = this.#turnFor(selection, end);
-    const now = performance.now();
     for (const client of selection.clients) {
       if (client.hasPassed(end)) continue;
-      if (turn && client.takesShared) client.writeShared(turn.batch, turn.events, turn.cursor, now);
-      else this.#pump(client);
+      if (turn && client.takesShared) client.writeShared(turn.batch, turn.events, turn.cursor, end);
+      else client.pump();
     }
   }
 
@@ -250,17 +271,9 @@ export class Delivery implements LogReader {
       cursor = item.cursor;
       if (size > highWaterMark && frames.length > 1) return undefined;
     }
-    return frames.length === 0 ? undefined : { batch: new Batch(frames), events: frames.length, cursor };
-  }
-
-  // One failing client must never disturb the others.
-  #pump(client: Client): void {
-    try {
-      client.pump();
-    } catch (error) {
-      this.context.logger.error(`Client ${client.id} failed and is disconnected: ${String(error)}`);
-      client.abandon('error');
-    }
+    return frames.length === 0
+      ? undefined
+      : { batch: new Batch(frames, selection.compressedReaders), events: frames.length, cursor };
   }
 
   #forEachClient(act: (client: Client) => void): void {
@@ -281,17 +294,37 @@ export class Delivery implements LogReader {
   async #askForEnd(): Promise<void> {
     if (this.#asking) return;
     this.#asking = true;
-    const waiting = [...this.#held];
     try {
-      const end = await this.context.backplane.end();
-      for (const [client, position] of waiting) {
-        if (comparePositions(position, end) <= 0 || !this.#held.delete(client)) continue;
-        client.startDiverged();
+      while (this.#unasked.size > 0) {
+        const waiting = [...this.#unasked];
+        this.#unasked.clear();
+        this.#judge(waiting, await this.#endOfLog(waiting));
       }
-    } catch (error) {
-      this.context.logger.warn(`The end of the log cannot be read; clients ahead of this node wait: ${String(error)}`);
+    } finally {
+      this.#asking = false;
     }
-    this.#asking = false;
-    if (this.#held.size > waiting.length) void this.#askForEnd();
+  }
+
+  async #endOfLog(waiting: readonly Client[]): Promise<Position | undefined> {
+    try {
+      return await this.context.backplane.end();
+    } catch (error) {
+      this.context.logger.warn(
+        `The end of the log cannot be read; clients ahead of this node wait: ${describe(error)}`,
+      );
+      await delay(ASK_AGAIN_AFTER, undefined, { ref: false });
+      for (const client of waiting) if (this.#held.has(client)) this.#unasked.add(client);
+      return undefined;
+    }
+  }
+
+  #judge(waiting: readonly Client[], end: Position | undefined): void {
+    if (!end) return;
+    for (const client of waiting) {
+      const position = this.#held.get(client);
+      if (!position || comparePositions(position, end) <= 0) continue;
+      this.#held.delete(client);
+      client.startDiverged();
+    }
   }
 }

@@ -22,6 +22,7 @@ export function assertTopic(topic: unknown): asserts topic is string {
 export function toEntry(event: SSEEvent, rules: EntryRules, options: BroadcastOptions = {}): EventEntry {
   const fault = eventFault(event);
   if (fault) throw new SSEError('INVALID_EVENT', `${fault}.`);
+  if (event.comment !== undefined) assertSize('comment', event.comment, rules.maxEventSize);
   const { except, exceptGroup } = options;
   return {
     kind: 'event',
@@ -32,7 +33,7 @@ export function toEntry(event: SSEEvent, rules: EntryRules, options: BroadcastOp
     text: typeof event.data === 'string' && !rules.ownSerializer ? true : undefined,
     retry: event.retry,
     comment: event.comment,
-    metadata: event.metadata && plainJson(event.metadata),
+    metadata: event.metadata && plainJson(event.metadata, rules),
     timestamp: event.timestamp ?? new Date().toISOString(),
     except: except === undefined ? undefined : [except].flat(),
     exceptGroup,
@@ -47,18 +48,29 @@ function serialize(event: SSEEvent, { serialize: toText, maxEventSize }: EntryRu
     throw new SSEError('INVALID_EVENT', `data: it cannot be serialised: ${messageOf(cause)}.`, { cause });
   }
   if (typeof text !== 'string') throw new SSEError('INVALID_EVENT', `data: serialize() returned ${show(text)}.`);
+  assertSize('data', text, maxEventSize);
+  return text;
+}
+
+function assertSize(field: string, text: string, maxEventSize: number): void {
   const size = Buffer.byteLength(text);
-  if (size <= maxEventSize) return text;
+  if (size <= maxEventSize) return;
   throw new SSEError(
     'EVENT_TOO_LARGE',
-    `The data is ${size} bytes; maxEventSize is ${maxEventSize}. Send a reference, and let clients fetch the rest.`,
+    `The ${field} is ${size} bytes; maxEventSize is ${maxEventSize}. Send a reference, and let clients fetch the rest.`,
   );
 }
 
 /** The same on every backplane: what does not survive JSON is not there at all. */
-function plainJson(metadata: Record<string, unknown>): Record<string, unknown> {
+function plainJson(metadata: Record<string, unknown>, { maxEventSize }: EntryRules): Record<string, unknown> {
+  const text = toJson(metadata);
+  assertSize('metadata', text, maxEventSize);
+  return JSON.parse(text) as Record<string, unknown>;
+}
+
+function toJson(metadata: Record<string, unknown>): string {
   try {
-    return JSON.parse(JSON.stringify(metadata)) as Record<string, unknown>;
+    return JSON.stringify(metadata);
   } catch (cause) {
     throw new SSEError('INVALID_EVENT', `metadata: it has no JSON form: ${messageOf(cause)}.`, { cause });
   }

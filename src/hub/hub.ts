@@ -13,8 +13,9 @@ import { SSEError } from './errors.js';
 import { GuardedObservable } from './guarded-observable.js';
 import { Heartbeat, type Ticking } from './heartbeat.js';
 import { Journal } from './journal.js';
-import type { SSELogger } from './logger.js';
+import { describe, type SSELogger } from './logger.js';
 import { observe } from './observers.js';
+import { PrivateIds } from './private-ids.js';
 import type { Filter, ReaderContext } from './reader.js';
 import { type Following, type Selection, Selections } from './selection.js';
 import { drain } from './shutdown.js';
@@ -51,7 +52,6 @@ export interface ConnectionChange {
   readonly reason?: DisconnectReason;
 }
 
-const MAX_PRIVATE_IDS = 10_000;
 const HOUSEKEEPING_INTERVAL = 5_000;
 
 /** All topics and clients of one node. */
@@ -61,7 +61,7 @@ export class Hub {
   readonly heartbeat = new Heartbeat();
   readonly journal: Journal;
   readonly connections = new Subject<ConnectionChange>();
-  readonly privateIds = new Map<string, string>();
+  readonly privateIds = new PrivateIds();
   readonly topics: Topics;
   readonly delivery: Delivery;
   readonly #clients = new Map<string, Client>();
@@ -94,6 +94,7 @@ export class Hub {
       highWaterMark,
       deserialize,
       removeGroup: (group, reconnect) => this.#removeMembers(group, reconnect),
+      onDelivered: () => this.#keepHouse(),
     });
   }
 
@@ -118,8 +119,17 @@ export class Hub {
     return this.#clients.size;
   }
 
+  /** Begins to read the log. May be tried again when it fails. */
   start(): Promise<void> {
-    return (this.#started ??= this.options.backplane.start(this.delivery));
+    this.#started ??= this.options.backplane.start(this.delivery).catch((error: unknown) => {
+      this.#started = undefined;
+      throw error;
+    });
+    return this.#started;
+  }
+
+  #startIfNeeded(): void {
+    this.start().catch((error: unknown) => this.logger.error(`The log cannot be read: ${describe(error)}`));
   }
 
   /** Settles with the entry's position once the log has it. */
@@ -127,14 +137,17 @@ export class Hub {
     if (this.shuttingDown) {
       throw new SSEError('SHUTTING_DOWN', 'The hub is shutting down and takes no more events.');
     }
-    void this.start();
-    this.#keepHouse();
-    return this.options.backplane.append(entry);
+    this.#startIfNeeded();
+    try {
+      return this.options.backplane.append(entry);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Lets a request in, or turns it away in the way that the limits ask for. Throws only for `reject` and `CLIENT_EXISTS`. */
   connect(settings: ClientSettings, following: Following, isHead: boolean, entrance: Entrance): Client | TurnedAway {
-    void this.start();
+    this.#startIfNeeded();
     if (isHead) {
       entrance.answerHeaders();
       return new TurnedAway(settings);
@@ -162,7 +175,12 @@ export class Hub {
     const selection = this.#selections.of(following);
     const client = new Client(this, settings, entrance.admit(), selection);
     this.#register(client);
-    client.open();
+    try {
+      client.open();
+    } catch (error) {
+      client.release();
+      throw error;
+    }
     this.connections.next({ type: 'connect', client });
     if (client.eager) client.pump();
     else this.wake(client);
@@ -310,9 +328,8 @@ export class Hub {
   }
 
   rememberPrivateId(id: string, cursor: string): void {
-    this.privateIds.delete(id);
-    this.privateIds.set(id, cursor);
-    if (this.privateIds.size > MAX_PRIVATE_IDS) this.privateIds.delete(this.privateIds.keys().next().value!);
+    const parsed = parseCursor(cursor);
+    if (parsed) this.privateIds.remember(id, parsed);
   }
 
   readerContext(client: Client, control: ControlFrames, onGap: OnGap): ReaderContext {
@@ -364,7 +381,7 @@ export class Hub {
     const given = parseCursor(settings.lastEventId) ? settings.lastEventId : undefined;
     const cursor = given ?? (this.ready ? this.log.cursorBefore(this.log.head) : undefined);
     const control = this.controlFrames(settings.controlEvents);
-    entrance.turnAway(control.busy(cursor, this.retry(settings.retryInterval), reason));
+    entrance.turnAway(control.busy(cursor, this.retry(settings.retryInterval), reason), reason === 'shutdown');
     return new TurnedAway(settings);
   }
 

@@ -1,5 +1,5 @@
 import type { ResetReason } from './control-frames.js';
-import type { SSELogger } from './logger.js';
+import { describe, type SSELogger } from './logger.js';
 import type { DisconnectReason, SSEClient } from './sse-client.js';
 import type { Start } from './start.js';
 import { Counters } from './stats.js';
@@ -13,7 +13,7 @@ export class Journal {
     private readonly debug: boolean,
   ) {}
 
-  connected(client: SSEClient, { resumed, loss }: Start): void {
+  connected(client: SSEClient, { resumed, losses: [loss] }: Start): void {
     if (!this.debug) return;
     const detail = loss ? `${resumed}: ${loss.reason}` : resumed;
     this.logger.log(`connect ${client.id} to ${list(client.topics)} (${detail})`);
@@ -54,16 +54,20 @@ export class Journal {
   filterFailed({ id }: SSEClient, error: unknown, topic: string | undefined): void {
     this.logger.error(
       `The filter of client ${id} failed on an event of ${topic ?? 'everybody'}; the client is reset and ` +
-        `disconnected, and comes back behind it: ${String(error)}`,
+        `disconnected, and comes back behind it: ${describe(error)}`,
     );
   }
 
   initialFailed({ id }: SSEClient, error: unknown): void {
-    this.logger.error(`\`initial\` of client ${id} failed; its stream ends: ${String(error)}`);
+    this.logger.error(`\`initial\` of client ${id} failed; its stream ends: ${describe(error)}`);
+  }
+
+  clientFailed({ id }: SSEClient, error: unknown): void {
+    this.logger.error(`Client ${id} failed and is disconnected: ${describe(error)}`);
   }
 
   observerFailed(error: unknown): void {
-    this.logger.error(`An observer failed; the others, and the publisher, go on: ${String(error)}`);
+    this.logger.error(`An observer failed; the others, and the publisher, go on: ${describe(error)}`);
   }
 }
 

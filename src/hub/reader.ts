@@ -4,7 +4,7 @@ import type { SSEEvent } from '../protocol/event.js';
 import type { Frame } from '../protocol/frame.js';
 import type { ControlFrames, ResetReason } from './control-frames.js';
 import type { Selection } from './selection.js';
-import { floorsOf, lostTopics, type Loss, type OnGap, type Start } from './start.js';
+import { floorsOf, type Loss, lossesOf, lossOfAll, type OnGap, type Start } from './start.js';
 import type { TopicLives } from './topic-lives.js';
 
 /** Lets an event through for one client. One that throws hides the event and ends that client. */
@@ -14,7 +14,8 @@ export type Filter = (event: SSEEvent) => boolean;
 export interface PrivateFrame {
   readonly after: number;
   readonly size: number;
-  readonly make: (cursor: string) => Frame;
+  /** Given the index of the first entry that the client has not passed. */
+  readonly make: (index: number) => Frame;
 }
 
 /** A step through the log: what to write, and where the client then is. */
@@ -45,7 +46,8 @@ export class Reader {
   /** The index of the first entry that the client has not passed. */
   next: number;
   selection: Selection;
-  #loss: Loss | undefined;
+  /** What it has not been told yet, by name. */
+  readonly #losses = new Map<string, Loss>();
   /** What was gone already when the client started anew, and was told or never asked for: name to index. */
   #excused: ReadonlyMap<string, number> | undefined;
   #broadcastsFrom = 0;
@@ -77,19 +79,24 @@ export class Reader {
       this.#late === undefined &&
       this.#filters === undefined &&
       this.filter === undefined &&
-      this.#loss === undefined &&
+      this.#losses.size === 0 &&
       this.client.expiresAt === Infinity
     );
   }
 
-  begin(start: Start): void {
-    this.next = start.next;
-    this.#loss = start.loss;
-    this.#broadcastsFrom = start.broadcastsFrom ?? 0;
-    if (start.knowsOfGap) {
-      const floors = [...floorsOf(this.context.log, this.selection)];
-      this.#excused = new Map(floors.map(([name, floor]) => [name, floor.index]));
-    }
+  begin({ next, losses, anew, broadcastsFrom = 0 }: Start): void {
+    this.next = next;
+    this.#losses.clear();
+    for (const loss of losses) this.#note(loss);
+    this.#broadcastsFrom = broadcastsFrom;
+    if (!anew) return;
+    const floors = [...floorsOf(this.context.log, this.selection)];
+    this.#excused = new Map(floors.map(([name, floor]) => [name, floor.index]));
+  }
+
+  /** Whether the cursor before `index` is one that the client may come back with: nothing untold lies before it. */
+  mayClaim(index: number): boolean {
+    return index >= this.context.log.start && this.#nextLoss() >= index;
   }
 
   /** Adds a name that counts from `from` on. */
@@ -105,6 +112,7 @@ export class Reader {
 
   forget(name: string): void {
     this.#late?.delete(name);
+    this.#losses.delete(name);
     this.setFilter(name, undefined);
   }
 
@@ -113,8 +121,14 @@ export class Reader {
     this.#privateSize += frame.size;
   }
 
-  /** What is for this client alone and due, without moving on. */
-  readPrivate(): Frame[] {
+  /** The same, before others that wait already. */
+  addPrivateFirst(frames: readonly PrivateFrame[]): void {
+    this.#privates.unshift(...frames);
+    for (const { size } of frames) this.#privateSize += size;
+  }
+
+  /** What has to be said at its present place, without moving on: losses first, so that what follows is known to be after them. */
+  readDue(): Frame[] {
     const frames: Frame[] = [];
     while (this.#nextStop() <= this.next) frames.push(this.#interruptionAt(this.next));
     return frames;
@@ -223,19 +237,32 @@ export class Reader {
 
   /** The index before which something has to be said that is not in the log. */
   #nextStop(): number {
-    return Math.min(this.#privates[0]?.after ?? Infinity, this.#loss ? this.#loss.at + 1 : Infinity);
+    return Math.min(this.#privates[0]?.after ?? Infinity, this.#nextLoss() + 1);
+  }
+
+  /** Where the next loss is told. What lies before the window can only be told at its beginning. */
+  #nextLoss(): number {
+    let at = Infinity;
+    for (const loss of this.#losses.values()) at = Math.min(at, loss.at);
+    return Math.max(at, this.context.log.start - 1);
   }
 
   #interruptionAt(index: number): Frame {
-    const loss = this.#loss;
-    // Initial events stand at the same place as a reset on connecting, and come first.
-    if (loss && loss.at + 1 < (this.#privates[0]?.after ?? Infinity)) {
-      this.#loss = undefined;
-      return this.#resetAt(index, loss.reason, loss.topics);
-    }
+    const at = this.#nextLoss();
+    if (at + 1 <= (this.#privates[0]?.after ?? Infinity) && this.#losses.size > 0) return this.#tellLosses(at, index);
     const frame = this.#privates.shift()!;
     this.#privateSize -= frame.size;
-    return frame.make(this.context.log.cursorBefore(index));
+    return frame.make(index);
+  }
+
+  #tellLosses(at: number, index: number): Frame {
+    const told = [...this.#losses.values()].filter((loss) => loss.at <= at);
+    for (const { name } of told) this.#losses.delete(name);
+    return this.#resetAt(
+      index,
+      told[0]!.reason,
+      told.map(({ name }) => name),
+    );
   }
 
   #resetAt(index: number, reason: ResetReason, topics: readonly string[] = [...this.selection.names]): Frame {
@@ -250,17 +277,18 @@ export class Reader {
   #lookForLoss(): void {
     const { log, onGap } = this.context;
     if (log.newestFloor.index < this.next) return;
-    const lost = lostTopics(log, this.selection, (floor, name) => {
+    const losses = lossesOf(log, this.selection, 'slow', (floor, name) => {
       const from = Math.max(this.next, this.#late?.get(name) ?? 0);
       return floor.index >= from && floor.index > (this.#excused?.get(name) ?? -1);
     });
-    if (lost.topics.length === 0) return;
+    if (losses.length === 0) return;
     if (onGap === 'latest') this.next = log.head;
-    const known = this.#loss;
-    this.#loss = {
-      at: Math.max(onGap === 'latest' ? log.head - 1 : lost.at, known?.at ?? -1),
-      reason: known?.reason ?? 'slow',
-      topics: [...new Set([...(known?.topics ?? []), ...lost.topics])],
-    };
+    const told = onGap === 'latest' ? lossOfAll(this.selection, log.head - 1, 'slow') : losses;
+    for (const loss of told) this.#note(loss);
+  }
+
+  #note(loss: Loss): void {
+    const known = this.#losses.get(loss.name);
+    this.#losses.set(loss.name, known ? { ...known, at: Math.max(known.at, loss.at) } : loss);
   }
 }

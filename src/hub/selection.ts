@@ -14,6 +14,7 @@ export class Selection {
   readonly clients = new Set<Client>();
   /** Those of the clients whose transport writes at once. */
   readonly eager = new Set<Client>();
+  #compressedReaders = 0;
   readonly topics: ReadonlySet<string>;
   /** By their text. */
   readonly patterns: ReadonlyMap<string, TopicPattern>;
@@ -58,14 +59,21 @@ export class Selection {
     return { topics: this.topics, patterns: [...this.patterns.values()].filter(({ pattern }) => pattern !== text) };
   }
 
+  /** How many of the clients have their stream compressed. */
+  get compressedReaders(): number {
+    return this.#compressedReaders;
+  }
+
   add(client: Client): void {
     this.clients.add(client);
     if (client.eager) this.eager.add(client);
+    if (client.compressed) this.#compressedReaders++;
   }
 
   delete(client: Client): void {
-    this.clients.delete(client);
+    if (!this.clients.delete(client)) return;
     this.eager.delete(client);
+    if (client.compressed) this.#compressedReaders--;
   }
 
   follows(topic: string): boolean {

@@ -17,7 +17,7 @@ export async function drain(
 ): Promise<void> {
   const closing: Promise<void>[] = [];
   const end = (client: Client): void => {
-    closing.push(client.sendHome(retryAfter(Math.random() * timeout)));
+    closing.push(client.sendHome(retryAfter(Math.random() * timeout)).catch(() => {}));
   };
   for (const client of clients.slice(0, AT_ONCE)) end(client);
 

@@ -1,7 +1,8 @@
 import { type EventLog } from '../log/event-log.js';
-import type { Floor } from '../log/history.js';
-import { comparePositions, parseCursor, type Position } from '../protocol/cursor.js';
+import { type Floor, NO_FLOOR } from '../log/history.js';
+import { comparePositions, type Cursor, parseCursor, type Position } from '../protocol/cursor.js';
 import type { ResetReason, Resumed } from './control-frames.js';
+import type { PrivateIds } from './private-ids.js';
 import type { Selection } from './selection.js';
 
 /** What to do when events between a client's cursor and the retained ones are gone. */
@@ -19,21 +20,24 @@ export interface StartWish {
   readonly head: number;
 }
 
-/** Something a client has to be told: events up to and including `at` are gone. */
+/** Something a client has to be told: events up to and including index `at` are gone. */
 export interface Loss {
   readonly at: number;
   readonly reason: ResetReason;
-  readonly topics: readonly string[];
+  /** Of which topic or pattern. */
+  readonly name: string;
 }
 
 export interface Start {
   /** The index of the first entry that it gets. */
   readonly next: number;
   readonly resumed: Resumed;
-  readonly loss?: Loss;
-  /** What is gone by now needs no further telling. */
-  readonly knowsOfGap?: boolean;
-  /** Events to everybody before this index are not for it. */
+  readonly losses: readonly Loss[];
+  /** It has everything up to here, which is before the window. */
+  readonly has?: Position;
+  /** It begins anew: what is gone by now needs no telling beyond `losses`. */
+  readonly anew?: boolean;
+  /** Events to everybody before this index are not for it, and of topics that were started over only the present life. */
   readonly broadcastsFrom?: number;
 }
 
@@ -42,14 +46,14 @@ export interface Ahead {
   readonly ahead: Position;
 }
 
-/** Where private events with an id of the application's were sent: id to cursor, bounded by its owner. */
-export type PrivateIds = ReadonlyMap<string, string>;
-
 /** Finds the place of a client in the log, and what is missing there. */
 export function resolveStart(log: EventLog, ids: PrivateIds, selection: Selection, wish: StartWish): Start | Ahead {
   if (wish.lastEventId === '') return freshStart(log, selection, wish);
-  const cursor = parseCursor(wish.lastEventId) ?? parseCursor(ids.get(wish.lastEventId) ?? '');
-  if (!cursor) return startAfterOwnId(log, selection, wish);
+  const cursor = parseCursor(wish.lastEventId);
+  return cursor ? startAfter(log, selection, wish, cursor) : startAfterOwnId(log, ids, selection, wish);
+}
+
+function startAfter(log: EventLog, selection: Selection, wish: StartWish, cursor: Cursor): Start | Ahead {
   if (cursor.epoch !== log.epoch) return startAfterGap(log, selection, wish, 'epoch');
   const located = log.locate(cursor.position);
   switch (located.at) {
@@ -68,56 +72,76 @@ function freshStart(log: EventLog, selection: Selection, wish: StartWish): Start
   if (wish.since === undefined) return { ...startAt(log, selection, wish, wish.head), resumed: 'none' };
   // "All that is retained" is what was asked for: nothing older can be missing.
   const next = Math.max(log.indexAtTime(wish.since, true), firstAllowed(log, wish));
-  return { next, resumed: 'none', knowsOfGap: true, broadcastsFrom: wish.head };
+  return { next, resumed: 'none', losses: [], anew: true, broadcastsFrom: wish.head };
 }
 
-function startAfterOwnId(log: EventLog, selection: Selection, wish: StartWish): Start {
-  const indexes = log.indexesOfId(wish.lastEventId).filter((index) => {
+/** A reader that ignores blocks without data comes back with the id of an event rather than with the cursor behind it. */
+function startAfterOwnId(log: EventLog, ids: PrivateIds, selection: Selection, wish: StartWish): Start | Ahead {
+  const published = log.indexesOfId(wish.lastEventId).filter((index) => {
     const item = log.itemAt(index);
     return selection.empty || (item !== undefined && selection.concerns(item));
   });
-  const [oldest, second] = indexes;
-  if (oldest === undefined) return startAfterGap(log, selection, wish, 'foreign');
-  if (second === undefined) return startAt(log, selection, wish, oldest + 1);
-  const next = Math.max(oldest + 1, firstAllowed(log, wish));
-  const loss: Loss = { at: next - 1, reason: 'ambiguous', topics: [...selection.names] };
-  return { next, resumed: 'reset', knowsOfGap: true, loss };
+  const sent = ids.find(wish.lastEventId);
+  const oldest = published[0];
+  if (oldest === undefined) {
+    if (!sent) return startAfterGap(log, selection, wish, 'foreign');
+    return sent.ambiguous
+      ? startAfterAmbiguous(log, selection, wish, placeOf(log, sent.cursor))
+      : startAfter(log, selection, wish, sent.cursor);
+  }
+  if (published.length === 1 && !sent) return startAt(log, selection, wish, oldest + 1);
+  return startAfterAmbiguous(log, selection, wish, Math.min(oldest + 1, sent ? placeOf(log, sent.cursor) : Infinity));
+}
+
+/** Behind the cursor, or at the beginning of the window when that is not known. */
+function placeOf(log: EventLog, { epoch, position }: Cursor): number {
+  const located = log.locate(position);
+  return epoch === log.epoch && located.at === 'window' ? located.index : log.start;
+}
+
+function startAfterAmbiguous(log: EventLog, selection: Selection, wish: StartWish, index: number): Start {
+  return anewAt(Math.max(index, firstAllowed(log, wish)), 'ambiguous', selection);
 }
 
 /** A start at `index`, for a client that has everything up to `has` (or, without it, everything before the index). */
 function startAt(log: EventLog, selection: Selection, wish: StartWish, index: number, has?: Position): Start {
   const next = Math.max(index, firstAllowed(log, wish));
-  const lost = lostTopics(log, selection, (floor) => {
+  const losses = lossesOf(log, selection, 'trimmed', (floor) => {
     if (wish.notBefore !== undefined && floor.position.ms < wish.notBefore) return false;
     return has ? comparePositions(floor.position, has) > 0 : floor.index >= next;
   });
-  if (lost.topics.length === 0) return { next, resumed: 'full' };
-  if (wish.onGap === 'latest') {
-    return { next: log.head, resumed: 'reset', loss: { at: log.head - 1, reason: 'trimmed', topics: lost.topics } };
-  }
-  return { next, resumed: 'reset', loss: { at: lost.at, reason: 'trimmed', topics: lost.topics } };
+  if (losses.length === 0) return { next, resumed: 'full', losses, ...(has && { has }) };
+  if (wish.onGap === 'latest') return anewAt(log.head, 'trimmed', selection);
+  return { next, resumed: 'reset', losses, ...(has && { has }) };
 }
 
 export function startAfterGap(log: EventLog, selection: Selection, wish: StartWish, reason: ResetReason): Start {
   const retained = wish.onGap === 'earliest' ? firstRetained(log, selection) : log.head;
-  const next = Math.max(retained, firstAllowed(log, wish));
-  return { next, resumed: 'reset', knowsOfGap: true, loss: { at: next - 1, reason, topics: [...selection.names] } };
+  return anewAt(Math.max(retained, firstAllowed(log, wish)), reason, selection);
 }
 
-/** The followed topics whose floor is a loss, and the highest of these floors. */
-export function lostTopics(
+function anewAt(next: number, reason: ResetReason, selection: Selection): Start {
+  return { next, resumed: 'reset', anew: true, losses: lossOfAll(selection, next - 1, reason) };
+}
+
+export function lossOfAll(selection: Selection, at: number, reason: ResetReason): Loss[] {
+  return [...selection.names].map((name) => ({ at, reason, name }));
+}
+
+/** What is gone of the followed topics, by their floors. */
+export function lossesOf(
   log: EventLog,
   selection: Selection,
+  reason: ResetReason,
   isLoss: (floor: Floor, name: string) => boolean,
-): { topics: string[]; at: number } {
-  const topics = new Set<string>();
-  let at = -1;
+): Loss[] {
+  const losses: Loss[] = [];
   for (const [name, floor] of floorsOf(log, selection)) {
-    if (floor.index < 0 || !isLoss(floor, name)) continue;
-    for (const lost of name === EVERYBODY ? selection.names : [name]) topics.add(lost);
-    at = Math.max(at, floor.index);
+    if (floor === NO_FLOOR || !isLoss(floor, name)) continue;
+    if (name === EVERYBODY) losses.push(...lossOfAll(selection, floor.index, reason));
+    else losses.push({ at: floor.index, reason, name });
   }
-  return { topics: [...topics], at };
+  return losses;
 }
 
 /** Stands for the events to everybody where topics are named. No topic is empty. */
@@ -147,13 +171,16 @@ function firstRetained(log: EventLog, selection: Selection): number {
   return index;
 }
 
-/** Whether a name that counts from now on passes over something that is retained, or gone, since `from`. */
-export function skipsRetained(log: EventLog, selection: Selection, name: string, from: number): boolean {
-  if (selection.topics.has(name)) {
-    return (log.historyOf(name)?.newest ?? -1) >= from || log.floorOf(name).index >= from;
-  }
+/** Whether a name that counts from now on passes over something that was published since the client's start. */
+export function skipsRetained(log: EventLog, selection: Selection, name: string, start: Start): boolean {
+  const from = start.anew ? 0 : start.next;
+  const isSkipped = (floor: Floor): boolean => {
+    if (floor === NO_FLOOR) return false;
+    return start.has ? comparePositions(floor.position, start.has) > 0 : floor.index >= from;
+  };
+  if (selection.topics.has(name)) return (log.historyOf(name)?.newest ?? -1) >= from || isSkipped(log.floorOf(name));
   const matches = selection.matcherOf(name);
-  if (log.floorOfMatching(matches).index >= from) return true;
+  if (isSkipped(log.floorOfMatching(matches))) return true;
   for (let i = log.nextItem(from); i < log.head; i = log.nextItem(i + 1)) {
     const topic = log.itemAt(i)?.topic;
     if (topic !== undefined && matches(topic)) return true;

@@ -8,6 +8,11 @@ import { SSEError } from './errors.js';
 export class TopicPattern {
   constructor(readonly pattern: string) {}
 
+  /** Without a wildcard it is a topic like any other. */
+  get isLiteral(): boolean {
+    return !this.pattern.includes('*');
+  }
+
   toString(): string {
     return this.pattern;
   }
@@ -29,11 +34,23 @@ export function topicPattern(pattern: string): TopicPattern {
   return new TopicPattern(pattern);
 }
 
-/** A test for topics that match. Its time is at most (segments of the pattern) × (segments of the topic). */
+/**
+ * A test for topics that match. Throws `INVALID_TOPIC` for a wildcard that is only a part of a segment. Its time is at most (segments of the pattern) × (segments of the topic).
+ */
 export function compilePattern({ pattern }: TopicPattern, delimiter: string): (topic: string) => boolean {
+  for (const segment of pattern.split(delimiter)) assertSegment(segment, pattern, delimiter);
   // Neighbouring `**` mean the same as one.
   const wanted = pattern.split(delimiter).filter((segment, i, all) => segment !== '**' || all[i - 1] !== '**');
   return (topic) => matches(wanted, topic.split(delimiter));
+}
+
+function assertSegment(segment: string, pattern: string, delimiter: string): void {
+  if (!segment.includes('*') || segment === '*' || segment === '**') return;
+  throw new SSEError(
+    'INVALID_TOPIC',
+    `topicPattern(${show(pattern)}): a wildcard stands for whole segments between ${show(delimiter)}, ` +
+      `and ${show(segment)} could never match.`,
+  );
 }
 
 // Greedy with a single point of return, as for file globs: only the last `**` ever has to take one segment more.

@@ -21,6 +21,8 @@ export interface Transport {
    * left is then noticed only by writing. Absent where that cannot be.
    */
   readonly deaf?: boolean;
+  /** It takes what is compressed for all clients that do. */
+  readonly compressed?: boolean;
   /** The response, where there is one that applications may see. */
   readonly response?: unknown;
   /** Starts the response and from then on reports to the listener. */
@@ -30,6 +32,8 @@ export interface Transport {
   end(): void;
   /** The same, at shutdown: a connection that could serve further requests is closed too. Settles when all is out. */
   close(): Promise<void>;
+  /** Lets go of the response, and leaves it as it is. */
+  release(): void;
   /** Ends it now, whatever is still unwritten. */
   destroy(): void;
 }
@@ -39,7 +43,7 @@ export interface Entrance {
   /** Lets it in. */
   admit(): Transport;
   /** 200, this frame, the end: an EventSource comes back. */
-  turnAway(frame: Frame): void;
+  turnAway(frame: Frame, /** The server is closing, so the connection is not to be used again. */ last: boolean): void;
   /** 204: an EventSource stops for good. [spec] 9.2.3: any status but 200 makes it fail the connection. */
   answerNoContent(): void;
   /** 200 and the headers, for HEAD. */

@@ -103,7 +103,7 @@ export class EventLog {
     this.epoch = epoch;
     this.#origin = from;
     this.#last = from;
-    this.#globalFloor = from === ORIGIN ? NO_FLOOR : { index: this.#head - 1, position: from };
+    this.#globalFloor = comparePositions(from, ORIGIN) === 0 ? NO_FLOOR : { index: this.#head - 1, position: from };
     this.#newestFloor = this.#globalFloor;
     for (const [topic, { retention, holders }] of this.#histories) {
       const history = new History(topic, retention, this.#globalFloor);

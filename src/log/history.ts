@@ -14,6 +14,7 @@ export interface Floor {
   readonly position: Position;
 }
 
+/** Told apart by identity: a log that begins with a gap has its floor before the first index, too. */
 export const NO_FLOOR: Floor = Object.freeze({ index: -1, position: ORIGIN });
 
 /** Which entries of one topic the log still has: their indexes, oldest first. */

@@ -9,7 +9,7 @@ export class Publication {
   readonly cursor: string;
   readonly position: Position;
   readonly entry: EventEntry;
-  /** What its data costs in memory: once as text, once encoded. */
+  /** What its texts cost in memory: once as they are, once encoded. */
   readonly bytes: number;
   #frame: Frame | undefined;
   #envelope: Readonly<SSEEvent> | undefined;
@@ -18,7 +18,7 @@ export class Publication {
     this.entry = entry;
     this.position = position;
     this.cursor = cursor;
-    this.bytes = 2 * Buffer.byteLength(entry.data);
+    this.bytes = bytesOf(entry);
   }
 
   get topic(): string | undefined {
@@ -80,4 +80,9 @@ function envelopeOf(entry: EventEntry, cursor: string, deserialize: (text: strin
     ...(metadata !== undefined && { metadata }),
   };
   return Object.freeze(envelope);
+}
+
+function bytesOf({ data, comment = '', metadata, except = [] }: EventEntry): number {
+  const encoded = 2 * (Buffer.byteLength(data) + Buffer.byteLength(comment));
+  return encoded + (metadata ? JSON.stringify(metadata).length : 0) + except.reduce((sum, id) => sum + id.length, 0);
 }

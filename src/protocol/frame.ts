@@ -1,4 +1,5 @@
 import { type Block, encodeBlock } from './encode.js';
+import { type CompressionOptions, GzipMember } from './gzip.js';
 
 const CRLF = '\r\n';
 
@@ -15,27 +16,51 @@ function payloadOf(chunk: Buffer): Buffer {
   return chunk.subarray(chunk.indexOf('\n') + 1, -2);
 }
 
-/**
- * The encoded text of one publication: made once per process, and shared by every client that gets it. The HTTP/1.1
- * chunk around it is part of the same buffer, so a transport that may write to the socket copies nothing.
- */
-export class Frame {
+/** Bytes that leave together, in every form that a transport may want; each form is made once, for all clients. */
+abstract class Piece {
+  #stored: GzipMember | undefined;
+  #deflated: GzipMember | undefined;
+
+  /** As one HTTP/1.1 chunk (RFC 9112, section 7.1), so a transport that may write to the socket copies nothing. */
+  abstract readonly chunk: Buffer;
+
+  get bytes(): Buffer {
+    return payloadOf(this.chunk);
+  }
+
+  /** As part of a gzip stream, for so many readers. */
+  gzip(readers: number, options: CompressionOptions): GzipMember {
+    const { bytes } = this;
+    if (!GzipMember.pays(bytes.length, readers, options)) return (this.#stored ??= GzipMember.store(bytes));
+    return (this.#deflated ??= GzipMember.deflate(bytes, options.level));
+  }
+}
+
+/** The encoded text of one publication: made once per process, and shared by every client that gets it. */
+export class Frame extends Piece {
   #chunk: Buffer | undefined;
 
-  constructor(readonly blocks: readonly Block[]) {}
+  constructor(readonly blocks: readonly Block[]) {
+    super();
+  }
 
   /** What is written: every block, in order. */
   get text(): string {
     return this.blocks.map(encodeBlock).join('');
   }
 
-  /** The frame as one HTTP/1.1 chunk (RFC 9112, section 7.1). */
-  get chunk(): Buffer {
+  override get chunk(): Buffer {
     return (this.#chunk ??= chunkOf(this.text));
   }
+}
 
-  get bytes(): Buffer {
-    return payloadOf(this.chunk);
+/** Several small frames in one. */
+class JoinedFrames extends Piece {
+  readonly chunk: Buffer;
+
+  constructor(frames: readonly Frame[], size: number) {
+    super();
+    this.chunk = join(frames, size);
   }
 }
 
@@ -50,32 +75,52 @@ export const HEARTBEAT: Frame = new HeartbeatFrame([{ comment: '' }]);
 
 /** Frames that leave in one write. Clients at the same position with the same topics share one. */
 export class Batch {
-  #chunks: Buffer[] | undefined;
+  #pieces: readonly Piece[] | undefined;
+  #chunks: readonly Buffer[] | undefined;
+  #payloads: readonly Buffer[] | undefined;
+  #members: readonly GzipMember[] | undefined;
   readonly size: number;
 
-  constructor(readonly frames: readonly Frame[]) {
+  constructor(
+    readonly frames: readonly Frame[],
+    /** How many clients with compression get this batch. */
+    private readonly readers = 1,
+    /** How many get its frames, in this batch or in one of their own. */
+    private readonly audience = readers,
+  ) {
     this.size = frames.reduce((size, frame) => size + frame.chunk.length, 0);
   }
 
   /** HTTP/1.1 chunks: small frames joined, large ones untouched, so an event of 1 MiB exists once however many read it. */
   get chunks(): readonly Buffer[] {
-    return (this.#chunks ??= coalesce(this.frames));
+    return (this.#chunks ??= this.#joined.map(({ chunk }) => chunk));
   }
 
   /** The same without HTTP/1.1's chunk framing. */
-  get payloads(): Buffer[] {
-    return this.chunks.map(payloadOf);
+  get payloads(): readonly Buffer[] {
+    return (this.#payloads ??= this.#joined.map(({ bytes }) => bytes));
+  }
+
+  /** The same as parts of a gzip stream. The options are those of the hub. */
+  gzip(options: CompressionOptions): readonly GzipMember[] {
+    return (this.#members ??= this.#joined.map((piece) =>
+      piece.gzip(piece instanceof Frame ? this.audience : this.readers, options),
+    ));
+  }
+
+  get #joined(): readonly Piece[] {
+    return (this.#pieces ??= coalesce(this.frames));
   }
 }
 
-function coalesce(frames: readonly Frame[]): Buffer[] {
-  if (frames.length === 1) return [frames[0]!.chunk];
-  const chunks: Buffer[] = [];
+function coalesce(frames: readonly Frame[]): readonly Piece[] {
+  if (frames.length === 1) return frames;
+  const pieces: Piece[] = [];
   let small: Frame[] = [];
   let size = 0;
   const flush = (): void => {
-    if (small.length === 1) chunks.push(small[0]!.chunk);
-    if (small.length > 1) chunks.push(join(small, size));
+    if (small.length === 1) pieces.push(small[0]!);
+    if (small.length > 1) pieces.push(new JoinedFrames(small, size));
     small = [];
     size = 0;
   };
@@ -84,14 +129,14 @@ function coalesce(frames: readonly Frame[]): Buffer[] {
     const large = length > COALESCE_BELOW;
     if (large || size + length > COALESCED_SIZE) flush();
     if (large) {
-      chunks.push(frame.chunk);
+      pieces.push(frame);
       continue;
     }
     small.push(frame);
     size += length;
   }
   flush();
-  return chunks;
+  return pieces;
 }
 
 function join(frames: readonly Frame[], size: number): Buffer {

@@ -1,3 +1,5 @@
+import type { ServerResponse } from 'node:http';
+import type { Http2ServerResponse } from 'node:http2';
 import { setImmediate } from 'node:timers';
 
 import type { Subscriber } from 'rxjs';
@@ -5,6 +7,7 @@ import type { Subscriber } from 'rxjs';
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Block } from '../protocol/encode.js';
 import type { Batch, Frame } from '../protocol/frame.js';
+import { closeConnectionBehind, destroyUnlessClosed, whenClosed } from './connection.js';
 
 /** The fields of Nest's `MessageEvent`. */
 export interface StreamMessage {
@@ -21,9 +24,11 @@ export interface MessageStreamOptions {
    * it, as Nest does, can be held to a limit; Infinity for any other.
    */
   readonly highWaterMark: number;
+  /** Milliseconds that the last messages may take to leave. */
+  readonly slowTimeout: number;
   readonly noContent: () => Error;
-  /** Called at shutdown, when the last message has been handed over. */
-  readonly onShutdown: () => void;
+  /** The response that Nest writes the messages to, where it is known. */
+  readonly response: ServerResponse | Http2ServerResponse | undefined;
   /** Somebody turned a whole message into JSON. */
   readonly onSerialized: () => void;
 }
@@ -39,9 +44,10 @@ export class MessageEntrance implements Entrance {
     return new MessageTransport(this.subscriber, this.options);
   }
 
-  turnAway(frame: Frame): void {
+  turnAway(frame: Frame, last: boolean): void {
     for (const block of frame.blocks) this.subscriber.next(new Message(block, undefined, this.options.onSerialized));
     this.subscriber.complete();
+    if (last && this.options.response) closeConnectionBehind(this.options.response);
   }
 
   answerNoContent(): void {
@@ -120,18 +126,33 @@ class MessageTransport implements Transport {
   }
 
   end(): void {
+    const { response, slowTimeout } = this.options;
+    const isWaiting = this.#waiting > 0;
+    this.#complete();
+    if (response && isWaiting) destroyUnlessClosed(response, () => response.destroy(), slowTimeout);
+  }
+
+  async close(): Promise<void> {
+    const { response } = this.options;
+    const closed = response && whenClosed(response);
+    this.#complete();
+    if (response) closeConnectionBehind(response);
+    await closed;
+  }
+
+  release(): void {
+    this.#listener = undefined;
+  }
+
+  // Nest ends the response behind what the client has not read, and so never.
+  destroy(): void {
+    this.#complete();
+    this.options.response?.destroy();
+  }
+
+  #complete(): void {
     this.#listener = undefined;
     this.subscriber.complete();
-  }
-
-  close(): Promise<void> {
-    this.end();
-    this.options.onShutdown();
-    return Promise.resolve();
-  }
-
-  destroy(): void {
-    this.end();
   }
 }
 

@@ -9,10 +9,12 @@ import {
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Socket } from 'node:net';
 
+import { SSEError } from '../hub/errors.js';
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
-import { Batch, type Frame } from '../protocol/frame.js';
+import type { Batch, Frame } from '../protocol/frame.js';
 import { streamHeaders } from '../protocol/headers.js';
-import { closeSession, onceClosed } from './connection.js';
+import { closeConnectionBehind, closeSession, destroyUnlessClosed, onceClosed, whenClosed } from './connection.js';
+import { type Encoding, IDENTITY } from './encoding.js';
 
 /** A Fastify reply, as far as it is needed here. */
 export interface FastifyReplyLike {
@@ -40,13 +42,27 @@ export function requestOf(response: NodeResponseLike): IncomingMessage | Http2Se
   return rawResponseOf(response).req;
 }
 
+/** Why answers differ, as far as the framework has said so yet. */
+export function variesOf(response: NodeResponseLike): string[] {
+  const values = [rawResponseOf(response).getHeader('Vary'), isFastifyReply(response) && response.getHeaders()['vary']];
+  return [...new Set(values.flatMap((value) => (value ? String(value).split(/,\s*/) : [])))];
+}
+
 /** The answer to a request for a stream, straight onto the response. */
 export class NodeEntrance implements Entrance {
   constructor(
     private readonly response: NodeResponseLike,
     private readonly headers: OutgoingHttpHeaders,
     private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
+    private readonly encoding: Encoding,
   ) {
+    const raw = rawResponseOf(response);
+    if (raw.headersSent || raw.writableEnded) {
+      throw new SSEError(
+        'INVALID_ROUTE',
+        'createClient() was given a response that has been answered already. Call it once, before anything is sent.',
+      );
+    }
     // Now, while the framework can still answer with an error: afterwards the response is taken over.
     for (const [name, value] of Object.entries(headers)) {
       validateHeaderName(name);
@@ -55,11 +71,13 @@ export class NodeEntrance implements Entrance {
   }
 
   admit(): Transport {
-    return new NodeResponseTransport(this.response, () => this.#begin(), this.limits);
+    return new NodeResponseTransport(this.response, () => this.#begin(this.encoding), this.limits, this.encoding);
   }
 
-  turnAway(frame: Frame): void {
-    this.#begin().end(frame.bytes);
+  turnAway(frame: Frame, last: boolean): void {
+    const raw = this.#begin(IDENTITY);
+    raw.end(frame.bytes);
+    if (last) closeConnectionBehind(raw);
   }
 
   answerNoContent(): void {
@@ -69,15 +87,27 @@ export class NodeEntrance implements Entrance {
   }
 
   answerHeaders(): void {
-    this.#begin().end();
+    this.#begin(this.encoding).end();
   }
 
-  #begin(): RawResponse {
+  #begin(encoding: Encoding): RawResponse {
     const raw = this.#takeOver();
     raw.removeHeader('Content-Length');
-    raw.writeHead(200, { ...this.headers, ...streamHeaders(requestOf(this.response).httpVersion) });
+    const own = { ...streamHeaders(requestOf(this.response).httpVersion), ...encoding.headers };
+    const headers = { ...without(this.headers, own), ...own };
+    raw.writeHead(
+      200,
+      encoding.headers.Vary ? { ...headers, Vary: this.#varyWith(raw, encoding.headers.Vary) } : headers,
+    );
     raw.flushHeaders();
+    if (encoding.head) raw.write(encoding.head);
     return raw;
+  }
+
+  // CORS has its own reason to vary, which must stay.
+  #varyWith(raw: RawResponse, reason: string): string {
+    const others = [raw.getHeader('Vary'), this.headers.vary, this.headers['Vary']];
+    return [...others.filter((value) => value !== undefined), reason].join(', ');
   }
 
   // From here on the framework leaves the response alone. What it has put on it so far (CORS above all) must stay:
@@ -107,6 +137,7 @@ class NodeResponseTransport implements Transport {
     readonly response: NodeResponseLike,
     private readonly begin: () => RawResponse,
     private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
+    private readonly encoding: Encoding,
   ) {
     this.#raw = rawResponseOf(response) as RawResponse;
     this.#isHttp2 = requestOf(response).httpVersionMajor > 1;
@@ -115,6 +146,10 @@ class NodeResponseTransport implements Transport {
 
   get ready(): boolean {
     return !this.#full;
+  }
+
+  get compressed(): boolean {
+    return this.encoding.head !== undefined;
   }
 
   get deaf(): boolean {
@@ -159,8 +194,8 @@ class NodeResponseTransport implements Transport {
     const raw = this.#raw;
     if (raw.writableEnded || raw.destroyed) return this.#onClose();
     const socket = this.#socket;
-    if (socket && this.#mayWriteTo(socket)) this.#writeChunks(socket, batch);
-    else this.#writePayloads(batch);
+    if (socket && this.#mayWriteTo(socket)) this.#writeChunks(socket, this.encoding.chunks(batch));
+    else this.#writePayloads(this.encoding.payloads(batch));
   }
 
   /**
@@ -181,7 +216,7 @@ class NodeResponseTransport implements Transport {
     );
   }
 
-  #writeChunks(socket: Socket, { chunks }: Batch): void {
+  #writeChunks(socket: Socket, chunks: readonly Buffer[]): void {
     if (chunks.length === 1) {
       socket.write(chunks[0]!);
     } else {
@@ -195,7 +230,7 @@ class NodeResponseTransport implements Transport {
     socket.once('drain', this.#onDrain);
   }
 
-  #writePayloads({ payloads }: Batch): void {
+  #writePayloads(payloads: readonly Buffer[]): void {
     let accepted = true;
     for (const payload of payloads) accepted = this.#raw.write(payload);
     // A compressing middleware gathers what is written until it is flushed.
@@ -209,17 +244,19 @@ class NodeResponseTransport implements Transport {
   end(): void {
     this.#detach();
     if (this.#raw.writableEnded) return;
-    this.#raw.end();
-    if (!this.#isFlushed()) this.#destroyLater();
+    this.#raw.end(this.encoding.tail());
+    if (!this.#isFlushed()) destroyUnlessClosed(this.#raw, () => this.destroy(), this.limits.slowTimeout);
   }
 
   async close(): Promise<void> {
     this.#detach();
-    const raw = this.#raw;
-    if (raw.destroyed || raw.closed) return;
-    const closed = new Promise<void>((resolve) => raw.once('close', resolve));
-    if (!raw.writableEnded) raw.end(() => this.#closeConnection());
+    const closed = whenClosed(this.#raw);
+    if (!this.#raw.writableEnded) this.#raw.end(this.encoding.tail() ?? '', () => this.#closeConnection());
     await closed;
+  }
+
+  release(): void {
+    this.#detach();
   }
 
   destroy(): void {
@@ -237,12 +274,6 @@ class NodeResponseTransport implements Transport {
 
   #isFlushed(): boolean {
     return (this.#socket?.writableLength ?? this.#raw.writableLength) === 0;
-  }
-
-  /** Whoever does not read must not keep the end of a stream in memory for ever. */
-  #destroyLater(): void {
-    const timer = setTimeout(() => this.destroy(), this.limits.slowTimeout).unref();
-    this.#raw.once('close', () => clearTimeout(timer));
   }
 
   #detach(): void {
@@ -269,3 +300,9 @@ class NodeResponseTransport implements Transport {
 }
 
 function ignore(): void {}
+
+/** Names of headers differ in case only by accident: two of them would both be sent. */
+function without(headers: OutgoingHttpHeaders, names: object): OutgoingHttpHeaders {
+  const taken = new Set(Object.keys(names).map((name) => name.toLowerCase()));
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !taken.has(name.toLowerCase())));
+}

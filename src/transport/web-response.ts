@@ -1,43 +1,60 @@
-import type { OutgoingHttpHeaders } from 'node:http';
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { Http2ServerResponse } from 'node:http2';
 
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { STREAM_HEADERS } from '../protocol/headers.js';
+import { closeConnectionBehind, whenClosed } from './connection.js';
+import { type Encoding, IDENTITY } from './encoding.js';
 
 /** The answer to a request for a stream as a web-standard `Response`. */
 export class WebEntrance implements Entrance {
+  readonly #headers: Headers;
   #response: Response | undefined;
 
   /** `onGone` reports when the request is over without the body having been cancelled; it answers how to stop that. */
   constructor(
-    private readonly headers: OutgoingHttpHeaders,
+    headers: OutgoingHttpHeaders,
     private readonly onGone: (callback: () => void) => () => void,
-  ) {}
+    private readonly encoding: Encoding,
+    private readonly varies: readonly string[],
+    /** Where the framework writes the body to, if that is known. */
+    private readonly raw: ServerResponse | Http2ServerResponse | undefined,
+  ) {
+    // Throws for what cannot be a header, before anybody has to make room.
+    this.#headers = toHeaders(headers);
+  }
 
   get response(): Response {
     return this.#response!;
   }
 
   admit(): Transport {
-    const transport = new WebResponseTransport(this.onGone);
-    this.#answer(transport.body);
+    const transport = new WebResponseTransport(this.onGone, this.encoding, this.raw);
+    this.#answer(transport.body, this.encoding);
     return transport;
   }
 
-  turnAway(frame: Frame): void {
+  turnAway(frame: Frame, last: boolean): void {
     this.#answer(new Blob([new Uint8Array(frame.bytes)]).stream());
+    if (last && this.raw) closeConnectionBehind(this.raw);
   }
 
   answerNoContent(): void {
-    this.#response = new Response(null, { status: 204, headers: toHeaders(this.headers) });
+    this.#response = new Response(null, { status: 204, headers: this.#headers });
   }
 
   answerHeaders(): void {
-    this.#answer(null);
+    this.#answer(null, this.encoding);
   }
 
-  #answer(body: ReadableStream<Uint8Array> | null): void {
-    this.#response = new Response(body, { headers: toHeaders({ ...this.headers, ...STREAM_HEADERS }) });
+  #answer(body: ReadableStream<Uint8Array> | null, encoding: Encoding = IDENTITY): void {
+    const headers = this.#headers;
+    for (const [name, value] of Object.entries(STREAM_HEADERS)) headers.set(name, value);
+    for (const [name, value] of Object.entries(encoding.headers)) headers.append(name, value);
+    // A framework that copies these headers onto its own response replaces what is there: CORS has its reason to vary.
+    if (headers.has('Vary')) for (const reason of this.varies) headers.append('Vary', reason);
+    this.#response = new Response(body, { headers });
   }
 }
 
@@ -51,79 +68,138 @@ function toHeaders(from: OutgoingHttpHeaders): Headers {
   return headers;
 }
 
+/** Copied for one client at a time, however large an event is. */
+const PIECE = 65_536;
+
 class WebResponseTransport implements Transport {
   readonly eager = false;
   readonly body: ReadableStream<Uint8Array>;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #listener: TransportListener | undefined;
-  /** The reader has asked for more. Nothing is queued before it does, so an unread body costs nothing. */
+  #stopWatching: (() => void) | undefined;
+  /** Bytes that belong to all clients, and wait for this one to ask. */
+  #waiting: Buffer[] = [];
   #wanted = false;
-  #asked = 0;
+  #taken = 0;
+  #ending = false;
   #over = false;
 
-  #stopWatching: (() => void) | undefined;
-
-  constructor(private readonly onGone: (callback: () => void) => () => void) {
+  constructor(
+    private readonly onGone: (callback: () => void) => () => void,
+    private readonly encoding: Encoding,
+    private readonly raw: ServerResponse | Http2ServerResponse | undefined,
+  ) {
+    if (encoding.head) this.#waiting.push(encoding.head);
     this.body = new ReadableStream(
       {
         start: (controller) => {
           this.#controller = controller;
         },
         pull: () => {
-          this.#asked++;
           this.#wanted = true;
-          this.#listener?.drained();
+          this.#feed();
+          if (this.ready) this.#listener?.drained();
         },
         cancel: () => {
           this.#over = true;
           this.#gone();
         },
       },
+      // Nothing is asked for before somebody reads, so an unread body costs nothing.
       { highWaterMark: 0 },
     );
   }
 
   get ready(): boolean {
-    return this.#wanted;
+    return this.#wanted && this.#waiting.length === 0;
+  }
+
+  get compressed(): boolean {
+    return this.encoding.head !== undefined;
   }
 
   get progress(): number {
-    return this.#asked;
+    return this.#taken;
   }
 
   open(listener: TransportListener): void {
     this.#listener = listener;
     this.#stopWatching = this.onGone(() => {
-      const wasOpen = this.#listener !== undefined;
       this.#gone();
-      if (wasOpen) this.destroy();
+      this.destroy();
     });
   }
 
-  write({ payloads }: Batch): void {
-    if (this.#over) return;
-    this.#wanted = false;
-    // Copied, because a web stream's reader may transfer the buffer it is given, and this one belongs to all clients.
-    for (const payload of payloads) this.#controller.enqueue(new Uint8Array(payload));
+  write(batch: Batch): void {
+    if (this.#ending) return;
+    this.#waiting.push(...this.encoding.payloads(batch));
+    this.#feed();
   }
 
   end(): void {
     this.#detach();
-    if (this.#over) return;
-    this.#over = true;
-    this.#controller.close();
+    if (this.#ending) return;
+    this.#ending = true;
+    const tail = this.encoding.tail();
+    if (tail) this.#waiting.push(tail);
+    this.#feed();
+    this.#endIfEmpty();
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.end();
-    return Promise.resolve();
+    if (!this.raw) return;
+    closeConnectionBehind(this.raw);
+    await whenClosed(this.raw);
+  }
+
+  release(): void {
+    this.#detach();
   }
 
   destroy(): void {
     this.#detach();
+    this.#waiting = [];
+    // Not before its headers are out: then the framework can still answer with an error.
+    if (this.raw?.headersSent) this.raw.destroy();
     if (this.#over) return;
     this.#over = true;
     this.#controller.error(new DOMException('The event stream was not read.', 'AbortError'));
+  }
+
+  #feed(): void {
+    if (!this.#wanted || this.#over || this.#waiting.length === 0) return;
+    this.#wanted = false;
+    const piece = this.#takePiece();
+    this.#taken += piece.length;
+    this.#controller.enqueue(piece);
+    this.#endIfEmpty();
+  }
+
+  // A copy, because a reader may transfer the buffer that it is given, and these belong to all clients.
+  #takePiece(): Uint8Array<ArrayBuffer> {
+    const piece = new Uint8Array(
+      Math.min(
+        PIECE,
+        this.#waiting.reduce((size, { length }) => size + length, 0),
+      ),
+    );
+    let filled = 0;
+    while (filled < piece.length) {
+      const next = this.#waiting[0]!;
+      const part = next.subarray(0, piece.length - filled);
+      piece.set(part, filled);
+      filled += part.length;
+      if (part.length === next.length) this.#waiting.shift();
+      else this.#waiting[0] = next.subarray(part.length);
+    }
+    return piece;
+  }
+
+  #endIfEmpty(): void {
+    if (!this.#ending || this.#over || this.#waiting.length > 0) return;
+    this.#over = true;
+    this.#controller.close();
   }
 
   #gone(): void {

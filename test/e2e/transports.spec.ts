@@ -186,9 +186,9 @@ for (const platform of platforms) {
     }
 
     it('moves the cursor of a quiet client on once a minute, so that busy neighbours cannot make it look lost', async () => {
-      const real = performance.now;
+      const real = performance.now.bind(performance);
       let ahead = 0;
-      const now = jest.spyOn(performance, 'now').mockImplementation(() => real.call(performance) + ahead);
+      const now = jest.spyOn(performance, 'now').mockImplementation(() => real() + ahead);
       try {
         const { url, sse } = await startApp(platform, {
           config: { heartbeatInterval: 100 },

@@ -74,7 +74,9 @@ for (const platform of platforms) {
           expect(faults.slice(0, 5)).toEqual([]);
           expect(checker.size).toBe(n);
           const { delivered, replayed, resets } = sse.stats();
-          console.info(`${transport.name} on ${platform.name}: ${n} published, ${delivered} delivered, ${replayed} replayed`);
+          console.info(
+            `${transport.name} on ${platform.name}: ${n} published, ${delivered} delivered, ${replayed} replayed`,
+          );
           expect(resets).toEqual({});
           expect(replayed).toBeGreaterThan(0);
           while (sse.getClientCount() > 0) await sleep(10);
@@ -87,7 +89,10 @@ for (const platform of platforms) {
 
   describe(`a reconnect storm on ${platform.name}`, () => {
     it('R12: serves 1,000 clients that are 1,000 events behind without blocking the event loop', async () => {
-      const { url, sse } = await startApp(platform, { config: { maxClients: 2_000 }, controllers: [direct.controller()] });
+      const { url, sse } = await startApp(platform, {
+        config: { maxClients: 2_000 },
+        controllers: [direct.controller()],
+      });
       const first = await open(`${url}/events/t`);
       await first.next();
       first.close();
@@ -97,7 +102,12 @@ for (const platform of platforms) {
       const before = process.memoryUsage().rss;
       const delay = monitorEventLoopDelay({ resolution: 5 });
       delay.enable();
-      const counts = await storm({ url: `${url}/events/t`, clients: 1_000, lastEventId: first.lastEventId, expected: 1_000 });
+      const counts = await storm({
+        url: `${url}/events/t`,
+        clients: 1_000,
+        lastEventId: first.lastEventId,
+        expected: 1_000,
+      });
       delay.disable();
       const grown = (process.memoryUsage().rss - before) / 1_048_576;
       console.info(

@@ -58,7 +58,18 @@ for (const platform of platforms) {
         after.close();
       });
 
-      for (const lastEventId of ['x'.repeat(15_000), '17', '-1', 'null', '*', '$', '%0d%0a', '1~', '1~abc~zz', 'é\u{1F600}']) {
+      for (const lastEventId of [
+        'x'.repeat(15_000),
+        '17',
+        '-1',
+        'null',
+        '*',
+        '$',
+        '%0d%0a',
+        '1~',
+        '1~abc~zz',
+        'é\u{1F600}',
+      ]) {
         it(`R2: answers the foreign last event ID ${JSON.stringify(lastEventId.slice(0, 20))} with sse.reset`, async () => {
           const { url, sse } = await start();
           publish(sse, 't', 1, 2);
@@ -545,7 +556,9 @@ describe('since and notBefore', () => {
 
 describe('the network and other nodes', () => {
   it('R11: a replay that is larger than the socket takes waits for drain, and memory stays flat', async () => {
-    const { url, sse } = await startPlain({ maxHistorySize: 10_000, maxHistoryBytes: 256 * 1024 * 1024 }, () => ({ since: 0 }));
+    const { url, sse } = await startPlain({ maxHistorySize: 10_000, maxHistoryBytes: 256 * 1024 * 1024 }, () => ({
+      since: 0,
+    }));
     const payload = 'x'.repeat(10_000);
     for (const n of numbers(1, 3_000)) sse.broadcast('t', 'n', { n, payload });
     const stream = await open(`${url}/events/t`);

@@ -12,7 +12,7 @@ import { type AppOptions, closeAll, type Platform, type RunningApp, startApp } f
 const realProcess = runInThisContext('process') as NodeJS.Process;
 
 const TROUBLES = ['warning', 'unhandledRejection', 'uncaughtException'] as const;
-const PATIENCE = 10_000;
+const PATIENCE = 5_000;
 
 /** Writes down what went wrong in this process although no test was waiting for it. */
 export class ProcessWatch {
@@ -22,6 +22,11 @@ export class ProcessWatch {
   constructor() {
     // `on` has an overload per event, and none for several.
     for (const { name, note } of this.#listeners) realProcess.on(name as 'warning', note);
+  }
+
+  forgive(trouble: RegExp): void {
+    const left = this.troubles.filter((text) => !trouble.test(text));
+    this.troubles.splice(0, this.troubles.length, ...left);
   }
 
   stop(): void {
@@ -71,6 +76,8 @@ export interface Bench {
   open(url: string, options?: OpenOptions): Promise<EventStream>;
   /** A hub without Nest, shut down and checked like the others. */
   watch(sse: SSEService): SSEService;
+  /** Takes a trouble that the test has made on purpose off the record. */
+  forgive(trouble: RegExp): void;
   /** To be called when the test is over, before the applications are closed. */
   onEnd(act: () => void): void;
 }
@@ -129,6 +136,7 @@ export function returnToBaseline(): Bench {
       services.push(sse);
       return sse;
     },
+    forgive: (trouble) => watch.forgive(trouble),
     onEnd: (act) => void endings.push(act),
   };
 }

@@ -57,7 +57,8 @@ export class Checker {
       }
       const expected = this.#nextOf(topics, place ?? -1);
       if (at !== expected) faults.push(`expected publication ${expected}, got ${at} (after ${place})`);
-      if (JSON.stringify({ topic: published.topic, n: published.n }) !== data) faults.push(`not what was published: ${data}`);
+      if (JSON.stringify({ topic: published.topic, n: published.n }) !== data)
+        faults.push(`not what was published: ${data}`);
       place = at;
     }
     const missing = this.#nextOf(topics, place ?? -1);

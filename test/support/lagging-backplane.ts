@@ -1,4 +1,11 @@
-import { type Backplane, type Entry, type LogEntry, type LogReader, MemoryBackplane, type Position } from 'nestjs-sse-hub';
+import {
+  type Backplane,
+  type Entry,
+  type LogEntry,
+  type LogReader,
+  MemoryBackplane,
+  type Position,
+} from 'nestjs-sse-hub';
 
 /** A node's view of a shared memory log that can be made to read late. */
 export class LaggingBackplane implements Backplane {

@@ -13,7 +13,10 @@ export interface PlainServer {
 const running = new Set<PlainServer>();
 
 /** A hub on `node:http`, without a framework: `GET /events/<topics, separated by commas>`. */
-export async function startPlain(config: SSEConfig = {}, options: () => ClientOptions = () => ({})): Promise<PlainServer> {
+export async function startPlain(
+  config: SSEConfig = {},
+  options: () => ClientOptions = () => ({}),
+): Promise<PlainServer> {
   const sse = new SSEService(config);
   const server = http.createServer((request, response) => {
     const topics = new URL(request.url ?? '/', 'http://localhost').pathname.split('/')[2]?.split(',');

@@ -27,7 +27,8 @@ export class RawConnection {
   async until(condition: () => boolean): Promise<void> {
     const deadline = performance.now() + 10_000;
     while (!condition()) {
-      if (performance.now() > deadline) throw new Error(`Not within 10 s. Came so far: ${JSON.stringify(this.text.slice(-500))}`);
+      if (performance.now() > deadline)
+        throw new Error(`Not within 10 s. Came so far: ${JSON.stringify(this.text.slice(-500))}`);
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
   }

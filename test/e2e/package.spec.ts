@@ -1,0 +1,326 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import http from 'node:http';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { EventStream, open } from '../support/event-stream.js';
+
+/** The package as others get it: packed, installed into projects with nothing else in them, and used from there. */
+
+const ROOT = join(import.meta.dirname, '../..');
+const FIXTURES = join(import.meta.dirname, 'package');
+const INSTALL_TIMEOUT = 180_000;
+const CURSOR = /^1~[0-9a-z]+~[0-9a-z]+-[0-9a-z]+$/;
+
+interface Manifest {
+  readonly version: string;
+  readonly types: string;
+  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+}
+
+async function manifestOf(directory: string): Promise<Manifest> {
+  return JSON.parse(await readFile(join(directory, 'package.json'), 'utf8')) as Manifest;
+}
+
+/** The Nest of the other tests, and the oldest that the package says it works with. */
+async function nestVersions(): Promise<string[]> {
+  const { version } = await manifestOf(join(ROOT, 'node_modules/@nestjs/core'));
+  const { peerDependencies } = await manifestOf(ROOT);
+  const lowest = /^\^([\d.]+)/.exec(peerDependencies['@nestjs/core'] ?? '')?.[1];
+  if (lowest === undefined) throw new Error('The range of the peer @nestjs/core does not begin with a lowest version.');
+  return [version, lowest];
+}
+
+async function run(cwd: string, command: string, ...args: string[]): Promise<string> {
+  try {
+    return (await promisify(execFile)(command, args, { cwd, maxBuffer: Infinity })).stdout;
+  } catch (error) {
+    // Compilers and npm print what is wrong on either.
+    const { stdout, stderr } = error as { stdout?: string; stderr?: string };
+    throw new Error(`${command} ${args.join(' ')} failed: ${stdout} ${stderr}`, { cause: error });
+  }
+}
+
+async function isRegistryReachable(): Promise<boolean> {
+  try {
+    await run(tmpdir(), 'npm', 'ping', '--fetch-retries=0', '--fetch-timeout=5000');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Packs a copy, because `prepack` builds into `dist` and others may use that of the repository meanwhile. */
+async function pack(destination: string): Promise<string> {
+  const copy = join(destination, 'repository');
+  const left = new Set(['node_modules', 'dist', '.git']);
+  await cp(ROOT, copy, { recursive: true, filter: (source) => !left.has(basename(source)) });
+  await symlink(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
+  await run(copy, 'npm', 'pack', '--pack-destination', destination);
+  const tarball = (await readdir(destination)).find((name) => name.endsWith('.tgz'));
+  if (tarball === undefined) throw new Error('npm pack made no tarball.');
+  return join(destination, tarball);
+}
+
+async function install(tarball: string, nest: string): Promise<string> {
+  if (tarball === '') throw new Error('There is no tarball to install.');
+  const project = join(dirname(tarball), `nest-${nest}`);
+  await mkdir(project);
+  await writeFile(join(project, 'package.json'), '{ "name": "consumer", "private": true }');
+  const frameworks = ['common', 'core', 'platform-express'].map((name) => `@nestjs/${name}@${nest}`);
+  const others = ['rxjs@^7.8.0', 'reflect-metadata@^0.2.0', 'typescript@~6.0.2', '@types/node@^20.19.0'];
+  const options = ['--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts'];
+  await run(project, 'npm', 'install', ...options, tarball, ...frameworks, ...others);
+  for (const file of ['nest-app.mjs', 'plain-server.cjs']) await cp(join(FIXTURES, file), join(project, file));
+  return project;
+}
+
+/** A server in a process of its own. It prints its port, and closes when its input ends. */
+class Server {
+  static readonly #processes = new Set<ChildProcess>();
+
+  private constructor(
+    private readonly process: ChildProcess,
+    readonly url: string,
+  ) {}
+
+  static async start(project: string, file: string): Promise<Server> {
+    const child = spawn(process.execPath, [file], { cwd: project });
+    this.#processes.add(child);
+    let printed = '';
+    child.stderr.on('data', (text: Buffer) => (printed += text.toString()));
+    const port = await new Promise<number>((resolve, reject) => {
+      child.stdout.once('data', (text: Buffer) => resolve(Number(text.toString())));
+      child.once('close', () => reject(new Error(`${file} ended: ${printed}`)));
+    });
+    return new Server(child, `http://127.0.0.1:${port}`);
+  }
+
+  /** Those that a test that failed has left behind. */
+  static killAll(): void {
+    for (const child of this.#processes) child.kill('SIGKILL');
+  }
+
+  /** Answers with the exit code of a process that ended by itself, or `null`. */
+  async stop(): Promise<number | null> {
+    const ended = once(this.process, 'exit');
+    const impatience = setTimeout(() => this.process.kill('SIGKILL'), 10_000);
+    this.process.stdin?.end();
+    await ended;
+    clearTimeout(impatience);
+    return this.process.exitCode;
+  }
+
+  async get(path: string): Promise<string> {
+    const response = await fetch(this.url + path);
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${text}`);
+    return text;
+  }
+
+  async stats(): Promise<{ clients: number; delivered: number }> {
+    return JSON.parse(await this.get('/stats')) as { clients: number; delivered: number };
+  }
+
+  /** How many events were delivered when for a while no more were. */
+  async deliveredInTheEnd(): Promise<number> {
+    let { delivered } = await this.stats();
+    for (let still = 0; still < 5; still++) {
+      await delay(100);
+      const now = await this.stats();
+      if (now.delivered !== delivered) still = -1;
+      ({ delivered } = now);
+    }
+    return delivered;
+  }
+}
+
+/** A client that reads nothing, not even the headers, until `read()` is called. */
+class LazyClient {
+  readonly #request: http.ClientRequest;
+  readonly #socket: net.Socket;
+
+  constructor(url: string) {
+    const { hostname, port } = new URL(url);
+    this.#socket = net.connect(Number(port), hostname).pause();
+    this.#request = http.request(url, { createConnection: () => this.#socket });
+    this.#request.end();
+  }
+
+  get bytesRead(): number {
+    return this.#socket.bytesRead;
+  }
+
+  async read(): Promise<EventStream> {
+    const answered = once(this.#request, 'response') as Promise<[http.IncomingMessage]>;
+    this.#socket.resume();
+    const [response] = await answered;
+    return new EventStream(response, this.#request);
+  }
+}
+
+let directory = '';
+let tarball = '';
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'nestjs-sse-hub-'));
+  tarball = await pack(directory);
+}, INSTALL_TIMEOUT);
+
+afterAll(async () => {
+  Server.killAll();
+  if (directory !== '') await rm(directory, { recursive: true, force: true });
+});
+
+async function contentsOf(file: string): Promise<string[]> {
+  const names = (await run(directory, 'tar', '-tzf', file)).trim().split('\n');
+  return names.map((name) => name.replace(/^package\//, '')).toSorted();
+}
+
+describe('the tarball', () => {
+  it('holds every module with its types, what there is to read, and nothing else', async () => {
+    const sources = await readdir(join(directory, 'repository/src'), { recursive: true });
+    const modules = sources.filter((name) => name.endsWith('.ts')).map((name) => `dist/${name.slice(0, -3)}`);
+    const documents = await readdir(join(directory, 'repository/docs'));
+    const texts = ['README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md', ...documents.map((name) => `docs/${name}`)];
+    const expected = ['package.json', ...texts, ...modules.flatMap((name) => [`${name}.js`, `${name}.d.ts`])];
+    expect(await contentsOf(tarball)).toEqual(expected.toSorted());
+  });
+
+  it('holds what package.json points to', async () => {
+    const { types, exports } = await manifestOf(ROOT);
+    const targets = Object.values(exports).flatMap((target) =>
+      typeof target === 'string' ? target : Object.values(target),
+    );
+    const files = [types, ...targets].map((target) => target.replace(/^\.\//, ''));
+    expect(await contentsOf(tarball)).toEqual(expect.arrayContaining(files));
+  });
+});
+
+const isPossible = process.env['CI'] === 'true' || (await isRegistryReachable());
+if (!isPossible) process.stderr.write('The npm registry cannot be reached: the packed package is not tried out.\n');
+
+for (const nest of await nestVersions()) {
+  (isPossible ? describe : describe.skip)(`installed beside Nest ${nest}`, () => {
+    let project = '';
+
+    beforeAll(async () => {
+      project = await install(tarball, nest);
+    }, INSTALL_TIMEOUT);
+
+    it('has its peers, and brings no second Nest along', async () => {
+      for (const name of ['common', 'core', 'platform-express']) {
+        expect((await manifestOf(join(project, 'node_modules/@nestjs', name))).version).toBe(nest);
+      }
+      expect(existsSync(join(project, 'node_modules/nestjs-sse-hub/node_modules'))).toBe(false);
+    });
+
+    it('has types for ES modules and for CommonJS', async () => {
+      const files = ['consumer.mts', 'consumer.cts'];
+      for (const name of files) await cp(join(FIXTURES, 'consumer.ts'), join(project, name));
+      const compilerOptions = {
+        module: 'nodenext',
+        moduleResolution: 'nodenext',
+        target: 'es2023',
+        types: ['node'],
+        strict: true,
+        experimentalDecorators: true,
+        emitDecoratorMetadata: true,
+        skipLibCheck: false,
+        noEmit: true,
+      };
+      await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }));
+      await run(project, process.execPath, 'node_modules/typescript/bin/tsc', '--project', '.');
+    }, 60_000);
+
+    it('can be required, and serves without Nest', async () => {
+      const server = await Server.start(project, 'plain-server.cjs');
+      const client = await open(`${server.url}/direct`);
+      expect((await client.next()).event).toBe('sse.open');
+      await server.get('/publish');
+      expect(await client.next()).toEqual({
+        event: 'numbered',
+        data: '{"i":0}',
+        lastEventId: expect.stringMatching(CURSOR) as unknown,
+      });
+      expect(await server.stop()).toBe(0);
+      expect(client.ended).toBe(true);
+    });
+
+    describe('in an application', () => {
+      let server: Server;
+
+      beforeAll(async () => {
+        server = await Server.start(project, 'nest-app.mjs');
+      });
+
+      it('brings one event to @Sse() and to createClient(), with a cursor to come back with', async () => {
+        const clients = await Promise.all([open(`${server.url}/stream/news`), open(`${server.url}/direct/news`)]);
+        for (const client of clients) {
+          expect(client.status).toBe(200);
+          expect(client.response.headers['content-type']).toBe('text/event-stream');
+          expect(await client.next()).toMatchObject({
+            event: 'sse.open',
+            lastEventId: expect.stringMatching(CURSOR) as unknown,
+          });
+        }
+        await server.get('/publish/news/1/0');
+        const events = await Promise.all(clients.map((client) => client.next()));
+        for (const event of events) expect(event).toMatchObject({ event: 'numbered', data: '{"i":0,"padding":""}' });
+        expect(events[0]!.lastEventId).toMatch(CURSOR);
+        expect(events[1]!.lastEventId).toBe(events[0]!.lastEventId);
+        for (const client of clients) client.close();
+
+        await server.get('/publish/news/2/0');
+        const { lastEventId } = events[0]!;
+        for (const path of ['/stream/news', '/direct/news']) {
+          const again = await open(server.url + path, { lastEventId });
+          expect((await again.next()).data).toContain('"resumed":"full"');
+          expect(await again.messagesUpTo(2)).toEqual([
+            { i: 0, padding: '' },
+            { i: 1, padding: '' },
+          ]);
+          again.close();
+        }
+      });
+
+      // There is no backpressure in @Sse() itself. It rests on which of a message's fields Nest reads, and when.
+      it('hands Nest no more than a client of @Sse() reads, and everything when it does', async () => {
+        const total = 400;
+        const { delivered: before } = await server.stats();
+        const lazy = new LazyClient(`${server.url}/stream/large`);
+        while ((await server.stats()).clients !== 1) await delay(10);
+        await server.get(`/publish/large/${total}/${64 * 1024}`);
+        const handed = (await server.deliveredInTheEnd()) - before;
+        expect(lazy.bytesRead).toBe(0);
+        expect(handed).toBeGreaterThan(0);
+        // What the two sockets, Nest's stream and the hub's own limit hold: megabytes, and here are 25 of them.
+        expect(handed).toBeLessThan(total / 2);
+
+        const client = await lazy.read();
+        await client.until(() => client.ended || client.messages.length >= total);
+        const received = client.data as { i: number; padding: string }[];
+        expect(received.map(({ i }) => i)).toEqual(Array.from({ length: total }, (_, i) => i));
+        expect(received.every(({ padding }) => padding.length === 64 * 1024)).toBe(true);
+        expect(client.ofType('sse.reset')).toEqual([]);
+        expect((await server.stats()).delivered - before).toBe(total);
+        client.close();
+      });
+
+      it('closes with a stream open, and leaves nothing behind that keeps the process alive', async () => {
+        const clients = await Promise.all([open(`${server.url}/stream/news`), open(`${server.url}/direct/news`)]);
+        expect(await server.stop()).toBe(0);
+        await Promise.all(clients.map((client) => client.untilEnd()));
+      });
+    });
+  });
+}

@@ -1,0 +1,86 @@
+// Only its types are checked: as the source of an ES module and of a CommonJS one, against each supported Nest.
+import type { ServerResponse } from 'node:http';
+
+import { Controller, Get, Injectable, type MessageEvent, Module, Post, Res, Sse } from '@nestjs/common';
+import {
+  LastEventId,
+  type SSEConfig,
+  type SSEConfigFactory,
+  SSEError,
+  type SSEEvent,
+  SSEModule,
+  SSEService,
+  topicPattern,
+} from 'nestjs-sse-hub';
+import type { Observable } from 'rxjs';
+
+interface Events {
+  price: { symbol: string; value: number };
+  closed: null;
+}
+
+@Controller()
+export class PricesController {
+  constructor(private readonly sse: SSEService<Events>) {}
+
+  @Sse('prices')
+  prices(): Observable<MessageEvent> {
+    return this.sse.stream(['prices', topicPattern('news:*')], { since: new Date(0) });
+  }
+
+  @Get('direct')
+  direct(@Res() response: ServerResponse, @LastEventId() lastEventId: string): string {
+    return this.sse.createClient(response, { topics: 'prices', lastEventId });
+  }
+
+  @Get('web')
+  web(): Response {
+    const { client, response } = this.sse.addClient({ topics: 'prices' });
+    this.sse.sendTo(client.id, 'closed', null);
+    return response;
+  }
+
+  @Post()
+  async publish(): Promise<string> {
+    this.sse.broadcast('prices', 'price', { symbol: 'A', value: 1 });
+    this.sse.broadcast({ topic: 'prices', event: 'anything', data: [] }, { exceptGroup: 'user:1' });
+    // @ts-expect-error no event has this name
+    this.sse.broadcast('prices', 'prize', { symbol: 'A', value: 1 });
+    // @ts-expect-error its value is a number
+    this.sse.broadcast('prices', 'price', { symbol: 'A', value: '1' });
+    // @ts-expect-error this event's data belong to another
+    this.sse.broadcastAll('closed', { symbol: 'A', value: 1 });
+    return await this.sse.publish('prices', 'closed', null);
+  }
+}
+
+@Injectable()
+export class Configuration implements SSEConfigFactory {
+  createSSEConfig(): SSEConfig {
+    return { maxClients: 5, onLimit: 'reject' };
+  }
+}
+
+@Module({ imports: [SSEModule.forRoot({ heartbeatInterval: 0, isGlobal: false })], controllers: [PricesController] })
+export class AppModule {}
+
+@Module({
+  imports: [
+    SSEModule.forRootAsync({
+      inject: [Configuration],
+      useFactory: async (configuration: Configuration) => configuration.createSSEConfig(),
+    }),
+    SSEModule.forRootAsync({ useClass: Configuration }),
+    // @ts-expect-error no option has this name
+    SSEModule.forRoot({ heartbeat: 0 }),
+  ],
+})
+export class AsyncModule {}
+
+export const unconfigured: SSEService = new SSEService();
+unconfigured.broadcast('anything', 'goes', { here: true });
+unconfigured.observe<{ here: boolean }>('anything').subscribe(({ data }: SSEEvent<{ here: boolean }>) => data.here);
+
+export function isFull(error: unknown): boolean {
+  return error instanceof SSEError && error.code === 'TOO_MANY_CLIENTS';
+}

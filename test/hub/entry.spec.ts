@@ -1,0 +1,140 @@
+import { describe, expect, it } from '@jest/globals';
+import type { BroadcastOptions, SSEError, SSEEvent } from 'nestjs-sse-hub';
+
+import { assertTopic, type EntryRules, toEntry } from '../../src/hub/entry.js';
+import { serializeData } from '../../src/protocol/event.js';
+
+const RULES: EntryRules = { maxEventSize: 100, serialize: serializeData, ownSerializer: false };
+
+function faultOf(event: SSEEvent, rules: Partial<EntryRules> = {}): SSEError {
+  try {
+    toEntry(event, { ...RULES, ...rules });
+  } catch (error) {
+    return error as SSEError;
+  }
+  throw new Error('Nothing was refused.');
+}
+
+describe('assertTopic', () => {
+  it.each<unknown>([undefined, null, '', 7, {}, ['a'], { toString: 1 }, 'a*', 'a\r', 't'.repeat(10_000)])(
+    'throws INVALID_TOPIC',
+    (topic) => {
+      expect(() => assertTopic(topic)).toThrow(expect.objectContaining({ code: 'INVALID_TOPIC' }));
+    },
+  );
+});
+
+describe('toEntry', () => {
+  it('keeps everything that was given, and adds the time', () => {
+    const before = Date.now();
+    const { timestamp, ...entry } = toEntry(
+      { topic: 't', event: 'e', id: 'i', data: { a: 1 }, retry: 5, comment: 'c', metadata: { tenant: 3 } },
+      RULES,
+      { except: 'client-1', exceptGroup: 'user:1' },
+    );
+    expect(entry).toEqual({
+      kind: 'event',
+      topic: 't',
+      event: 'e',
+      id: 'i',
+      data: '{"a":1}',
+      text: undefined,
+      retry: 5,
+      comment: 'c',
+      metadata: { tenant: 3 },
+      except: ['client-1'],
+      exceptGroup: 'user:1',
+    });
+    expect(new Date(timestamp).toISOString()).toBe(timestamp);
+    expect(Date.parse(timestamp)).toBeGreaterThanOrEqual(before);
+  });
+
+  it('keeps the time that was given', () => {
+    expect(toEntry({ data: 1, timestamp: '2026-01-31T12:00:00Z' }, RULES).timestamp).toBe('2026-01-31T12:00:00Z');
+  });
+
+  it('is plain and safe for JSON', () => {
+    const entry = toEntry({ data: 'x', metadata: { at: new Date(0), gone: undefined } }, RULES, { except: ['a', 'b'] });
+    expect(JSON.parse(JSON.stringify(entry))).toEqual({
+      kind: 'event',
+      data: 'x',
+      text: true,
+      metadata: { at: '1970-01-01T00:00:00.000Z' },
+      timestamp: entry.timestamp,
+      except: ['a', 'b'],
+    });
+  });
+
+  it('marks strings as text, unless the application serialises them', () => {
+    expect(toEntry({ data: 'x' }, RULES).text).toBe(true);
+    expect(toEntry({ data: { x: 1 } }, RULES).text).toBeUndefined();
+    const own = toEntry({ data: 'x' }, { ...RULES, serialize: (data) => JSON.stringify(data), ownSerializer: true });
+    expect(own).toMatchObject({ data: '"x"', text: undefined });
+  });
+
+  it('copies the metadata and the list of those left out', () => {
+    const metadata = { roles: ['a'] };
+    const except = ['client-1'];
+    const entry = toEntry({ data: 1, metadata }, RULES, { except } satisfies BroadcastOptions);
+    metadata.roles.push('b');
+    except.push('client-2');
+    expect(entry).toMatchObject({ metadata: { roles: ['a'] }, except: ['client-1'] });
+  });
+
+  it('leaves the data of the caller alone', () => {
+    const data = { list: [1] };
+    toEntry({ data }, RULES);
+    expect(Object.isFrozen(data) || Object.isFrozen(data.list)).toBe(false);
+  });
+
+  it('counts the bytes of the data', () => {
+    expect(toEntry({ data: 'é'.repeat(50) }, RULES).data).toHaveLength(50);
+    expect(faultOf({ data: `${'é'.repeat(50)}a` })).toMatchObject({ code: 'EVENT_TOO_LARGE' });
+    expect(faultOf({ data: 'a'.repeat(101) }).message).toMatch('101 bytes; maxEventSize is 100');
+  });
+
+  it('says which field is wrong', () => {
+    expect(faultOf({ data: 1, event: 'a\nb' })).toMatchObject({
+      code: 'INVALID_EVENT',
+      message: 'event: "a\\nb" holds a line break or another control character.',
+    });
+  });
+
+  it('keeps the cause of what cannot be serialised', () => {
+    const cause = new Error('not today');
+    const fault = faultOf({
+      data: {
+        toJSON: () => {
+          throw cause;
+        },
+      },
+    });
+    expect(fault).toMatchObject({ code: 'INVALID_EVENT', message: 'data: it cannot be serialised: not today.', cause });
+  });
+
+  it('refuses a serializer that gives no string', () => {
+    const fault = faultOf({ data: 1 }, { serialize: () => undefined as unknown as string });
+    expect(fault).toMatchObject({ code: 'INVALID_EVENT', message: 'data: serialize() returned undefined.' });
+  });
+
+  it('refuses metadata without a JSON form', () => {
+    const circular: Record<string, unknown> = {};
+    circular.self = circular;
+    for (const metadata of [circular, { big: 1n }]) {
+      expect(faultOf({ data: 1, metadata })).toMatchObject({ code: 'INVALID_EVENT' });
+    }
+  });
+
+  it('calls the serializer once, with the event', () => {
+    const calls: unknown[][] = [];
+    const event = { data: 1, event: 'e' };
+    toEntry(event, {
+      ...RULES,
+      serialize: (...args) => {
+        calls.push(args);
+        return 'text';
+      },
+    });
+    expect(calls).toEqual([[1, event]]);
+  });
+});

@@ -1,0 +1,62 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+
+import { lastEventIdOf, STREAM_HEADERS, streamHeaders } from '../../src/protocol/headers.js';
+import { seed } from '../support/seed.js';
+
+describe('streamHeaders', () => {
+  it('keeps caches and proxies from storing, changing or holding back an event stream', () => {
+    expect(streamHeaders('1.1')).toEqual({
+      'Content-Type': 'text/event-stream',
+      'Cache-Control': 'private, no-cache, no-store, must-revalidate, max-age=0, no-transform',
+      'X-Accel-Buffering': 'no',
+      Connection: 'keep-alive',
+    });
+  });
+
+  it.each(['1.0', '2.0'])('leaves out Connection on HTTP/%s', (version) => {
+    expect(streamHeaders(version)).toEqual(STREAM_HEADERS);
+    expect(streamHeaders(version)).not.toHaveProperty('Connection');
+  });
+
+  it('gives everybody an object of their own', () => {
+    streamHeaders('2.0')['X-Accel-Buffering'] = 'yes';
+    expect(streamHeaders('2.0')).toEqual(STREAM_HEADERS);
+  });
+});
+
+describe('lastEventIdOf', () => {
+  it('prefers the header to the query', () => {
+    expect(lastEventIdOf('from-header', '/events?lastEventId=from-query')).toBe('from-header');
+    expect(lastEventIdOf(undefined, '/events?lastEventId=from-query')).toBe('from-query');
+    expect(lastEventIdOf('', '/events?lastEventId=from-query')).toBe('from-query');
+  });
+
+  it('joins a header that came twice', () => {
+    expect(lastEventIdOf(['a', 'b'], undefined)).toBe('a, b');
+  });
+
+  it('is empty when there is none', () => {
+    for (const url of [undefined, '', '/', '/events', '/events?', '/events?last=1', '/events?lastEventId']) {
+      expect(lastEventIdOf(undefined, url)).toBe('');
+    }
+  });
+
+  it('finds it among other parameters, and takes the first of several', () => {
+    expect(lastEventIdOf(undefined, '/e?a=1&lastEventId=x&lastEventId=y')).toBe('x');
+  });
+
+  it('survives a query that is not well-formed', () => {
+    expect(lastEventIdOf(undefined, '/e?lastEventId=%0d%0a%zz')).toBe('\r\n%zz');
+    expect(lastEventIdOf(undefined, '/e?%&&=&lastEventId=%ff')).toBe('\ufffd');
+  });
+
+  it('reads the header as UTF-8, which Node reads as Latin-1', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', minLength: 1 }), (id) => {
+        expect(lastEventIdOf(Buffer.from(id).toString('latin1'), undefined)).toBe(id);
+      }),
+      { seed },
+    );
+  });
+});
