@@ -1,0 +1,61 @@
+import { Controller, Get, Inject, Param, Res, Sse } from '@nestjs/common';
+import { type NodeResponseLike, type SSEConfig, SSEModule, SSEService } from 'nestjs-sse-hub';
+
+import { type Contender, EVENT_NAME, topicsOf } from './contender.js';
+import { type Platform, serverOf, startNest } from './nest-app.js';
+
+@Controller()
+class DirectController {
+  constructor(@Inject(SSEService) private readonly sse: SSEService) {}
+
+  @Get('events/:topics')
+  events(@Param('topics') topics: string, @Res() response: NodeResponseLike): void {
+    this.sse.createClient(response, { topics: topicsOf(topics) });
+  }
+}
+
+@Controller()
+class StreamController {
+  constructor(@Inject(SSEService) private readonly sse: SSEService) {}
+
+  @Sse('events/:topics')
+  events(@Param('topics') topics: string) {
+    return this.sse.stream(topicsOf(topics));
+  }
+}
+
+interface Variant {
+  readonly label: string;
+  readonly controller: typeof DirectController | typeof StreamController;
+  readonly config?: SSEConfig;
+}
+
+function hub(platform: Platform, { label, controller, config }: Variant): Contender {
+  return {
+    label: `${label}, ${platform}`,
+    role: 'ours',
+    ...(config?.compression && { gzip: true }),
+    async start({ history }) {
+      // Its history is on as it is by default; only a replay storm needs more than a thousand events.
+      const module = SSEModule.forRoot({ maxClients: Infinity, ...config, ...(history && { maxHistorySize: 10_000 }) });
+      const app = await startNest(platform, controller, [module]);
+      const sse = app.get(SSEService);
+      return {
+        ...serverOf(app),
+        publish: (topic, payload) => sse.broadcast(topic, EVENT_NAME, payload),
+        clients: () => sse.getClientCount(),
+      };
+    },
+  };
+}
+
+const direct: Variant = { label: 'createClient()', controller: DirectController };
+const gzip: Variant = { label: 'createClient() gzip', controller: DirectController, config: { compression: true } };
+const stream: Variant = { label: 'stream()', controller: StreamController };
+
+export const directExpress = hub('Express', direct);
+export const directFastify = hub('Fastify', direct);
+export const gzipExpress = hub('Express', gzip);
+export const gzipFastify = hub('Fastify', gzip);
+export const streamExpress = hub('Express', stream);
+export const streamFastify = hub('Fastify', stream);

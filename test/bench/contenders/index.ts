@@ -1,0 +1,29 @@
+import { betterSse } from './better-sse.js';
+import type { Contender } from './contender.js';
+import { fastifySse } from './fastify-sse.js';
+import { directExpress, directFastify, gzipExpress, gzipFastify, streamExpress, streamFastify } from './hub.js';
+import { nchan } from './nchan.js';
+import { subjectExpress, subjectFastify } from './nest-subject.js';
+import { nodeHttp } from './node-http.js';
+
+/** In the order of the tables. */
+export const contenders = {
+  nodeHttp,
+  directExpress,
+  directFastify,
+  gzipExpress,
+  gzipFastify,
+  streamExpress,
+  streamFastify,
+  subjectExpress,
+  subjectFastify,
+  betterSse,
+  fastifySse,
+  nchan,
+} satisfies Record<string, Contender>;
+
+export type ContenderName = keyof typeof contenders;
+
+export function contenderOf(name: ContenderName): Contender {
+  return contenders[name];
+}

@@ -1,0 +1,78 @@
+import { parseArgs } from 'node:util';
+
+import { describeMachine, machineLine } from './machine.js';
+import { type Result, runGroups, stopAll } from './runner.js';
+import { FULL, QUICK } from './scenarios.js';
+import { summaryOf, tableOf } from './table.js';
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '5' },
+    only: { type: 'string', default: '' },
+    contenders: { type: 'string', default: '' },
+  },
+});
+
+/** Whatever happens, a run ends. */
+const TIME_LIMIT = (options.quick ? 4 : 25) * 60_000;
+
+const started = Date.now();
+
+function progress(line: string): void {
+  process.stderr.write(`${((Date.now() - started) / 1_000).toFixed(1).padStart(6)} s  ${line}\n`);
+}
+
+async function giveUp(reason: string, code: number): Promise<never> {
+  progress(reason);
+  await stopAll();
+  process.exit(code);
+}
+
+function toJson(results: readonly Result[]): string {
+  const scenarios = results.map((result) => ({
+    key: result.key,
+    title: result.title,
+    columns: result.columns,
+    rows: result.rows.map((row) => ({ ...row, ...summaryOf(row, result) })),
+  }));
+  return JSON.stringify({ machine, rounds: Number(options.rounds), seconds: elapsed(), scenarios }, undefined, 2);
+}
+
+function toText(results: readonly Result[]): string {
+  const head = [
+    machineLine(machine),
+    `Medians of ${options.rounds} interleaved rounds; ${elapsed()} s in all.`,
+    'Server CPU is user and system time of the server process; the load generator is another process.',
+    'Peers are what is neither the yardstick nor (in bold) this library.',
+    '',
+  ];
+  return [...head, ...results.map(tableOf)].join('\n');
+}
+
+function elapsed(): number {
+  return Math.round((Date.now() - started) / 1_000);
+}
+
+function listOf(text: string): string[] {
+  return text === '' ? [] : text.split(',');
+}
+
+process.once('SIGINT', () => void giveUp('interrupted', 130));
+process.once('SIGTERM', () => void giveUp('terminated', 143));
+setTimeout(() => void giveUp('out of time', 1), TIME_LIMIT).unref();
+
+const machine = describeMachine();
+progress(machineLine(machine));
+try {
+  const results = await runGroups(options.quick ? QUICK : FULL, {
+    rounds: Number(options.rounds),
+    only: listOf(options.only),
+    contenders: listOf(options.contenders),
+    progress,
+  });
+  process.stdout.write(`${options.json ? toJson(results) : toText(results)}\n`);
+} finally {
+  await stopAll();
+}
