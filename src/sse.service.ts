@@ -506,11 +506,14 @@ export class SSEService<Events extends object = AnyEvents>
   #assertRoute(response: NodeResponseLike): void {
     const current = currentRequest();
     if (!current?.isSse || rawResponseOf(current.response as NodeResponseLike) !== rawResponseOf(response)) return;
-    throw new SSEError(
+    const error = new SSEError(
       'INVALID_ROUTE',
       'createClient() was called in a handler of @Sse(), where Nest writes the response itself. Either keep @Sse() and ' +
         'return sse.stream(topics), or use @Get() with @Res() and call createClient(response, { topics }).',
     );
+    // Nest does not log HTTP exceptions, and an EventSource shows nobody the answer.
+    LOGGER.error(error.message);
+    throw error;
   }
 
   #warnOfNumberedEvents(lastEventId: string): void {

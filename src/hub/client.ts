@@ -320,7 +320,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   /** Whoever comes anew learns which of its topics have been finished before; who resumes has been told. */
   #tellClosedBefore({ next, resumed }: Start): void {
-    if (resumed === 'full') return;
+    // With the last of them the stream ends, which says it all.
+    if (resumed === 'full' || this.#reader.finished) return;
     for (const topic of this.#reader.selection.topics) {
       const closedAt = this.#hub.lives.closedAt(topic);
       if (closedAt < 0 || closedAt >= next) continue;

@@ -84,6 +84,11 @@ export class Reader {
     );
   }
 
+  /** Everything that it follows is closed. */
+  get finished(): boolean {
+    return this.#isFinished();
+  }
+
   begin({ next, losses, anew, broadcastsFrom = 0 }: Start): void {
     this.next = next;
     this.#losses.clear();

@@ -165,6 +165,16 @@ for (const platform of platforms) {
         resumed.close();
       });
 
+      it('a client that comes when all of its topics are finished gets sse.end alone', async () => {
+        const { url, sse } = await start();
+        sse.broadcast('a', 'n', 1);
+        sse.closeTopic('a');
+        sse.closeTopic('b');
+        const stream = await open(`${url}/events/a,b`);
+        await stream.untilEnd();
+        expect(stream.events.map(({ event }) => event)).toEqual(['sse.open', 'sse.end']);
+      });
+
       it('controlEvents: false sends no sse.* events, and resumes all the same', async () => {
         const { url, sse } = await start(() => ({ controlEvents: false }));
         const stream = await open(`${url}/events/t`);
