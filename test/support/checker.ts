@@ -13,6 +13,7 @@ interface Published {
 export class Checker {
   readonly #published: Published[] = [];
   readonly #placeOf = new Map<string, number>();
+  readonly #ofTopic = new Map<string, number[]>();
 
   /** What has been published so far. */
   get size(): number {
@@ -21,7 +22,11 @@ export class Checker {
 
   /** To be called in the order of the log. */
   recordPublished(cursor: string, topic: string, n: number): void {
-    this.#placeOf.set(cursor, this.#published.length);
+    const place = this.#published.length;
+    this.#placeOf.set(cursor, place);
+    const ofTopic = this.#ofTopic.get(topic);
+    if (ofTopic) ofTopic.push(place);
+    else this.#ofTopic.set(topic, [place]);
     this.#published.push({ cursor, topic, n });
   }
 
@@ -34,20 +39,24 @@ export class Checker {
     return this.#placeOf.get(cursor) ?? -1;
   }
 
-  /** What is wrong with what one client got over all its connections; empty when all is well. */
+  /**
+   * What is wrong with what one client got over all its connections; empty when all is well. A reset speaks for the
+   * topics that it names, up to its own position; the others have to be complete.
+   */
   faultsOf(topics: readonly string[], received: readonly ReceivedEvent[]): string[] {
     const faults: string[] = [];
-    let place: number | undefined;
+    const places = new Map<string, number>();
+    let last = -1;
     for (const { event, data, lastEventId } of received) {
-      const at = this.#placeOf.get(lastEventId) ?? -1;
+      const at = this.placeOf(lastEventId);
       if (event === 'sse.open') {
         // Only the first one says where it began; the others are where it was.
-        place ??= at;
+        if (places.size === 0) for (const topic of topics) places.set(topic, at);
+        last = Math.max(last, at);
         continue;
       }
       if (event === 'sse.reset') {
-        faults.push(`reset: ${data}`);
-        place = at;
+        for (const topic of (JSON.parse(data) as { topics: string[] }).topics) places.set(topic, at);
         continue;
       }
       const published = this.#published[at];
@@ -55,21 +64,37 @@ export class Checker {
         faults.push(`never published: ${lastEventId} ${data}`);
         continue;
       }
-      const expected = this.#nextOf(topics, place ?? -1);
-      if (at !== expected) faults.push(`expected publication ${expected}, got ${at} (after ${place})`);
-      if (JSON.stringify({ topic: published.topic, n: published.n }) !== data)
-        faults.push(`not what was published: ${data}`);
-      place = at;
+      const { topic, n } = published;
+      const expected = this.#nextOf(topic, places.get(topic));
+      if (at !== expected) faults.push(`${topic}: expected publication ${expected}, got ${at}`);
+      if (at <= last) faults.push(`${topic}: publication ${at} came after ${last}`);
+      if (JSON.stringify({ topic, n }) !== data) faults.push(`not what was published: ${data}`);
+      places.set(topic, at);
+      last = at;
     }
-    const missing = this.#nextOf(topics, place ?? -1);
-    if (missing >= 0) faults.push(`never arrived: publication ${missing} and what follows`);
+    for (const topic of topics) {
+      const missing = this.#nextOf(topic, places.get(topic));
+      if (missing !== undefined) faults.push(`${topic}: never arrived: publication ${missing} and what follows`);
+    }
     return faults;
   }
 
-  #nextOf(topics: readonly string[], place: number): number {
-    for (let i = place + 1; i < this.#published.length; i++) {
-      if (topics.includes(this.#published[i]!.topic)) return i;
-    }
-    return -1;
+  /** The first publication of a followed topic after this place. */
+  #nextOf(topic: string, place: number | undefined): number | undefined {
+    if (place === undefined) return undefined;
+    const ofTopic = this.#ofTopic.get(topic) ?? [];
+    return ofTopic[firstAfter(ofTopic, place)];
   }
+}
+
+/** The index of the first number in a sorted list that is greater. */
+function firstAfter(sorted: readonly number[], place: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (sorted[middle]! > place) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }

@@ -1,0 +1,442 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { firstValueFrom, Subject } from 'rxjs';
+
+import type { LogReader } from '../../src/backplane/backplane.js';
+import type { SSEEvent } from '../../src/protocol/event.js';
+import { ORIGIN, type Position } from '../../src/protocol/cursor.js';
+import { FakeTransport } from '../support/fake-transport.js';
+import { type Connection, event, StandingClock, TestHub, TestLog, turn } from '../support/test-hub.js';
+
+let clock: StandingClock;
+
+beforeEach(() => {
+  clock = new StandingClock();
+});
+
+afterEach(() => {
+  jest.restoreAllMocks();
+});
+
+/** Lets everything through, and calls `act` when it sees "go". */
+function onGo(act: () => void): (seen: SSEEvent) => boolean {
+  return ({ data }) => {
+    if (data === 'go') act();
+    return true;
+  };
+}
+
+/** The id that the block with this line carries. */
+function idOf({ transport }: Connection, line: string): string {
+  const block = transport.inFlight[transport.lines.lastIndexOf(line)];
+  if (!block?.id) throw new Error(`nothing with an id is ${line}`);
+  return block.id;
+}
+
+describe('what is gone', () => {
+  it('a node that starts later tells clients older than its window that something is gone', async () => {
+    const first = new TestHub();
+    first.publish('a', '1', '2', '3', '4', '5');
+    const late = new TestHub({}, first.log);
+    const { transport } = late.connect({ topics: ['a'], lastEventId: first.log.cursors[1]! });
+    await turn();
+    expect(transport.lines).toEqual(['open reset', 'reset trimmed a']);
+  });
+
+  it('an entry that was never read is told to everybody, whatever topic the next one has', async () => {
+    const test = new TestHub();
+    const u = test.connect({ topics: ['u'] });
+    const v = test.connect({ topics: ['v'] });
+    await turn();
+    test.publish('u', '1');
+    await turn();
+    test.log.lose();
+    test.publish('v', '3');
+    await turn(2);
+    test.publish('u', '4');
+    await turn();
+    expect(u.transport.lines).toEqual(['open none', '1', 'reset slow u', '4']);
+    expect(v.transport.lines).toEqual(['open none', 'reset slow v', '3']);
+  });
+
+  it('a client that is cut after sse.open comes back to the same loss', async () => {
+    const test = new TestHub({ maxHistorySize: 2 });
+    test.publish('a', '1', '2', '3', '4', '5', '6');
+    await turn();
+    const first = test.connect({ topics: ['a'], lastEventId: test.log.cursors[0]! });
+    await turn();
+    const second = test.connect({ topics: ['a'], lastEventId: idOf(first, 'open reset') });
+    await turn();
+    for (const { transport } of [first, second]) {
+      expect(transport.lines).toEqual(['open reset', 'reset trimmed a', '5', '6']);
+    }
+  });
+
+  it('what initial() sends comes after the loss was told, so that its cursor may be behind it', async () => {
+    const test = new TestHub({ maxHistorySize: 2 });
+    test.publish('a', '1', '2', '3', '4', '5', '6');
+    await turn();
+    const lastEventId = test.log.cursors[0]!;
+    const first = test.connect({ topics: ['a'], lastEventId, initial: () => [event('hello')] });
+    await turn(2);
+    expect(first.transport.lines).toEqual(['open reset', 'reset trimmed a', 'hello', '5', '6']);
+    const second = test.connect({ topics: ['a'], lastEventId: idOf(first, 'hello') });
+    await turn();
+    expect(second.transport.lines).toEqual(['open full', '5', '6']);
+  });
+
+  it('a client without topics keeps its place until it follows something', async () => {
+    const test = new TestHub({ maxHistorySize: 2 });
+    test.publish('a', '1', '2', '3', '4', '5', '6');
+    await turn();
+    const first = test.connect({ lastEventId: test.log.cursors[0]! });
+    await turn();
+    const second = test.connect({ lastEventId: idOf(first, 'open full') });
+    await turn();
+    test.hub.subscribe(second.client.id, 'a', undefined);
+    await turn();
+    expect(second.transport.lines).toEqual(['open full', 'reset trimmed a', '5', '6']);
+  });
+
+  it('an event to a client without topics does not carry it past what left the window', async () => {
+    const test = new TestHub({ maxHistorySize: 2 });
+    test.publish('a', '1');
+    const first = test.connect({ lastEventId: test.log.cursors[0]! });
+    await turn();
+    test.publish('a', '2', '3', '4', '5', '6');
+    await turn();
+    first.client.send(event('hi'));
+    await turn();
+    const second = test.connect({ topics: ['a'], lastEventId: idOf(first, 'hi') });
+    await turn();
+    expect(first.transport.lines).toEqual(['open full', 'hi']);
+    expect(second.transport.lines).toEqual(['open reset', 'reset trimmed a', '5', '6']);
+  });
+
+  it('an event to a slow client carries it no further than what it got', async () => {
+    const test = new TestHub({ maxHistorySize: 2 });
+    const slow = test.connect({ topics: ['a'], transport: new FakeTransport({ capacity: 2 }) });
+    await turn();
+    for (const data of ['1', '2', '3']) {
+      test.publish('a', data);
+      await turn();
+    }
+    slow.client.send(event('private'));
+    clock.advance(5_000);
+    test.publish('a', '4', '5', '6', '7', '8', '9');
+    await turn(2);
+    expect(slow.transport.read()).toEqual(['open none', '1']);
+    await turn(2);
+    expect(slow.transport.lines).toEqual(['private', 'reset slow a', '8', '9']);
+    const back = test.connect({ topics: ['a'], lastEventId: idOf(slow, 'private') });
+    await turn();
+    expect(back.transport.lines).toEqual(['open reset', 'reset trimmed a', '8', '9']);
+  });
+
+  it('each topic is told where its own loss is, so that a cut in between hides none', async () => {
+    const test = new TestHub({ maxHistorySize: 1, history: [{ topics: 'y', maxSize: 100 }] });
+    const topics = ['w', 'x', 'y'];
+    test.publish('y', 'y0');
+    test.publish('w', 'w1', 'w2');
+    test.publish('y', 'y1', 'y2');
+    test.publish('x', 'x1', 'x2');
+    await turn();
+    const first = test.connect({ topics, lastEventId: test.log.cursors[0]! });
+    await turn();
+    expect(first.transport.lines).toEqual(['open reset', 'reset trimmed w', 'w2', 'y1', 'y2', 'reset trimmed x', 'x2']);
+    const second = test.connect({ topics, lastEventId: idOf(first, 'y1') });
+    await turn();
+    expect(second.transport.lines).toEqual(['open reset', 'y2', 'reset trimmed x', 'x2']);
+  });
+
+  it('a topic that is added later says so when its events since the cursor are gone', async () => {
+    const test = new TestHub({ maxHistorySize: 0 });
+    test.publish('a', '0');
+    test.publish('x', 'x1', 'x2', 'x3');
+    await turn();
+    const { client, transport } = test.connect({ topics: ['a'], lastEventId: test.log.cursors[0]! });
+    await turn();
+    test.hub.subscribe(client.id, 'x', undefined);
+    await turn();
+    expect(transport.lines).toEqual(['open reset', 'reset trimmed a', 'reset late x']);
+  });
+
+  it('a topic that is added later says so even to a client that missed nothing else', async () => {
+    const test = new TestHub({ maxHistorySize: 0 });
+    test.connect({ topics: ['a'] });
+    await turn();
+    test.publish('a', '0');
+    test.publish('x', 'x1', 'x2', 'x3');
+    await turn();
+    const { client, transport } = test.connect({ topics: ['a'], lastEventId: test.log.cursors[0]! });
+    await turn();
+    test.hub.subscribe(client.id, 'x', undefined);
+    await turn();
+    test.publish('x', 'new');
+    await turn();
+    expect(transport.lines).toEqual(['open full', 'reset late x', 'new']);
+  });
+
+  it('a topic that is added later says so after a change of the epoch', async () => {
+    const test = new TestHub();
+    test.publish('x', 'x1', 'x2', 'x3');
+    await turn();
+    const { client, transport } = test.connect({ topics: ['a'], lastEventId: '1~zzz~1-1' });
+    await turn();
+    test.hub.subscribe(client.id, 'x', undefined);
+    await turn();
+    expect(transport.lines).toEqual(['open reset', 'reset epoch a', 'reset late x']);
+  });
+
+  it('an id that several clients were sent is ambiguous', async () => {
+    const test = new TestHub();
+    const initial = () => [event('snapshot', { id: 'snapshot' })];
+    test.connect({ topics: ['t'], initial });
+    await turn(2);
+    test.publish('t', '1', '2', '3');
+    await turn();
+    test.connect({ topics: ['t'], initial });
+    await turn(2);
+    const back = test.connect({ topics: ['t'], lastEventId: 'snapshot' });
+    await turn();
+    expect(back.transport.lines).toEqual(['open reset', 'reset ambiguous t', '1', '2', '3']);
+  });
+
+  it('a client that is sent home while it is blocked gets the rest from another node', async () => {
+    const log = new TestLog();
+    const leaving = new TestHub({ maxHistorySize: 2, drainTimeout: 1 }, log);
+    const other = new TestHub({ maxHistorySize: 100 }, log);
+    const first = leaving.connect({ topics: ['a'], transport: new FakeTransport({ capacity: 2 }) });
+    await turn();
+    for (const data of ['1', '2', '3']) {
+      leaving.publish('a', data);
+      await turn();
+    }
+    clock.advance(5_000);
+    leaving.publish('a', '4', '5', '6', '7', '8', '9');
+    await turn();
+    void leaving.hub.shutdown();
+    await turn();
+    expect(first.transport.lines).toEqual(['open none', '1', 'cursor']);
+    const second = other.connect({ topics: ['a'], lastEventId: idOf(first, 'cursor') });
+    await turn();
+    expect(second.transport.lines).toEqual(['open full', '2', '3', '4', '5', '6', '7', '8', '9']);
+  });
+});
+
+describe('what happens in the middle of a delivery', () => {
+  it('a client that is subscribed to more while a turn leaves misses nothing and gets nothing twice', async () => {
+    const test = new TestHub();
+    const subscribed: string[] = [];
+    test.hub.connectionChanges().subscribe(({ type }) => {
+      if (type === 'disconnect') for (const id of subscribed) test.hub.subscribe(id, 'c', undefined);
+    });
+    test.connect({ topics: ['a'], expiresAt: Date.now() + 5 });
+    const { client, transport } = test.connect({ topics: ['a', 'b'] });
+    subscribed.push(client.id);
+    await turn();
+    clock.advance(10);
+    test.publish('a', '1');
+    await turn();
+    test.publish('a', '2');
+    await turn();
+    expect(transport.lines).toEqual(['open none', '1', '2']);
+  });
+
+  it('a filter that closes a topic does not make others get the turn twice', async () => {
+    const test = new TestHub();
+    const { transport } = test.connect({ topics: ['a', 'z'] });
+    test.connect({ topics: ['a', 'b'], filter: onGo(() => test.close('z')) });
+    await turn();
+    test.publish('a', 'go');
+    await turn();
+    expect(transport.lines).toEqual(['open none', 'go', 'closed z']);
+  });
+
+  it('a client that is removed while a turn leaves gets it once', async () => {
+    const test = new TestHub();
+    const { client, transport } = test.connect({ topics: ['a', 'z'] });
+    test.hub.connectionChanges().subscribe((change) => {
+      if (change.type === 'disconnect' && change.client !== client) test.hub.remove(client.id, true);
+    });
+    test.connect({ topics: ['a'], expiresAt: Date.now() + 5 });
+    await turn();
+    clock.advance(10);
+    test.publish('a', '1');
+    await turn();
+    expect(transport.lines).toEqual(['open none', '1']);
+    expect(client.connected).toBe(false);
+  });
+
+  it('a filter may close a topic of its own client', async () => {
+    const test = new TestHub();
+    const { transport } = test.connect({ topics: ['a', 'b'], filter: onGo(() => test.close('b')) });
+    await turn();
+    test.publish('a', '1', 'go', '3');
+    await turn();
+    expect(transport.lines).toEqual(['open none', '1', 'go', '3', 'closed b']);
+  });
+
+  it('what an eager stream publishes while it is replayed to comes after the replay', async () => {
+    const test = new TestHub();
+    test.publish('a', '1', '2', '3', '4');
+    await turn();
+    const onBlock = ({ data }: { data?: string | undefined }): void => {
+      if (data === '2') test.publish('a', 'live');
+    };
+    const transport = new FakeTransport({ eager: true, onBlock });
+    test.connect({ topics: ['a'], transport, lastEventId: test.log.cursors[0]! });
+    await turn();
+    expect(transport.lines).toEqual(['open full', '2', '3', '4', 'live']);
+  });
+
+  it('a filter that removes its own client sees each event once, and nothing more leaves', async () => {
+    const test = new TestHub();
+    const seen: unknown[] = [];
+    const filter = ({ data }: SSEEvent): boolean => {
+      seen.push(data);
+      if (data === 'go') test.hub.remove('me', true);
+      return data !== 'go';
+    };
+    const { transport } = test.connect({ id: 'me', topics: ['a'], filter });
+    await turn();
+    test.publish('a', '1', 'go');
+    await turn();
+    expect(seen).toEqual(['1', 'go']);
+    expect(transport.lines).toEqual(['open none']);
+    expect(test.warnings).toEqual([]);
+  });
+
+  it('pruning in the middle of a turn leaves what it still has to write', async () => {
+    const test = new TestHub({ maxHistorySize: 0 });
+    const { transport } = test.connect({ topics: ['a'] });
+    await turn();
+    test.publish('a', '1');
+    test.hub.delivery.prune();
+    await turn();
+    expect(transport.lines).toEqual(['open none', '1']);
+  });
+
+  it('what a filter publishes arrives without any history', async () => {
+    const test = new TestHub({ maxHistorySize: 0 });
+    const { transport } = test.connect({ topics: ['a', 'b'] });
+    test.connect({ topics: ['a'], filter: onGo(() => test.publish('b', 'from the filter')) });
+    await turn();
+    test.publish('a', 'go');
+    await turn(2);
+    expect(transport.lines).toEqual(['open none', 'go', 'from the filter']);
+  });
+
+  it('a transport that throws ends its own client only', async () => {
+    const test = new TestHub();
+    const broken = test.connect({ topics: ['t'], group: 'g' });
+    const { transport } = test.connect({ topics: ['t'] });
+    await turn();
+    broken.transport.failing = true;
+    test.publish('t', '1');
+    expect(() => void test.hub.append({ kind: 'removeGroup', group: 'g', reconnect: true })).not.toThrow();
+    test.publish('t', '2');
+    await turn(2);
+    expect(transport.lines).toEqual(['open none', '1', '2']);
+    expect(broken.client.connected).toBe(false);
+  });
+});
+
+describe('what is sent to one client', () => {
+  it('keeps its place among the events that came while initial() ran', async () => {
+    const test = new TestHub();
+    const released = new Subject<void>();
+    const initial = () => firstValueFrom(released).then(() => [event('initial')]);
+    const { client, transport } = test.connect({ topics: ['t'], initial });
+    await turn();
+    test.publish('t', '1');
+    client.send(event('private'));
+    test.publish('t', '2');
+    await turn();
+    released.next();
+    await turn(2);
+    expect(transport.lines).toEqual(['open none', 'initial', '1', 'private', '2']);
+  });
+
+  it('is refused when too much of it waits, comments without data too', async () => {
+    const test = new TestHub();
+    const { client } = test.connect({ topics: ['a'], transport: new FakeTransport({ capacity: 1 }) });
+    await turn();
+    const comment = event('', { comment: 'x'.repeat(100) });
+    const flood = (): void => {
+      for (let i = 0; i < 10_000; i++) client.send(comment);
+    };
+    expect(flood).toThrow(expect.objectContaining({ code: 'SEND_ERROR' }));
+    expect(client.reader.privateSize).toBeLessThanOrEqual(65_536);
+  });
+});
+
+describe('a client that has to wait', () => {
+  it('starts at the head when it came before the window was known', async () => {
+    const readers: LogReader[] = [];
+    const log = new (class extends TestLog {
+      override start(reader: LogReader): Promise<void> {
+        readers.push(reader);
+        return Promise.resolve();
+      }
+    })();
+    const test = new TestHub({}, log);
+    const { transport } = test.connect({ topics: ['t'] });
+    await turn();
+    const [reader] = readers;
+    reader!.begin(log.epoch, ORIGIN);
+    let previous = ORIGIN;
+    for (const topic of ['t', 't', undefined]) {
+      const position = { ms: 1, seq: previous.seq + 1 };
+      reader!.deliver([{ epoch: log.epoch, position, previous, entry: event('old', { topic }) }]);
+      previous = position;
+    }
+    reader!.ready();
+    await turn();
+    expect(transport.lines).toEqual(['cursor', 'open none']);
+  });
+
+  it('has the log asked for its end again when it came after the last question', async () => {
+    const answers: ((end: Position) => void)[] = [];
+    const log = new (class extends TestLog {
+      override end(): Promise<Position> {
+        return new Promise((resolve) => answers.push(resolve));
+      }
+    })();
+    const test = new TestHub({}, log);
+    test.publish('a', '1');
+    await turn();
+    const clients: Connection[] = [];
+    for (let i = 0; i < 2; i++) {
+      clients.push(test.connect({ topics: ['a'], lastEventId: log.cursorAhead }));
+      await turn();
+    }
+    for (let i = 0; i < 2; i++) {
+      expect(answers).toHaveLength(i + 1);
+      answers[i]!(ORIGIN);
+      await turn(2);
+    }
+    for (const { transport } of clients) {
+      expect(transport.lines).toEqual(['cursor', 'open reset', 'reset diverged a', '1']);
+    }
+  });
+
+  it('has the log asked for its end again after that has failed', async () => {
+    let asked = 0;
+    const log = new (class extends TestLog {
+      override end(): Promise<Position> {
+        return asked++ === 0 ? Promise.reject(new Error('away')) : super.end();
+      }
+    })();
+    const test = new TestHub({}, log);
+    test.publish('a', '1');
+    const { transport } = test.connect({ topics: ['a'], lastEventId: log.cursorAhead });
+    await turn(2);
+    expect(transport.lines).toEqual(['cursor']);
+    await delay(1_100);
+    await turn(2);
+    expect(asked).toBe(2);
+    expect(transport.lines).toEqual(['cursor', 'open reset', 'reset diverged a', '1']);
+  });
+});
