@@ -22,6 +22,9 @@ export default {
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^nestjs-sse-hub$': '<rootDir>/src/index.ts',
+    '^nestjs-sse-hub/redis$': '<rootDir>/src/backplane/redis.backplane.ts',
+    '^nestjs-sse-hub/nats$': '<rootDir>/src/backplane/nats.backplane.ts',
+    '^nestjs-sse-hub/testing$': '<rootDir>/src/testing.ts',
   },
   testTimeout: 20_000,
   // Two cores is what small CI machines have, and tests of timing suffer when there are more processes than cores.

@@ -24,9 +24,13 @@ export type {
   Entry,
   EventEntry,
   GroupEntry,
+  GroupTopicEntry,
   LogEntry,
   LogReader,
+  Patience,
   TopicEntry,
 } from './backplane/backplane.js';
+export type { Audience, Audiences, Presence } from './backplane/presence.js';
+export { BackplaneError } from './backplane/backplane-error.js';
 export { MemoryBackplane } from './backplane/memory.backplane.js';
-export type { Position } from './protocol/cursor.js';
+export type { Cursor, Position } from './protocol/cursor.js';

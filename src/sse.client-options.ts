@@ -56,7 +56,7 @@ export type StreamOptions = Omit<ClientOptions, 'topics' | 'headers'>;
 
 /** Throws `INVALID_CONFIG` for a value that makes no sense. */
 export function resolveClient(options: ClientOptions, config: ResolvedConfig, request?: RequestLike): ClientSettings {
-  const { id = randomUUID(), group, filter, metadata = {}, since, notBefore, expiresAt } = options;
+  const { id = randomUUID(), group, filter, metadata, since, notBefore, expiresAt } = options;
   const idFault = singleLineFault(id, MAX_ID_BYTES);
   if (idFault) throw invalid('id', id, `a single line of 1 to ${MAX_ID_BYTES} bytes: ${idFault}`);
   for (const name of ['heartbeatInterval', 'retryInterval', 'controlEvents', 'onGap'] as const) {

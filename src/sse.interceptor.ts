@@ -42,13 +42,14 @@ export class SSEInterceptor implements NestInterceptor {
       onFailure: [],
     };
     // Nest binds the handler to the async context in which `handle()` is called.
-    return storage
-      .run(current, () => next.handle())
-      .pipe(
-        catchError((error: unknown) => {
-          for (const giveBack of current.onFailure) giveBack();
-          return throwError(() => error);
-        }),
-      );
+    const handled = storage.run(current, () => next.handle());
+    // What an `@Sse()` handler opens closes with its stream; an operator more would cost every event something.
+    if (current.isSse) return handled;
+    return handled.pipe(
+      catchError((error: unknown) => {
+        for (const giveBack of current.onFailure) giveBack();
+        return throwError(() => error);
+      }),
+    );
   }
 }

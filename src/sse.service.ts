@@ -11,7 +11,8 @@ import {
 } from '@nestjs/common';
 import { concatMap, isObservable, lastValueFrom, Observable, type Subscriber } from 'rxjs';
 
-import type { Entry, EventEntry } from './backplane/backplane.js';
+import type { Entry, EventEntry, Patience } from './backplane/backplane.js';
+import { BackplaneError } from './backplane/backplane-error.js';
 import { Client } from './hub/client.js';
 import { assertTopic, toEntry } from './hub/entry.js';
 import { SSEError } from './hub/errors.js';
@@ -19,8 +20,8 @@ import { type ConnectionChange, Hub } from './hub/hub.js';
 import type { Filter } from './hub/reader.js';
 import type { SSEClient } from './hub/sse-client.js';
 import type { SSEStats } from './hub/stats.js';
-import { TopicPattern } from './hub/topic-pattern.js';
-import { formatCursor, type Position } from './protocol/cursor.js';
+import { compilePattern, TopicPattern } from './hub/topic-pattern.js';
+import { type Cursor, formatCursor } from './protocol/cursor.js';
 import type { BroadcastOptions, SSEEvent } from './protocol/event.js';
 import {
   assertEnabled,
@@ -33,7 +34,7 @@ import {
 } from './sse.client-options.js';
 import { assertOption, type ResolvedConfig, resolveConfig, type SSEConfig, type Topics } from './sse.config.js';
 import { type CurrentRequest, currentRequest } from './sse.interceptor.js';
-import { onceClosed } from './transport/connection.js';
+import { alight, board } from './transport/connection.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
 import { MessageEntrance, type StreamMessage } from './transport/message-stream.js';
 import { NodeEntrance, type NodeResponseLike, rawResponseOf, requestOf, variesOf } from './transport/node-response.js';
@@ -224,6 +225,30 @@ export class SSEService<Events extends object = AnyEvents>
     this.#appendLater({ kind: 'removeGroup', group, reconnect });
   }
 
+  /**
+   * Has every client of a group that is open now follow one more topic or pattern, on every node, from this place in the
+   * log on. Who connects later does not get it: your handler says what a new stream follows. Clients that would follow
+   * more than `maxTopicsPerClient` are left as they are, which is logged. There is no `filter` for it, because code does
+   * not travel; the one that a client connected with holds. Throws `INVALID_TOPIC`, `SHUTTING_DOWN`; what fails later is
+   * logged and counted, as for `broadcast`.
+   *
+   * @example
+   * sse.subscribeGroup(`user:${user.id}`, 'room:7'); // joined, wherever their streams are open
+   */
+  subscribeGroup(group: string, topic: string | TopicPattern): void {
+    this.#appendLater({ kind: 'subscribeGroup', group, ...this.#nameOf(topic) });
+  }
+
+  /**
+   * The opposite. What was published before it in the log leaves first, as far as each client accepts it; nothing after.
+   *
+   * @example
+   * sse.unsubscribeGroup(`user:${user.id}`, 'room:7'); // left
+   */
+  unsubscribeGroup(group: string, topic: string | TopicPattern): void {
+    this.#appendLater({ kind: 'unsubscribeGroup', group, ...this.#nameOf(topic) });
+  }
+
   /** The client, if it is connected to this node. `sse.getClient(id)?.lastEventAt` */
   getClient(clientId: string): SSEClient | undefined {
     return this.#hub.get(clientId);
@@ -250,6 +275,20 @@ export class SSEService<Events extends object = AnyEvents>
     if (topic === undefined) return this.#hub.size;
     assertTopic(topic);
     return this.#hub.countTopic(topic);
+  }
+
+  /**
+   * How many clients of all nodes an event on the topic would reach, by pattern too, each counted once. Exact for this
+   * node; others may be some seconds behind, and a node that has died is counted for 10 s at most. Rejects with
+   * `INVALID_TOPIC`, `BACKPLANE_UNAVAILABLE` while the broker is away, `SHUTTING_DOWN`, and `INVALID_CONFIG` when the
+   * backplane has no `presence`.
+   *
+   * @example
+   * const viewers = await sse.countClients('document:7');
+   */
+  async countClients(topic: string): Promise<number> {
+    assertTopic(topic);
+    return this.#config.enabled ? this.#hub.countEverywhere(topic) : 0;
   }
 
   /**
@@ -303,7 +342,8 @@ export class SSEService<Events extends object = AnyEvents>
 
   /**
    * Publishes to everyone who follows the topic. Throws at once what is wrong with the event: `INVALID_EVENT`,
-   * `INVALID_TOPIC`, `EVENT_TOO_LARGE`, `TOPIC_CLOSED`, `SHUTTING_DOWN`. What fails later is logged and counted.
+   * `INVALID_TOPIC`, `EVENT_TOO_LARGE`, `TOPIC_CLOSED`, `SHUTTING_DOWN`. What fails later is logged and counted
+   * (`stats().publishFailures`). While a broker is away, events wait for it, in order, up to the backplane's `maxPending`.
    *
    * @example
    * sse.broadcast('orders', 'created', order);
@@ -340,7 +380,9 @@ export class SSEService<Events extends object = AnyEvents>
 
   /**
    * `broadcast` for those who want to know: settles with the event's cursor once the log has it. Rejects with what
-   * `broadcast` throws, and with `BACKPLANE_UNAVAILABLE`. With `enabled: false` the cursor is `''`.
+   * `broadcast` throws, and, within the backplane's `publishTimeout`, with `BACKPLANE_UNAVAILABLE`: then `error.cause` is
+   * a `BackplaneError`, whose `stored` says whether the event is known not to be in the log (`no`) or may be
+   * (`unknown`). With `enabled: false` the cursor is `''`.
    *
    * @example
    * const cursor = await sse.publish('orders', 'created', order);
@@ -357,8 +399,8 @@ export class SSEService<Events extends object = AnyEvents>
     ...args: [TopicEvent, BroadcastOptions?] | [string, string, unknown, string?, BroadcastOptions?]
   ): Promise<string> {
     if (!this.#config.enabled) return '';
-    const position = await this.#append(this.#entryOf(args));
-    return formatCursor(this.#hub.log.epoch, position);
+    const { epoch, position } = await this.#append(this.#entryOf(args), 'timeout');
+    return formatCursor(epoch, position);
   }
 
   /**
@@ -481,16 +523,26 @@ export class SSEService<Events extends object = AnyEvents>
     );
   }
 
-  #append(entry: Entry): Promise<Position> {
-    return this.#hub.append(entry);
+  #nameOf(topic: string | TopicPattern): { topic: string; pattern?: true } {
+    const name = literalOf(topic);
+    if (typeof name === 'string') return { topic: name };
+    compilePattern(name, this.#config.topicDelimiter);
+    return { topic: name.pattern, pattern: true };
+  }
+
+  async #append(entry: Entry, patience: Patience): Promise<Cursor> {
+    try {
+      return await this.#hub.append(entry, patience);
+    } catch (error) {
+      throw error instanceof BackplaneError
+        ? new SSEError('BACKPLANE_UNAVAILABLE', error.message, { cause: error })
+        : error;
+    }
   }
 
   #appendLater(entry: Entry): void {
     if (!this.#config.enabled) return;
-    this.#append(entry).catch((error: unknown) => {
-      this.#hub.journal.counters.publishFailures++;
-      LOGGER.error(`An entry of kind "${entry.kind}" could not be published: ${String(error)}`);
-    });
+    this.#hub.append(entry, 'queue').catch((error: unknown) => this.#hub.journal.publishFailed(entry.kind, error));
   }
 
   #publishFailed(topic: string): void {
@@ -546,5 +598,8 @@ function whenGone(request: RequestLike | undefined, callback: () => void): () =>
     return () => request.signal.removeEventListener('abort', callback);
   }
   const socket = (request as { socket?: EventEmitter } | undefined)?.socket;
-  return socket ? onceClosed(socket, callback) : () => {};
+  if (!socket) return () => {};
+  const passenger = { connectionClosed: callback };
+  board(socket, passenger);
+  return () => alight(socket, passenger);
 }

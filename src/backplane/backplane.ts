@@ -1,4 +1,5 @@
-import type { Position } from '../protocol/cursor.js';
+import type { Cursor, Position } from '../protocol/cursor.js';
+import type { Presence } from './presence.js';
 
 /** An event, serialised. */
 export interface EventEntry {
@@ -13,7 +14,8 @@ export interface EventEntry {
   readonly retry?: number | undefined;
   readonly comment?: string | undefined;
   readonly metadata?: Record<string, unknown> | undefined;
-  readonly timestamp: string;
+  /** The application's own; without it, the position says when. */
+  readonly timestamp?: string | undefined;
   readonly except?: readonly string[] | undefined;
   readonly exceptGroup?: string | undefined;
 }
@@ -31,8 +33,17 @@ export interface GroupEntry {
   readonly reconnect: boolean;
 }
 
+/** The clients of a group are to follow a topic, or no longer, on every node. */
+export interface GroupTopicEntry {
+  readonly kind: 'subscribeGroup' | 'unsubscribeGroup';
+  readonly group: string;
+  readonly topic: string;
+  /** `topic` is a pattern. */
+  readonly pattern?: boolean | undefined;
+}
+
 /** What a hub appends to the log: plain, JSON-safe objects. */
-export type Entry = EventEntry | TopicEntry | GroupEntry;
+export type Entry = EventEntry | TopicEntry | GroupEntry | GroupTopicEntry;
 
 /** An entry that has its place in the log. */
 export interface LogEntry {
@@ -46,31 +57,65 @@ export interface LogEntry {
 
 /** The hub's side: how a backplane hands over what it reads. */
 export interface LogReader {
-  /** A life of the log begins for this reader: what it knew before is void, and what is not after `from` is unknown. */
-  begin(epoch: string, from: Position): void;
+  /**
+   * A life of the log begins for this reader: what it knew before is void, and what is not after `from` is unknown, but
+   * for the topics that were closed there: a log that forgets events sooner than that has them in `closed`.
+   */
+  begin(epoch: string, from: Position, closed?: readonly string[]): void;
   /** What follows, in log order, each entry once. The only entrance to local delivery. */
   deliver(entries: readonly LogEntry[]): void;
   /** The retained window has been delivered: clients may start. */
   ready(): void;
+  /** So many entries were passed over, because they are none of ours or cannot be read. */
+  skipped(count: number): void;
+  /** Something that an operator should know, in a sentence or two. Said once, not for every event that it concerns. */
+  warn(message: string): void;
 }
+
+/**
+ * What becomes of an entry while the broker is away. `timeout`: it is rejected in time (`publishTimeout`), for callers
+ * who wait for an answer. `queue`: it is kept, within bounds, and stored when the broker is back.
+ */
+export type Patience = 'timeout' | 'queue';
 
 /**
  * One totally ordered log, shared by all hubs that use it.
  *
- * The contract:
+ * Reading:
  * - `start` reports `begin`, then the retained entries, then `ready`, then each new entry as it is appended, always in
  *   log order. After a failure it goes on behind the last entry that it delivered.
- * - `append` settles when the log has the entry, and not before. A rejected append may still have been stored; when it
- *   was, it is delivered like any other, once. The appends of one publisher keep their order.
+ * - Whoever starts late knows which topics are closed, by `begin` or by the entries: or it would deliver what others drop.
+ * - An application must start although the broker is away: then `start` settles within some seconds with `status` at
+ *   `down`, and `begin`, the retained entries and `ready` come when the broker does. It rejects only for what no waiting
+ *   can mend.
  * - Every entry comes back through `deliver`, also on the node that appended it: nothing is delivered only locally.
- * - Positions strictly increase, whatever clocks do. An epoch is never used for two histories.
- * - `end` is the position of the log's last entry, asked of the log itself.
+ * - Positions strictly increase, whatever clocks do. An epoch is never used for two histories: when it turns out that
+ *   entries which were handed out are gone (a flush, an older backup, a replica that lacked them), a new epoch begins.
+ * - An entry that was lost before this reader had it shows in the next one's `previous`. `begin` is only for when the
+ *   log's life is another.
+ * - Entries of others, unreadable and over-large ones are passed over and counted with `skipped`.
+ *
+ * Appending:
+ * - `append` settles when the log has the entry, and not before, with the epoch and the position that it has got.
+ * - The appends of one publisher keep their order, whatever has to be sent again, and each is stored once.
+ * - With `timeout` it rejects within `publishTimeout` milliseconds. With `queue` the entry waits until the broker is
+ *   back; at most `maxPending` entries (and a number of bytes) wait, and what is beyond is rejected at once.
+ * - It rejects with a `BackplaneError`, whose `stored` says whether the entry is known not to be in the log. One whose
+ *   fate is `unknown` may still have been stored; when it was, it is delivered like any other, once.
+ *
+ * `backplaneContract` in `nestjs-sse-hub/testing` checks what can be checked without stopping a broker.
  */
 export interface Backplane {
   readonly kind: string;
+  /** Counts clients over all nodes; absent where that cannot be done. */
+  readonly presence?: Presence | undefined;
+  /** `up` while entries can be read and appended, as far as is known. */
   readonly status: 'up' | 'down';
+  /** How far the reader was behind the end of the log when that was last asked for, in milliseconds. */
+  readonly lag?: number | undefined;
   start(reader: LogReader): Promise<void>;
-  append(entry: Entry): Promise<Position>;
+  append(entry: Entry, patience: Patience): Promise<Cursor>;
+  /** The position of the log's last entry, asked of the log itself. */
   end(): Promise<Position>;
   /** Stops reading for this reader, and lets go of what was opened for it. Idempotent. */
   close(reader: LogReader): Promise<void>;

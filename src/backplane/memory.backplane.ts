@@ -1,35 +1,52 @@
 import { randomBytes } from 'node:crypto';
 
-import { ORIGIN, type Position } from '../protocol/cursor.js';
-import type { Backplane, Entry, LogReader } from './backplane.js';
+import { type Cursor, ORIGIN, type Position } from '../protocol/cursor.js';
+import type { Backplane, Entry, LogEntry, LogReader } from './backplane.js';
+import { ClosedTopics } from './closed-topics.js';
+import type { Audience, Presence } from './presence.js';
 
 /**
  * The log of a single process: an entry is delivered to every hub that uses it before `append` returns. It stores
- * nothing (the hubs' windows do), so a hub that starts later begins at the end.
+ * no events (the hubs' windows do), so a hub that starts later begins at the end. It only learns which topics are
+ * finished, or it would take events for them that the others drop.
  */
 export class MemoryBackplane implements Backplane {
   readonly kind = 'memory';
   readonly status = 'up';
+  readonly presence = new MemoryPresence();
   readonly #epoch = BigInt(`0x${randomBytes(10).toString('hex')}`).toString(36);
   readonly #readers = new Set<LogReader>();
+  readonly #closed = new ClosedTopics();
+  /** Appended, and not delivered to everybody yet. */
+  readonly #undelivered: LogEntry[] = [];
   #last: Position = ORIGIN;
 
   // Not `async`: whoever publishes may rely on observers having run when this returns.
   start(reader: LogReader): Promise<void> {
     if (this.#readers.has(reader)) return Promise.resolve();
     this.#readers.add(reader);
-    reader.begin(this.#epoch, this.#last);
+    reader.begin(this.#epoch, this.#last, this.#closed.list());
     reader.ready();
     return Promise.resolve();
   }
 
-  append(entry: Entry): Promise<Position> {
+  append(entry: Entry): Promise<Cursor> {
     const previous = this.#last;
     const position = following(previous);
     this.#last = position;
-    const entries = [{ epoch: this.#epoch, position, previous, entry }];
-    for (const reader of this.#readers) reader.deliver(entries);
-    return Promise.resolve(position);
+    this.#closed.note(entry);
+    this.#undelivered.push({ epoch: this.#epoch, position, previous, entry });
+    // What an observer publishes while it is called comes after its event for all hubs, not only for its own.
+    if (this.#undelivered.length === 1) this.#deliver();
+    return Promise.resolve({ epoch: this.#epoch, position });
+  }
+
+  #deliver(): void {
+    try {
+      for (const entry of this.#undelivered) for (const reader of this.#readers) reader.deliver([entry]);
+    } finally {
+      this.#undelivered.length = 0;
+    }
   }
 
   end(): Promise<Position> {
@@ -39,6 +56,25 @@ export class MemoryBackplane implements Backplane {
   close(reader: LogReader): Promise<void> {
     this.#readers.delete(reader);
     return Promise.resolve();
+  }
+}
+
+class MemoryPresence implements Presence {
+  readonly #audiences = new Set<Audience>();
+
+  join(audience: Audience): void {
+    this.#audiences.add(audience);
+  }
+
+  leave(audience: Audience): Promise<void> {
+    this.#audiences.delete(audience);
+    return Promise.resolve();
+  }
+
+  count(topic: string): Promise<number> {
+    let count = 0;
+    for (const audience of this.#audiences) count += audience.count(topic);
+    return Promise.resolve(count);
   }
 }
 

@@ -1,8 +1,8 @@
 import type { EventEntry } from '../backplane/backplane.js';
 import { blocksOf } from '../log/publication.js';
-import { parseCursor } from '../protocol/cursor.js';
+import { comparePositions, parseCursor, type Position } from '../protocol/cursor.js';
 import { Batch, Frame, HEARTBEAT } from '../protocol/frame.js';
-import { type ControlFrames, cursorFrame, type ResetReason, type Resumed, retryFrame } from './control-frames.js';
+import { type ControlFrames, cursorFrame, type Resumed, retryFrame } from './control-frames.js';
 import { SSEError } from './errors.js';
 import type { Ticking } from './heartbeat.js';
 import type { Hub } from './hub.js';
@@ -10,7 +10,7 @@ import { Pulse } from './pulse.js';
 import { type Filter, type PrivateFrame, Reader } from './reader.js';
 import type { Selection } from './selection.js';
 import type { ClientSettings, DisconnectReason, SSEClient } from './sse-client.js';
-import { lossOfAll, resolveStart, skipsRetained, type Start, startAfterGap, type StartWish } from './start.js';
+import { lossOfAll, type OnGap, resolveStart, skipsRetained, type Start, startAfterGap } from './start.js';
 import type { Transport, TransportListener } from './transport.js';
 
 const QUIET_CURSOR_INTERVAL = 60_000;
@@ -20,6 +20,25 @@ const KEEPS_UP_WITHIN = 1_000;
 const FRAME_BYTES = 256;
 
 const UNKNOWN = -1;
+
+/** What a client was given last. Those who were given the same share one: writing to them leaves nothing else behind. */
+export interface Given {
+  /** The index behind it. */
+  readonly next: number;
+  readonly cursor: string | undefined;
+  /** When, on the clock of `performance.now()`. */
+  readonly at: number;
+  /** When there was an event in it, or before it. */
+  readonly eventAt: number | undefined;
+}
+
+/** What a turn has for everybody at the level of a selection. */
+export interface Shared {
+  /** All that a client keeps of it: not the bytes, which would then stay as long as the client has nothing newer. */
+  readonly given: Given;
+  readonly batch: Batch;
+  readonly events: number;
+}
 
 type State = 'connecting' | 'initialising' | 'streaming' | 'gone';
 
@@ -33,17 +52,19 @@ export class Client implements SSEClient, TransportListener, Ticking {
   /** Whether its way through the log has begun. One that follows nothing yet stays at its cursor. */
   #following = false;
   #announced = false;
-  /** The log has ended before its cursor: that one belongs to another history. */
-  #diverged = false;
+  /** Its place is in another history, for this reason; until it has a new one. */
+  #gap: 'epoch' | 'diverged' | undefined;
   #pumping = false;
-  #wish: StartWish;
-  readonly #control: ControlFrames;
+  /** Whether it is one of those at its selection's level. */
+  #level = false;
+  #given: Given = { next: 0, cursor: undefined, at: performance.now(), eventAt: undefined };
+  /** The head when it connected. */
+  #headThen: number;
+  readonly control: ControlFrames;
+  #metadata: Record<string, unknown> | undefined;
   readonly #pulse: Pulse;
   readonly #connected = performance.now();
-  #lastEvent: number | undefined;
   #lastHeartbeat: number | undefined;
-  #lastCursor: string | undefined;
-  #lastCursorMove = performance.now();
 
   readonly #hub: Hub;
   readonly #settings: ClientSettings;
@@ -54,13 +75,11 @@ export class Client implements SSEClient, TransportListener, Ticking {
     this.#hub = hub;
     this.#settings = settings;
     this.#transport = transport;
-    const { lastEventId, since, notBefore, onGap, heartbeatInterval, expiresAt } = settings;
-    this.#wish = { lastEventId, since, notBefore, onGap, head: hub.ready ? hub.log.head : UNKNOWN };
-    this.#control = hub.controlFrames(settings.controlEvents);
-    const { slowTimeout } = hub.options;
-    this.#pulse = new Pulse({ heartbeatInterval, expiresAt, endsAt: hub.connectionEnd(), slowTimeout }, transport);
-    const context = hub.readerContext(this, this.#control, onGap);
-    this.#reader = new Reader(context, settings, settings.filter, selection, hub.log.head);
+    this.#headThen = hub.ready ? hub.log.head : UNKNOWN;
+    this.#metadata = settings.metadata;
+    this.control = hub.controlFrames(settings.controlEvents);
+    this.#pulse = new Pulse(transport, settings.heartbeatInterval, hub.deadlinesOf(settings.expiresAt));
+    this.#reader = new Reader(hub.readerContext, this, settings.filter, selection, hub.log.head);
   }
 
   get reader(): Reader {
@@ -76,7 +95,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   get metadata(): Record<string, unknown> {
-    return this.#settings.metadata;
+    return (this.#metadata ??= {});
   }
 
   get connected(): boolean {
@@ -92,11 +111,12 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   get lastEventId(): string | undefined {
-    return this.#lastCursor;
+    return this.#given.cursor;
   }
 
   get lastEventAt(): string | undefined {
-    return this.#lastEvent === undefined ? undefined : isoTime(this.#lastEvent);
+    const { eventAt } = this.#given;
+    return eventAt === undefined ? undefined : isoTime(eventAt);
   }
 
   get lastHeartbeatAt(): string | undefined {
@@ -115,25 +135,59 @@ export class Client implements SSEClient, TransportListener, Ticking {
     return this.#transport.eager;
   }
 
-  /** Whether it has got everything before `end`, so that the turn has nothing for it. */
-  hasPassed(end: number): boolean {
-    return !this.#behind && this.#reader.next >= end;
+  get notBefore(): number | undefined {
+    return this.#settings.notBefore;
   }
 
-  /** Whether it can take the bytes that everybody with its selection gets for this turn. */
-  get takesShared(): boolean {
-    return (
-      this.#state === 'streaming' &&
-      !this.#behind &&
-      this.#following &&
-      this.#reader.next <= this.#hub.turnStart &&
-      this.#reader.plain &&
-      this.#transport.ready
-    );
+  /**
+   * Whether it was open when the log got this entry. Where the node is only just reading what the log retains, that is
+   * told by the clocks of log and node, for want of anything better.
+   */
+  wasOpenAt(position: Position, replayed: boolean): boolean {
+    const cursor = parseCursor(this.#settings.lastEventId);
+    // It comes from a node that had read further, so it has been through this.
+    if (cursor?.epoch === this.#hub.log.epoch && comparePositions(position, cursor.position) <= 0) return false;
+    return !replayed || position.ms >= Date.parse(this.connectedAt);
+  }
+
+  get onGap(): OnGap {
+    return this.#settings.onGap;
+  }
+
+  get expiresAt(): number {
+    return this.#settings.expiresAt;
+  }
+
+  /** Whether it has got everything before `end`, so that the turn has nothing for it. */
+  hasPassed(end: number): boolean {
+    return !this.#behind && Math.max(this.#reader.next, this.#given.next) >= end;
+  }
+
+  /** What it was given last. */
+  get given(): Given {
+    return this.#given;
+  }
+
+  /** Joins those at the level of its selection, if it gets just what they get. */
+  joinLevel(): void {
+    if (this.#level || this.#behind || !this.#following || !this.#isStreaming()) return;
+    if (!this.#reader.plain || !this.#transport.ready) return;
+    // Whoever has got a part of this turn already joins at its end.
+    if (!this.eager && this.#reader.next > this.#hub.turnStart) return this.#hub.delivery.joinLater(this);
+    this.#level = true;
+    this.#reader.selection.levelOf(this).add(this);
+  }
+
+  leaveLevel(): void {
+    if (!this.#level) return;
+    this.#level = false;
+    this.#reader.selection.levelOf(this).delete(this);
   }
 
   /** Whether what it has not got yet should be kept for it beyond the limits of its topics. */
   get keepsUp(): boolean {
+    // Its place is found when the window is known: for what is within the limits then.
+    if (!this.#hub.ready) return false;
     if (this.#state !== 'initialising') return this.#pulse.blockedFor < KEEPS_UP_WITHIN;
     return performance.now() - this.#connected < this.#hub.options.slowTimeout;
   }
@@ -143,12 +197,15 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (this.connected) this.#wakeInTime();
   }
 
-  /** Writes what a whole selection gets for this turn, which ends before index `end`. */
-  writeShared(batch: Batch, events: number, cursor: string, end: number): void {
-    this.#reader.next = end;
-    this.#lastEvent = performance.now();
-    this.#movedTo(cursor, this.#lastEvent);
-    this.#transmit(batch, events);
+  /** Writes what everybody at its level gets. */
+  writeShared(shared: Shared): void {
+    this.#given = shared.given;
+    try {
+      this.#transport.write(shared.batch);
+    } catch (error) {
+      this.#fail(error);
+    }
+    if (!this.#transport.ready) this.leaveLevel();
   }
 
   /**
@@ -168,7 +225,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   #pumpOnce(): void {
     if (this.#state === 'connecting') this.#begin();
-    if (!this.#isStreaming()) return;
+    if (!this.#isStreaming() || !this.#hub.ready) return;
     if (!this.#following && !this.#reader.selection.empty) this.#follow();
     if (this.#following) this.#pumpLog();
     else this.#pumpPrivates();
@@ -194,19 +251,20 @@ export class Client implements SSEClient, TransportListener, Ticking {
       if (!this.connected) return;
       this.#reader.next = reading.next;
       if (reading.frames.length > 0) this.#write(reading.frames, reading.events);
-      if (from < this.#wish.head) this.#hub.journal.replayed(reading.events);
+      if (from < this.#headThen) this.#hub.journal.replayed(reading.events);
       if (reading.ending) return this.#endOf(reading.ending);
       if (reading.next >= this.#hub.log.head && reading.frames.length === 0) break;
     }
     if (!this.connected) return;
     this.#setBehind(false);
     this.#reader.caughtUp();
+    this.joinLevel();
   }
 
   // A client that follows nothing stays where it is; only what is meant for it alone leaves.
   #pumpPrivates(): void {
     if (!this.#transport.ready) return this.#block();
-    const frames = this.#reader.readDue();
+    const frames = this.#reader.readPrivates();
     if (frames.length > 0) this.#write(frames, 0);
     this.#pulse.unblock();
   }
@@ -214,12 +272,13 @@ export class Client implements SSEClient, TransportListener, Ticking {
   /** At the end of every turn all who are not behind have passed everything: this spells out the place of one before that. */
   takePosition(): void {
     if (this.#behind || !this.#following) return;
-    this.#reader.next = Math.max(this.#reader.next, this.#hub.turnStart);
+    this.#reader.next = Math.max(this.#reader.next, this.#given.next, this.#hub.turnStart);
     this.#setBehind(true);
   }
 
   #setBehind(behind: boolean): void {
     this.#behind = behind;
+    if (behind) this.leaveLevel();
     if (behind) this.#hub.behind.add(this);
     else this.#hub.behind.delete(this);
     if (!behind) this.#pulse.unblock();
@@ -233,13 +292,12 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #write(frames: Frame[], events: number): void {
     const now = performance.now();
     this.#pulse.unblock();
-    this.#movedTo(this.#cursorAt(this.#reader.next), now);
-    if (events > 0) this.#lastEvent = now;
+    this.#movedTo(this.#cursorAt(this.#reader.next), now, events > 0);
     this.#transmit(new Batch(frames, 1, this.#reader.selection.compressedReaders), events);
   }
 
   #transmit(batch: Batch, events = 0): void {
-    this.#pulse.lastWrite = performance.now();
+    this.#pulse.wroteAt(performance.now());
     this.#hub.journal.delivered(events, batch.size);
     try {
       this.#transport.write(batch);
@@ -252,23 +310,23 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #cursorAt(index: number): string {
     const { log } = this.#hub;
     if (this.#following && this.#reader.mayClaim(index)) return log.cursorBefore(index);
-    return this.#lastCursor ?? this.#givenCursor ?? log.cursorBefore(index);
+    return this.#given.cursor ?? this.#givenCursor ?? log.cursorBefore(index);
   }
 
   get #givenCursor(): string | undefined {
-    const { lastEventId } = this.#wish;
+    const { lastEventId } = this.#settings;
     return parseCursor(lastEventId) ? lastEventId : undefined;
   }
 
-  #movedTo(cursor: string, now: number): void {
-    this.#lastCursor = cursor;
-    this.#lastCursorMove = now;
+  #movedTo(cursor: string, now: number, withEvents = false): void {
+    const { next, eventAt } = this.#given;
+    this.#given = { next: Math.max(next, this.#reader.next), cursor, at: now, eventAt: withEvents ? now : eventAt };
   }
 
   #begin(): void {
     if (!this.#hub.ready) return this.#announce();
     // Whoever came before the window was known begins at the head that it now has.
-    if (this.#wish.head === UNKNOWN) this.#wish = { ...this.#wish, head: this.#hub.log.head };
+    if (this.#headThen === UNKNOWN) this.#headThen = this.#hub.log.head;
     const start = this.#resolveStart();
     if (!('ahead' in start)) return this.#openAt(start);
     this.#announce();
@@ -276,8 +334,11 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   #resolveStart(): ReturnType<typeof resolveStart> {
-    if (this.#diverged) return startAfterGap(this.#hub.log, this.#reader.selection, this.#wish, 'diverged');
-    return resolveStart(this.#hub.log, this.#hub.privateIds, this.#reader.selection, this.#wish);
+    const { log, privateIds } = this.#hub;
+    const { lastEventId, since, notBefore, onGap } = this.#settings;
+    const wish = { lastEventId, since, notBefore, onGap, head: this.#headThen };
+    if (this.#gap) return startAfterGap(log, this.#reader.selection, wish, this.#gap);
+    return resolveStart(log, privateIds, this.#reader.selection, wish);
   }
 
   /** Until this node's window is known, or reaches to where the client is, it has its headers, `retry` and heartbeats. */
@@ -292,14 +353,13 @@ export class Client implements SSEClient, TransportListener, Ticking {
   /** The log has not got what the client claims to have, and never will. */
   startDiverged(): void {
     if (this.#state !== 'connecting') return;
-    this.#diverged = true;
+    this.#gap = 'diverged';
     this.pump();
   }
 
   #openAt(start: Start): void {
-    this.#start = start;
+    this.#startAt(start);
     this.#following = !this.#reader.selection.empty;
-    this.#reader.begin(start);
     this.#state = 'streaming';
     if (this.#following) this.#setBehind(true);
     this.#hub.journal.connected(this, start);
@@ -313,9 +373,10 @@ export class Client implements SSEClient, TransportListener, Ticking {
     const cursor = this.#cursorAt(this.#reader.next);
     const retry = this.#hub.retry(this.#settings.retryInterval);
     const { interval } = this.#pulse;
-    const open = this.#control.open(cursor, retry, { clientId: this.id, resumed, heartbeatInterval: interval });
+    const open = this.control.open(cursor, retry, { clientId: this.id, resumed, heartbeatInterval: interval });
     this.#movedTo(cursor, performance.now());
-    this.#write([open, ...this.#reader.readDue()], 0);
+    const due = this.#following ? this.#reader.readDue() : this.#reader.readPrivates();
+    this.#write([open, ...due], 0);
   }
 
   /** Whoever comes anew learns which of its topics have been finished before; who resumes has been told. */
@@ -325,7 +386,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     for (const topic of this.#reader.selection.topics) {
       const closedAt = this.#hub.lives.closedAt(topic);
       if (closedAt < 0 || closedAt >= next) continue;
-      const make = (index: number): Frame => this.#control.closed(this.#cursorAt(index), topic);
+      const make = (index: number): Frame => this.control.closed(this.#cursorAt(index), topic);
       this.#reader.addPrivate({ after: next, size: FRAME_BYTES, make });
     }
   }
@@ -336,8 +397,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     this.#setBehind(true);
     const start = this.#resolveStart();
     if ('ahead' in start) return;
-    this.#start = start;
-    this.#reader.begin(start);
+    this.#startAt(start);
   }
 
   async #initialise(initial: NonNullable<ClientSettings['initial']>): Promise<void> {
@@ -366,7 +426,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   /** An event for this client alone, in its turn. Throws `SEND_ERROR` when too many of them wait already. */
   send(entry: EventEntry): void {
-    const frame = this.#privateFrame(entry, this.#following ? this.#hub.log.head : this.#reader.next);
+    const frame = this.#privateFrame(entry, this.#hub.log.head);
     if (!this.#hasRoomFor(frame.size)) this.pump();
     if (!this.#hasRoomFor(frame.size)) {
       throw new SSEError(
@@ -375,6 +435,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
           `(highWaterMark is ${this.#hub.options.highWaterMark}). Publish to a topic instead: the log keeps it.`,
       );
     }
+    this.leaveLevel();
     this.#reader.addPrivate(frame);
     this.#pumpSoon();
   }
@@ -409,13 +470,13 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   // Only a client that came back expects what was published while it was away.
   #skips(name: string): boolean {
-    if (!this.#start || this.#wish.lastEventId === '') return false;
+    if (!this.#start || this.#settings.lastEventId === '') return false;
     return skipsRetained(this.#hub.log, this.#reader.selection, name, this.#start);
   }
 
   #tellLate(name: string): void {
     this.#hub.journal.reset(this, 'late');
-    const make = (index: number): Frame => this.#control.reset(this.#cursorAt(index), 'late', [name]);
+    const make = (index: number): Frame => this.control.reset(this.#cursorAt(index), 'late', [name]);
     this.#reader.addPrivate({ after: this.#hub.log.head, size: FRAME_BYTES, make });
   }
 
@@ -427,7 +488,9 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   setFilter(name: string, filter: Filter | undefined): void {
+    this.leaveLevel();
     this.#reader.setFilter(name, filter);
+    this.#hub.wake(this);
   }
 
   /** Milliseconds; 0 for none. */
@@ -437,11 +500,13 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   #wakeInTime(): void {
+    this.#pulse.wroteAt(this.#given.at);
     this.#hub.heartbeat.schedule(this, this.#pulse.next());
   }
 
   tick(now: number): number {
     if (!this.connected) return Infinity;
+    this.#pulse.wroteAt(this.#given.at);
     const due = this.#pulse.due(now);
     if (due === 'slow') this.abandon('slow');
     else if (due === 'expired' || due === 'age') this.#flushAndFinish(due);
@@ -455,7 +520,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   #beat(now: number): void {
-    const waits = this.#behind && this.#state === 'streaming';
+    const waits = this.#behind && this.#state === 'streaming' && this.#hub.ready;
     if (waits || !this.#transport.ready) return;
     this.#send(this.#quietCursor(now) ?? HEARTBEAT);
     this.#lastHeartbeat = now;
@@ -465,16 +530,18 @@ export class Client implements SSEClient, TransportListener, Ticking {
   /** A quiet client's cursor is moved on now and then, so that busy neighbours cannot make it look lost. */
   #quietCursor(now: number): Frame | undefined {
     if (this.#state !== 'streaming' || !this.#following) return undefined;
-    if (now - this.#lastCursorMove < QUIET_CURSOR_INTERVAL) return undefined;
+    const { at, cursor: last } = this.#given;
+    if (now - at < QUIET_CURSOR_INTERVAL) return undefined;
     const cursor = this.#cursorAt(this.#place());
-    if (cursor === this.#lastCursor) return undefined;
+    if (cursor === last) return undefined;
     this.#movedTo(cursor, now);
     return cursorFrame(cursor);
   }
 
   /** The index of the first entry that it has not passed. */
   #place(): number {
-    return this.#behind || !this.#following ? this.#reader.next : Math.max(this.#reader.next, this.#hub.turnStart);
+    if (this.#behind || !this.#following) return this.#reader.next;
+    return Math.max(this.#reader.next, this.#given.next, this.#hub.turnStart);
   }
 
   #send(frame: Frame): void {
@@ -494,7 +561,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   /** Ends the stream with `sse.end`; an EventSource comes back once with the terminal cursor, and then never. */
   finishForGood(reason: DisconnectReason): void {
     if (!this.connected) return;
-    this.#send(this.#control.end());
+    this.#send(this.control.end());
     this.finish(reason);
   }
 
@@ -531,13 +598,38 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   /** Another life of the log has begun: nothing of the old one can follow. */
-  restart(reason: ResetReason): void {
-    if (this.#state === 'connecting' || !this.connected) return;
+  restart(): void {
+    if (!this.connected) return;
+    this.#headThen = UNKNOWN;
+    if (this.#state === 'connecting') return;
+    this.#gap = 'epoch';
+    // Whoever follows nothing stays at its cursor, which is of the old life.
+    this.#following &&= !this.#reader.selection.empty;
+    this.#setBehind(this.#following);
+    // As long as it is untold, nothing of the new life can be claimed.
     const { head } = this.#hub.log;
-    const losses = lossOfAll(this.#reader.selection, head - 1, reason);
-    this.#reader.begin({ next: head, resumed: 'reset', losses, anew: true });
-    if (this.#following) this.#setBehind(true);
-    this.#hub.wake(this);
+    this.#startAt({
+      next: head,
+      resumed: 'reset',
+      anew: true,
+      losses: lossOfAll(this.#reader.selection, head - 1, 'epoch'),
+    });
+  }
+
+  /** The window of the log is known. Whoever was in another life begins anew in it, like those who come back. */
+  settle(): void {
+    if (this.#gap === undefined || !this.#following) return;
+    this.#headThen = this.#hub.log.head;
+    const start = this.#resolveStart();
+    if ('ahead' in start) return;
+    this.#gap = undefined;
+    this.#startAt(start);
+    this.#tellClosedBefore(start);
+  }
+
+  #startAt(start: Start): void {
+    this.#start = start;
+    this.#reader.begin(start);
   }
 
   drained(): void {
@@ -550,9 +642,15 @@ export class Client implements SSEClient, TransportListener, Ticking {
     this.#leave('closed');
   }
 
+  deafened(): void {
+    this.#pulse.deafen();
+    this.#wakeInTime();
+  }
+
   /** Answers whether it was still there. */
   #leave(reason: DisconnectReason): boolean {
     if (!this.connected) return false;
+    this.leaveLevel();
     this.#state = 'gone';
     this.#hub.forget(this, reason);
     return true;

@@ -6,14 +6,17 @@ import { Subject } from 'rxjs';
 import type { Backplane, EventEntry, LogEntry, LogReader, TopicEntry } from '../backplane/backplane.js';
 import type { EventLog } from '../log/event-log.js';
 import { Publication } from '../log/publication.js';
-import { comparePositions, formatCursor, type Position } from '../protocol/cursor.js';
+import { comparePositions, type Position } from '../protocol/cursor.js';
 import type { SSEEvent } from '../protocol/event.js';
 import { Batch, type Frame } from '../protocol/frame.js';
-import type { Client } from './client.js';
+import type { Client, Shared } from './client.js';
+import type { GroupAct } from './groups.js';
+import type { Level } from './level.js';
 import { describe, type SSELogger } from './logger.js';
 import type { Selection, Selections } from './selection.js';
 import type { Counters } from './stats.js';
 import type { TopicLives } from './topic-lives.js';
+import { Turn } from './turn.js';
 import type { Topics } from './topic.js';
 
 /** Milliseconds that catching up may take in one turn before others get theirs. */
@@ -31,7 +34,7 @@ export interface DeliveryContext {
   readonly backplane: Backplane;
   readonly highWaterMark: number;
   readonly deserialize: (text: string) => unknown;
-  readonly removeGroup: (group: string, reconnect: boolean) => void;
+  readonly actOnGroup: (act: GroupAct, position: Position, replayed: boolean) => void;
   readonly onDelivered: () => void;
 }
 
@@ -47,13 +50,16 @@ export class Delivery implements LogReader {
   /** Streams that are written at once. */
   eagerClients = 0;
   #ready = false;
+  /** On the log's clock. What a window has from before, this hub has seen, or it was before its time. */
+  #newsSince = Date.now();
   #turnStart = 0;
   #inbox: LogEntry[] = [];
   #delivering = false;
   #scheduled = false;
-  /** What was published in this turn; `undefined` stands for events to everybody. */
-  readonly #dirty = new Set<string | undefined>();
+  #published = new Turn();
   readonly #awake = new Set<Client>();
+  /** Those who have got a part of this turn before its end. */
+  readonly #early = new Set<Client>();
   readonly #held = new Map<Client, Position>();
   /** Those of them that have come since the log was last asked for its end. */
   readonly #unasked = new Set<Client>();
@@ -71,20 +77,35 @@ export class Delivery implements LogReader {
     return this.#turnStart;
   }
 
-  begin(epoch: string, from: Position): void {
+  begin(epoch: string, from: Position, closed: readonly string[] = []): void {
     const { log, lives } = this.context;
     const again = log.epoch !== '';
+    if (again) this.#newsSince = log.last.ms + 1;
+    this.#ready = false;
     log.begin(epoch, from);
     this.#turnStart = log.head;
-    this.#dirty.clear();
+    this.#published = new Turn();
+    if (again) lives.clear();
+    // They need a place, and it is before everything that follows.
+    for (const topic of closed) lives.close(topic, log.append(from, undefined));
     if (!again) return;
-    lives.clear();
-    this.#forEachClient((client) => client.restart('epoch'));
+    this.#forEachClient((client) => client.restart());
   }
 
   ready(): void {
     this.#ready = true;
-    this.#forEachClient((client) => this.wake(client));
+    this.#forEachClient((client) => {
+      client.settle();
+      this.wake(client);
+    });
+  }
+
+  skipped(count: number): void {
+    this.context.counters.dropped += count;
+  }
+
+  warn(message: string): void {
+    this.context.logger.warn(message);
   }
 
   deliver(entries: readonly LogEntry[]): void {
@@ -105,6 +126,12 @@ export class Delivery implements LogReader {
     this.#schedule();
   }
 
+  /** Has the client join its level at the end of the turn. */
+  joinLater(client: Client): void {
+    this.#early.add(client);
+    this.#schedule();
+  }
+
   /** Keeps a client waiting whose cursor is beyond what this node has read. */
   holdUntil(client: Client, position: Position): void {
     if (this.#held.has(client)) return;
@@ -116,6 +143,7 @@ export class Delivery implements LogReader {
   forget(client: Client): void {
     this.behind.delete(client);
     this.#awake.delete(client);
+    this.#early.delete(client);
     this.#held.delete(client);
     this.#unasked.delete(client);
   }
@@ -153,9 +181,14 @@ export class Delivery implements LogReader {
         this.#deliverMark(entry, position);
         break;
       case 'removeGroup':
+      case 'subscribeGroup':
+      case 'unsubscribeGroup':
         log.append(position, undefined);
-        this.context.removeGroup(entry.group, entry.reconnect);
+        if (this.#isNews(position)) this.context.actOnGroup(entry, position, !this.#ready);
         break;
+      default:
+        // Of a newer version, while nodes are being replaced: its place counts.
+        log.append(position, undefined);
     }
     if (this.#held.size > 0) this.#releaseHeld();
   }
@@ -176,12 +209,17 @@ export class Delivery implements LogReader {
       counters.dropped++;
       return;
     }
-    const publication = new Publication(entry, position, formatCursor(log.epoch, position));
-    log.append(position, publication);
+    const publication = new Publication(entry, position, log.epoch);
+    const index = log.append(position, publication);
     counters.published++;
-    this.#dirty.add(entry.topic);
-    this.#notifyObservers(publication);
-    if (this.eagerClients > 0) this.#pumpEager(entry.topic);
+    this.#published.add(entry.topic, index);
+    if (this.#isNews(position)) this.#notifyObservers(publication);
+    if (this.eagerClients > 0) this.#deliverEagerly(entry.topic, index);
+  }
+
+  /** Not what the retained window brings back: members who came after their group was removed must not be removed. */
+  #isNews({ ms }: Position): boolean {
+    return this.#ready || ms >= this.#newsSince;
   }
 
   #notifyObservers(publication: Publication): void {
@@ -203,9 +241,13 @@ export class Delivery implements LogReader {
     }
   }
 
-  #pumpEager(topic: string | undefined): void {
+  #deliverEagerly(topic: string | undefined, index: number): void {
     for (const selection of this.#followersOf(topic)) {
-      for (const client of selection.eager) client.pump();
+      const { eager, eagerLevel } = selection;
+      const shared = eagerLevel.size > 0 ? this.#share(selection, [index], index + 1) : undefined;
+      if (shared) this.#writeShared(eagerLevel, shared);
+      if (shared && eagerLevel.size === eager.size) continue;
+      for (const client of eager) if (!client.hasPassed(index + 1)) client.pump();
     }
   }
 
@@ -224,10 +266,11 @@ export class Delivery implements LogReader {
     this.#scheduled = false;
     // A filter may publish while this runs; that belongs to the next turn.
     const end = this.context.log.head;
-    const touched = this.#touched();
-    this.#dirty.clear();
-    for (const selection of touched) this.#flushSelection(selection, end);
+    const published = this.#published;
+    this.#published = new Turn();
+    for (const selection of this.#touchedBy(published)) this.#flushSelection(selection, published, end);
     this.#turnStart = end;
+    this.#gatherEarly();
     const deadline = performance.now() + CATCH_UP_BUDGET;
     for (const client of this.#awake) {
       this.#awake.delete(client);
@@ -238,42 +281,60 @@ export class Delivery implements LogReader {
     this.prune();
   }
 
-  #touched(): Set<Selection> {
+  #gatherEarly(): void {
+    const early = [...this.#early];
+    this.#early.clear();
+    for (const client of early) client.joinLevel();
+  }
+
+  #touchedBy(turn: Turn): Set<Selection> {
     const touched = new Set<Selection>();
-    for (const topic of this.#dirty) {
+    for (const topic of turn.topics) {
       for (const selection of this.#followersOf(topic)) touched.add(selection);
     }
     return touched;
   }
 
-  #flushSelection(selection: Selection, end: number): void {
-    const turn = this.#turnFor(selection, end);
-    for (const client of selection.clients) {
-      if (client.hasPassed(end)) continue;
-      if (turn && client.takesShared) client.writeShared(turn.batch, turn.events, turn.cursor, end);
-      else client.pump();
+  #flushSelection(selection: Selection, turn: Turn, end: number): void {
+    const { level, eager, clients } = selection;
+    const shared = level.size > 0 ? this.#share(selection, turn.indexesFor(selection), end) : undefined;
+    if (shared) this.#writeShared(level, shared);
+    if (shared && level.size + eager.size === clients.size) return;
+    for (const client of clients) if (!client.eager && !client.hasPassed(end)) client.pump();
+  }
+
+  #writeShared(level: Level, shared: Shared & { ms: number }): void {
+    const { counters } = this.context;
+    level.expire(shared.ms);
+    for (const client of level) {
+      // Whoever comes while this runs has got it already.
+      if (client.given.next >= shared.given.next) continue;
+      counters.delivered += shared.events;
+      counters.bytes += shared.batch.size;
+      client.writeShared(shared);
     }
   }
 
-  /** What this turn has for everybody with this selection, or `undefined` when it is not the same for all. */
-  #turnFor(selection: Selection, end: number): { batch: Batch; events: number; cursor: string } | undefined {
+  /** These events as one write for everybody at the selection's level, or `undefined` when they are not the same for all. */
+  #share(selection: Selection, indexes: readonly number[], end: number): (Shared & { ms: number }) | undefined {
     const { log, highWaterMark } = this.context;
     const frames: Frame[] = [];
     let size = 0;
-    let cursor = '';
-    if (log.newestFloor.index >= this.#turnStart) return undefined;
-    for (let i = log.nextItem(this.#turnStart); i < end; i = log.nextItem(i + 1)) {
-      const item = log.itemAt(i)!;
-      if (!selection.concerns(item)) continue;
+    let last: Publication | undefined;
+    for (const index of indexes) {
+      const item = log.itemAt(index);
+      // Gone already: each client finds out for itself what that means for it.
       if (!(item instanceof Publication) || !item.unrestricted) return undefined;
       frames.push(item.frame);
       size += item.frame.chunk.length;
-      cursor = item.cursor;
+      last = item;
       if (size > highWaterMark && frames.length > 1) return undefined;
     }
-    return frames.length === 0
-      ? undefined
-      : { batch: new Batch(frames, selection.compressedReaders), events: frames.length, cursor };
+    if (!last) return undefined;
+    const at = performance.now();
+    const batch = new Batch(frames, selection.compressedReaders);
+    const given = { next: end, cursor: last.cursor, at, eventAt: at };
+    return { given, batch, events: frames.length, ms: last.position.ms };
   }
 
   #forEachClient(act: (client: Client) => void): void {

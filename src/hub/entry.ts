@@ -34,7 +34,7 @@ export function toEntry(event: SSEEvent, rules: EntryRules, options: BroadcastOp
     retry: event.retry,
     comment: event.comment,
     metadata: event.metadata && plainJson(event.metadata, rules),
-    timestamp: event.timestamp ?? new Date().toISOString(),
+    timestamp: event.timestamp,
     except: except === undefined ? undefined : [except].flat(),
     exceptGroup,
   };
@@ -45,7 +45,7 @@ function serialize(event: SSEEvent, { serialize: toText, maxEventSize }: EntryRu
   try {
     text = toText(event.data, event);
   } catch (cause) {
-    throw new SSEError('INVALID_EVENT', `data: it cannot be serialised: ${messageOf(cause)}.`, { cause });
+    throw new SSEError('INVALID_EVENT', 'data: it cannot be serialised.', { cause });
   }
   if (typeof text !== 'string') throw new SSEError('INVALID_EVENT', `data: serialize() returned ${show(text)}.`);
   assertSize('data', text, maxEventSize);
@@ -72,10 +72,6 @@ function toJson(metadata: Record<string, unknown>): string {
   try {
     return JSON.stringify(metadata);
   } catch (cause) {
-    throw new SSEError('INVALID_EVENT', `metadata: it has no JSON form: ${messageOf(cause)}.`, { cause });
+    throw new SSEError('INVALID_EVENT', 'metadata: it has no JSON form.', { cause });
   }
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : show(cause);
 }

@@ -1,5 +1,7 @@
 import { HttpException } from '@nestjs/common';
 
+import { show } from '../protocol/event.js';
+
 const STATUS = {
   CLIENT_NOT_FOUND: 404,
   CLIENT_EXISTS: 409,
@@ -16,6 +18,10 @@ const STATUS = {
   DISABLED: 503,
   SHUTTING_DOWN: 503,
 } as const;
+
+function describe(cause: unknown): string {
+  return cause instanceof Error ? cause.message : show(cause);
+}
 
 export type SSEErrorCode = keyof typeof STATUS;
 
@@ -40,6 +46,7 @@ export class SSEError extends HttpException {
     options?: { cause?: unknown },
   ) {
     super({ statusCode: STATUS[code], code, message }, STATUS[code], options);
-    this.message = message;
+    // What the application's own code said may be in its logs, and not in the answer to a visitor.
+    this.message = options?.cause === undefined ? message : `${message} ${describe(options.cause)}`;
   }
 }

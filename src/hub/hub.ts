@@ -1,26 +1,28 @@
 import { type Observable, Subject } from 'rxjs';
 
-import type { Backplane, Entry } from '../backplane/backplane.js';
+import type { Backplane, Entry, Patience } from '../backplane/backplane.js';
 import { EventLog } from '../log/event-log.js';
 import type { Retention } from '../log/history.js';
-import { parseCursor, type Position, TERMINAL_CURSOR } from '../protocol/cursor.js';
+import { type Cursor, parseCursor, type Position, TERMINAL_CURSOR } from '../protocol/cursor.js';
 import type { SSEEvent } from '../protocol/event.js';
 import { Admission, type AdmissionLimits } from './admission.js';
+import { Audience } from './audience.js';
 import { Client } from './client.js';
 import { ControlFrames } from './control-frames.js';
 import { Delivery } from './delivery.js';
 import { SSEError } from './errors.js';
+import { actOnGroup } from './groups.js';
 import { GuardedObservable } from './guarded-observable.js';
 import { Heartbeat, type Ticking } from './heartbeat.js';
 import { Journal } from './journal.js';
 import { describe, type SSELogger } from './logger.js';
 import { observe } from './observers.js';
 import { PrivateIds } from './private-ids.js';
+import type { Deadlines } from './pulse.js';
 import type { Filter, ReaderContext } from './reader.js';
 import { type Following, type Selection, Selections } from './selection.js';
 import { drain } from './shutdown.js';
 import type { ClientSettings, DisconnectReason, SSEClient } from './sse-client.js';
-import type { OnGap } from './start.js';
 import type { SSEStats } from './stats.js';
 import { TopicLives } from './topic-lives.js';
 import type { TopicPattern } from './topic-pattern.js';
@@ -64,11 +66,14 @@ export class Hub {
   readonly privateIds = new PrivateIds();
   readonly topics: Topics;
   readonly delivery: Delivery;
+  readonly readerContext: ReaderContext;
+  readonly audience: Audience;
   readonly #clients = new Map<string, Client>();
   readonly #admission: Admission;
   readonly #selections: Selections;
   readonly #controlEvents = new ControlFrames(true);
   readonly #noControlEvents = new ControlFrames(false);
+  readonly #noDeadlines: Deadlines;
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -78,11 +83,14 @@ export class Hub {
   ) {
     const { backplane, highWaterMark, deserialize, retentionOf, maxHistoryBytes, topicDelimiter } = options;
     this.journal = new Journal(logger, options.debug);
+    this.#noDeadlines = { expiresAt: Infinity, endsAt: Infinity, slowTimeout: options.slowTimeout };
     this.log = new EventLog({ retentionOf, maxBytes: maxHistoryBytes });
     this.lives = new TopicLives(options.closedTopicAge);
+    this.readerContext = { log: this.log, lives: this.lives, journal: this.journal, deserialize };
     this.#admission = new Admission(options);
     this.#selections = new Selections(topicDelimiter);
     this.topics = new Topics(this.log, this.#selections);
+    this.audience = new Audience(this.topics, this.#selections, topicDelimiter);
     this.delivery = new Delivery({
       log: this.log,
       lives: this.lives,
@@ -93,7 +101,14 @@ export class Hub {
       backplane,
       highWaterMark,
       deserialize,
-      removeGroup: (group, reconnect) => this.#removeMembers(group, reconnect),
+      actOnGroup: (act, position, replayed) => {
+        const members = this.#admission.membersOf(act.group);
+        actOnGroup(
+          this,
+          members.filter((client) => client.wasOpenAt(position, replayed)),
+          act,
+        );
+      },
       onDelivered: () => this.#keepHouse(),
     });
   }
@@ -121,25 +136,31 @@ export class Hub {
 
   /** Begins to read the log. May be tried again when it fails. */
   start(): Promise<void> {
-    this.#started ??= this.options.backplane.start(this.delivery).catch((error: unknown) => {
+    this.#started ??= this.#startReading().catch((error: unknown) => {
       this.#started = undefined;
       throw error;
     });
     return this.#started;
   }
 
+  #startReading(): Promise<void> {
+    const { backplane } = this.options;
+    backplane.presence?.join(this.audience);
+    return backplane.start(this.delivery);
+  }
+
   #startIfNeeded(): void {
     this.start().catch((error: unknown) => this.logger.error(`The log cannot be read: ${describe(error)}`));
   }
 
-  /** Settles with the entry's position once the log has it. */
-  append(entry: Entry): Promise<Position> {
+  /** Settles with the entry's place once the log has it. */
+  append(entry: Entry, patience: Patience): Promise<Cursor> {
     if (this.shuttingDown) {
       throw new SSEError('SHUTTING_DOWN', 'The hub is shutting down and takes no more events.');
     }
     this.#startIfNeeded();
     try {
-      return this.options.backplane.append(entry);
+      return this.options.backplane.append(entry, patience);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -210,9 +231,26 @@ export class Hub {
   }
 
   countTopic(topic: string): number {
-    let count = 0;
-    for (const selection of this.topics.followersOf(topic)) count += selection.clients.size;
-    return count;
+    return this.audience.count(topic);
+  }
+
+  /** The same over all nodes. Rejects when the backplane cannot count, or not now. */
+  async countEverywhere(topic: string): Promise<number> {
+    const { presence, kind } = this.options.backplane;
+    if (!presence) {
+      throw new SSEError(
+        'INVALID_CONFIG',
+        `SSE option \`backplane\`: the one of kind ${JSON.stringify(kind)} has no \`presence\`, so clients of other ` +
+          'nodes cannot be counted. getClientCount() counts those of this node.',
+      );
+    }
+    if (this.shuttingDown) throw new SSEError('SHUTTING_DOWN', 'The hub is shutting down and counts no clients.');
+    this.#startIfNeeded();
+    try {
+      return await presence.count(topic);
+    } catch (cause) {
+      throw new SSEError('BACKPLANE_UNAVAILABLE', 'The clients of all nodes cannot be counted now.', { cause });
+    }
   }
 
   subscribe(clientId: string, name: string | TopicPattern, filter: Filter | undefined): boolean {
@@ -264,6 +302,7 @@ export class Hub {
 
   stats(): SSEStats {
     const { log, options } = this;
+    const { kind, status, lag } = options.backplane;
     const { resets, ...counted } = this.journal.counters;
     return {
       clients: this.size,
@@ -275,7 +314,7 @@ export class Hub {
         bytes: log.bytes,
         ...(log.oldest !== undefined && { oldest: new Date(log.oldest).toISOString() }),
       },
-      backplane: { kind: options.backplane.kind, status: options.backplane.status },
+      backplane: { kind, status, ...(lag !== undefined && { lag }) },
     };
   }
 
@@ -290,7 +329,9 @@ export class Hub {
     this.connections.complete();
     this.delivery.publications.complete();
     this.topics.complete();
-    await this.options.backplane.close(this.delivery);
+    const { backplane } = this.options;
+    await backplane.presence?.leave(this.audience);
+    await backplane.close(this.delivery);
   }
 
   wake(client: Client): void {
@@ -312,10 +353,12 @@ export class Hub {
     this.connections.next({ type: 'disconnect', client, reason });
   }
 
-  /** When a connection that begins now has to end, on the clock of `performance.now()`. */
-  connectionEnd(): number {
-    const { maxConnectionAge } = this.options;
-    return maxConnectionAge === 0 ? Infinity : performance.now() + maxConnectionAge * (0.8 + 0.2 * Math.random());
+  /** When a connection that begins now has to end. */
+  deadlinesOf(expiresAt: number): Deadlines {
+    const { maxConnectionAge, slowTimeout } = this.options;
+    if (expiresAt === Infinity && maxConnectionAge === 0) return this.#noDeadlines;
+    const age = maxConnectionAge === 0 ? Infinity : maxConnectionAge * (0.8 + 0.2 * Math.random());
+    return { expiresAt, endsAt: performance.now() + age, slowTimeout };
   }
 
   /** A `retry` that spreads those who come back together. */
@@ -332,18 +375,6 @@ export class Hub {
     if (parsed) this.privateIds.remember(id, parsed);
   }
 
-  readerContext(client: Client, control: ControlFrames, onGap: OnGap): ReaderContext {
-    return {
-      log: this.log,
-      lives: this.lives,
-      control,
-      onGap,
-      deserialize: this.options.deserialize,
-      onReset: (reason) => this.journal.reset(client, reason),
-      onFilterError: (error, topic) => this.journal.filterFailed(client, error, topic),
-    };
-  }
-
   #register(client: Client): void {
     this.#clients.set(client.id, client);
     this.#admission.enter(client);
@@ -354,11 +385,13 @@ export class Hub {
   #enter(client: Client, selection: Selection): void {
     if (selection.clients.size === 0) this.topics.attach(selection);
     selection.add(client);
+    this.audience.touch(selection);
   }
 
   #leave(client: Client): void {
     const { selection } = client.reader;
     selection.delete(client);
+    this.audience.touch(selection);
     if (selection.clients.size > 0) return;
     this.topics.detach(selection);
     this.#selections.collect(selection);
@@ -370,10 +403,6 @@ export class Hub {
     this.#enter(client, next);
     this.#leave(client);
     return next;
-  }
-
-  #removeMembers(group: string, reconnect: boolean): void {
-    for (const client of this.#admission.membersOf(group)) removeOne(client, reconnect);
   }
 
   #turnAway(settings: ClientSettings, entrance: Entrance, reason: 'full' | 'shutdown'): TurnedAway {

@@ -1,5 +1,6 @@
 import type { ResetReason } from './control-frames.js';
 import { describe, type SSELogger } from './logger.js';
+import { Repeated } from './repeated.js';
 import type { DisconnectReason, SSEClient } from './sse-client.js';
 import type { Start } from './start.js';
 import { Counters } from './stats.js';
@@ -7,11 +8,14 @@ import { Counters } from './stats.js';
 /** What happens to clients, counted, and logged where that is asked for. */
 export class Journal {
   readonly counters = new Counters();
+  readonly #failures: Repeated;
 
   constructor(
     private readonly logger: SSELogger,
     private readonly debug: boolean,
-  ) {}
+  ) {
+    this.#failures = new Repeated((message) => logger.error(message));
+  }
 
   connected(client: SSEClient, { resumed, losses: [loss] }: Start): void {
     if (!this.debug) return;
@@ -64,6 +68,15 @@ export class Journal {
 
   clientFailed({ id }: SSEClient, error: unknown): void {
     this.logger.error(`Client ${id} failed and is disconnected: ${describe(error)}`);
+  }
+
+  publishFailed(kind: string, error: unknown): void {
+    this.counters.publishFailures++;
+    this.#failures.log(`An entry of kind "${kind}" could not be published: ${describe(error)}`);
+  }
+
+  groupNotSubscribed(group: string, topic: string, count: number, error: unknown): void {
+    this.logger.warn(`${count} clients of group ${group} do not follow ${topic}: ${describe(error)}`);
   }
 
   observerFailed(error: unknown): void {

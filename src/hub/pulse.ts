@@ -4,13 +4,13 @@ const DEAF_PROBE_INTERVAL = 5_000;
 /** Heartbeats of clients that fell quiet together drift apart by up to this part of the interval. */
 const HEARTBEAT_SPREAD = 0.25;
 
-export interface PulseOptions {
-  /** Milliseconds; 0 for no heartbeat. */
-  readonly heartbeatInterval: number;
+/** When a connection has to end. */
+export interface Deadlines {
   /** Milliseconds since 1970; Infinity for never. */
   readonly expiresAt: number;
   /** On the clock of `performance.now()`, like everything else here; Infinity for never. */
   readonly endsAt: number;
+  /** Milliseconds without any progress. */
   readonly slowTimeout: number;
 }
 
@@ -19,25 +19,22 @@ export type Due = 'expired' | 'age' | 'slow' | 'heartbeat';
 
 /** What time does to one connection. */
 export class Pulse {
-  lastWrite = performance.now();
-  #interval: number;
+  #lastWrite = performance.now();
   #blockedSince: number | undefined;
   #progress = 0;
+  #deaf = false;
   readonly #phase = Math.random();
 
   constructor(
-    private readonly options: PulseOptions,
     private readonly transport: Transport,
-  ) {
-    this.#interval = options.heartbeatInterval;
-  }
+    /** Milliseconds between heartbeats; 0 for none. */
+    public interval: number,
+    private readonly deadlines: Deadlines,
+  ) {}
 
-  get interval(): number {
-    return this.#interval;
-  }
-
-  set interval(milliseconds: number) {
-    this.#interval = milliseconds;
+  /** Something was written at this time. */
+  wroteAt(at: number): void {
+    this.#lastWrite = Math.max(this.#lastWrite, at);
   }
 
   /** For how long the transport has accepted nothing although there is something to write. */
@@ -57,24 +54,29 @@ export class Pulse {
     this.#blockedSince = undefined;
   }
 
+  deafen(): void {
+    this.#deaf = true;
+  }
+
   due(now: number): Due | undefined {
-    if (Date.now() >= this.options.expiresAt) return 'expired';
-    if (now >= this.options.endsAt) return 'age';
+    this.#deaf &&= this.transport.deaf ?? false;
+    if (Date.now() >= this.deadlines.expiresAt) return 'expired';
+    if (now >= this.deadlines.endsAt) return 'age';
     if (this.#isTooSlow(now)) return 'slow';
-    return now - this.lastWrite >= this.#quietTime() ? 'heartbeat' : undefined;
+    return now - this.#lastWrite >= this.#quietTime() ? 'heartbeat' : undefined;
   }
 
   /** When to look again. */
   next(): number {
     const now = performance.now();
-    const { endsAt, expiresAt, slowTimeout } = this.options;
-    const beat = this.lastWrite + this.#interval * (1 + HEARTBEAT_SPREAD * this.#phase);
+    const { endsAt, expiresAt, slowTimeout } = this.deadlines;
+    const beat = this.#lastWrite + this.interval * (1 + HEARTBEAT_SPREAD * this.#phase);
     return Math.min(
       endsAt,
       expiresAt === Infinity ? Infinity : now + expiresAt - Date.now(),
       this.#blockedSince === undefined ? Infinity : this.#blockedSince + slowTimeout,
-      this.transport.deaf === undefined ? Infinity : now + DEAF_PROBE_INTERVAL,
-      this.#interval > 0 ? Math.max(beat, now + 1) : Infinity,
+      this.#deaf ? Math.max(this.#lastWrite + DEAF_PROBE_INTERVAL, now + 1) : Infinity,
+      this.interval > 0 ? Math.max(beat, now + 1) : Infinity,
     );
   }
 
@@ -86,12 +88,12 @@ export class Pulse {
       this.#progress = progress;
       this.#blockedSince = now;
     }
-    return now - this.#blockedSince >= this.options.slowTimeout;
+    return now - this.#blockedSince >= this.deadlines.slowTimeout;
   }
 
   /** How long nothing may be written. */
   #quietTime(): number {
-    const interval = this.#interval > 0 ? this.#interval : Infinity;
-    return this.transport.deaf ? Math.min(interval, DEAF_PROBE_INTERVAL) : interval;
+    const interval = this.interval > 0 ? this.interval : Infinity;
+    return this.#deaf ? Math.min(interval, DEAF_PROBE_INTERVAL) : interval;
   }
 }

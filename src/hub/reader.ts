@@ -1,10 +1,13 @@
 import type { EventLog, LogItem } from '../log/event-log.js';
+import type { Floor } from '../log/history.js';
 import { Publication } from '../log/publication.js';
 import type { SSEEvent } from '../protocol/event.js';
 import type { Frame } from '../protocol/frame.js';
 import type { ControlFrames, ResetReason } from './control-frames.js';
+import type { Journal } from './journal.js';
 import type { Selection } from './selection.js';
-import { floorsOf, type Loss, lossesOf, lossOfAll, type OnGap, type Start } from './start.js';
+import type { SSEClient } from './sse-client.js';
+import { type Loss, lossesOf, lossOfAll, type OnGap, type Start } from './start.js';
 import type { TopicLives } from './topic-lives.js';
 
 /** Lets an event through for one client. One that throws hides the event and ends that client. */
@@ -28,15 +31,25 @@ export interface Reading {
   readonly ending?: 'finished' | 'expired' | 'error';
 }
 
+/** What all readers of a hub share. */
 export interface ReaderContext {
   readonly log: EventLog;
   readonly lives: TopicLives;
-  readonly control: ControlFrames;
-  readonly onGap: OnGap;
+  readonly journal: Journal;
   readonly deserialize: (text: string) => unknown;
-  readonly onReset: (reason: ResetReason) => void;
-  readonly onFilterError: (error: unknown, topic: string | undefined) => void;
 }
+
+/** Whose reader it is. */
+interface Owner extends SSEClient {
+  readonly expiresAt: number;
+  readonly notBefore: number | undefined;
+  readonly onGap: OnGap;
+  readonly control: ControlFrames;
+}
+
+/** Most readers never need theirs, and there are many readers. */
+const NOTHING: readonly never[] = Object.freeze([]);
+const NO_LOSSES: ReadonlyMap<string, Loss> = new Map();
 
 /**
  * One client's way through the log: the events that follow its position, for its topics. Live delivery, replay and
@@ -47,24 +60,29 @@ export class Reader {
   next: number;
   selection: Selection;
   /** What it has not been told yet, by name. */
-  readonly #losses = new Map<string, Loss>();
-  /** What was gone already when the client started anew, and was told or never asked for: name to index. */
-  #excused: ReadonlyMap<string, number> | undefined;
+  #losses: ReadonlyMap<string, Loss> = NO_LOSSES;
+  /** So many evictions had happened when the client started anew: what they took was told, or never asked for. */
+  #excused = -1;
   #broadcastsFrom = 0;
+  /** A node that is late still reads what is older than this, which is not for the client. */
+  #notBefore: number | undefined;
   #late: Map<string, number> | undefined;
   #filters: Map<string, Filter> | undefined;
-  readonly #privates: PrivateFrame[] = [];
+  #privates: readonly PrivateFrame[] = NOTHING;
   #privateSize = 0;
 
   constructor(
     private readonly context: ReaderContext,
-    private readonly client: { readonly id: string; readonly group?: string; readonly expiresAt: number },
+    private readonly client: Owner,
     private readonly filter: Filter | undefined,
     selection: Selection,
     next: number,
   ) {
     this.selection = selection;
     this.next = next;
+    // A clock that is ahead of the log's must not hide what is published from now on.
+    const { notBefore } = client;
+    this.#notBefore = notBefore === undefined ? undefined : Math.min(notBefore, context.log.now);
   }
 
   /** Bytes of private frames that wait. */
@@ -72,7 +90,7 @@ export class Reader {
     return this.#privateSize;
   }
 
-  /** Whether it gets just what everybody with its selection gets. */
+  /** Whether it gets just what everybody with its selection gets, until its time is up. */
   get plain(): boolean {
     return (
       this.#privates.length === 0 &&
@@ -80,7 +98,7 @@ export class Reader {
       this.#filters === undefined &&
       this.filter === undefined &&
       this.#losses.size === 0 &&
-      this.client.expiresAt === Infinity
+      this.#notBefore === undefined
     );
   }
 
@@ -91,12 +109,10 @@ export class Reader {
 
   begin({ next, losses, anew, broadcastsFrom = 0 }: Start): void {
     this.next = next;
-    this.#losses.clear();
+    this.#losses = NO_LOSSES;
     for (const loss of losses) this.#note(loss);
     this.#broadcastsFrom = broadcastsFrom;
-    if (!anew) return;
-    const floors = [...floorsOf(this.context.log, this.selection)];
-    this.#excused = new Map(floors.map(([name, floor]) => [name, floor.index]));
+    if (anew) this.#excused = this.context.log.evictions;
   }
 
   /** Whether the cursor before `index` is one that the client may come back with: nothing untold lies before it. */
@@ -117,18 +133,18 @@ export class Reader {
 
   forget(name: string): void {
     this.#late?.delete(name);
-    this.#losses.delete(name);
+    this.#forgetLoss(name);
     this.setFilter(name, undefined);
   }
 
   addPrivate(frame: PrivateFrame): void {
-    this.#privates.push(frame);
+    this.#privates = [...this.#privates, frame];
     this.#privateSize += frame.size;
   }
 
   /** The same, before others that wait already. */
   addPrivateFirst(frames: readonly PrivateFrame[]): void {
-    this.#privates.unshift(...frames);
+    this.#privates = [...frames, ...this.#privates];
     for (const { size } of frames) this.#privateSize += size;
   }
 
@@ -139,10 +155,18 @@ export class Reader {
     return frames;
   }
 
+  /** All that is for it alone: who follows nothing has nothing else to wait for. */
+  readPrivates(): Frame[] {
+    const due = this.#privates;
+    this.#privates = NOTHING;
+    this.#privateSize = 0;
+    return due.map(({ make }) => make(this.next));
+  }
+
   /** What comes next, until `limit` bytes are reached, the client is at the head, or its stream is over. */
   read(limit: number): Reading {
-    this.#lookForLoss();
     const { log } = this.context;
+    let evictions = -1;
     const frames: Frame[] = [];
     let events = 0;
     let size = 0;
@@ -152,8 +176,11 @@ export class Reader {
       size += frame.chunk.length;
     };
     while (size < limit) {
+      // A filter may have published, and something that is still to come been evicted for it.
+      if (evictions !== log.evictions) index = this.#lookForLoss(index);
+      evictions = log.evictions;
       const stop = this.#nextStop();
-      index = Math.max(index, Math.min(log.nextItem(index), stop));
+      index = Math.max(index, Math.min(this.selection.nextIn(log, index), stop));
       if (index >= stop) {
         push(this.#interruptionAt(index));
         continue;
@@ -177,6 +204,7 @@ export class Reader {
   /** To be called when the client is at the head: what counted from some earlier place has no meaning any more. */
   caughtUp(): void {
     this.#late = undefined;
+    if (this.context.log.last.ms >= (this.#notBefore ?? -Infinity)) this.#notBefore = undefined;
   }
 
   #stepFor(item: LogItem, index: number): Frame | 'skip' | 'finished' | 'expired' | 'error' {
@@ -185,20 +213,21 @@ export class Reader {
     try {
       return this.#wants(item, index) ? item.frame : 'skip';
     } catch (error) {
-      this.context.onFilterError(error, item.topic);
+      this.context.journal.filterFailed(this.client, error, item.topic);
       return 'error';
     }
   }
 
   #markStep(kind: 'close' | 'open', topic: string, index: number): Frame | 'skip' | 'finished' {
-    const { control, log } = this.context;
+    const { log } = this.context;
     if (kind === 'open' || this.#isFormerLife(topic, index) || !this.#followedSince(topic, index)) return 'skip';
     if (this.#isFinished(index)) return 'finished';
-    return control.closed(log.cursorBefore(index + 1), topic);
+    return this.client.control.closed(log.cursorBefore(index + 1), topic);
   }
 
   #wants(publication: Publication, index: number): boolean {
     const { topic } = publication;
+    if (publication.position.ms < (this.#notBefore ?? -Infinity)) return false;
     if (publication.excludes(this.client.id, this.client.group)) return false;
     if (topic === undefined) {
       return !this.selection.empty && index >= this.#broadcastsFrom && this.#passes(this.filter, publication);
@@ -254,15 +283,16 @@ export class Reader {
 
   #interruptionAt(index: number): Frame {
     const at = this.#nextLoss();
-    if (at + 1 <= (this.#privates[0]?.after ?? Infinity) && this.#losses.size > 0) return this.#tellLosses(at, index);
-    const frame = this.#privates.shift()!;
+    if (at + 1 <= index && this.#losses.size > 0) return this.#tellLosses(at, index);
+    const [frame, ...others] = this.#privates as [PrivateFrame, ...PrivateFrame[]];
+    this.#privates = others.length > 0 ? others : NOTHING;
     this.#privateSize -= frame.size;
     return frame.make(index);
   }
 
   #tellLosses(at: number, index: number): Frame {
     const told = [...this.#losses.values()].filter((loss) => loss.at <= at);
-    for (const { name } of told) this.#losses.delete(name);
+    for (const { name } of told) this.#forgetLoss(name);
     return this.#resetAt(
       index,
       told[0]!.reason,
@@ -271,29 +301,35 @@ export class Reader {
   }
 
   #resetAt(index: number, reason: ResetReason, topics: readonly string[] = [...this.selection.names]): Frame {
-    this.context.onReset(reason);
-    return this.context.control.reset(this.context.log.cursorBefore(index), reason, topics);
+    this.context.journal.reset(this.client, reason);
+    return this.client.control.reset(this.context.log.cursorBefore(index), reason, topics);
   }
 
   /**
-   * Has something that it did not get yet been evicted? Asked anew before every step, because more may be evicted
-   * between a loss and its telling; cheap for a client that is ahead of all evictions.
+   * Has something from `index` on been evicted that it did not get yet? Asked anew before every step, because more may
+   * be evicted between a loss and its telling; cheap for a client that is ahead of all evictions. Answers where to go on.
    */
-  #lookForLoss(): void {
-    const { log, onGap } = this.context;
-    if (log.newestFloor.index < this.next) return;
-    const losses = lossesOf(log, this.selection, 'slow', (floor, name) => {
-      const from = Math.max(this.next, this.#late?.get(name) ?? 0);
-      return floor.index >= from && floor.index > (this.#excused?.get(name) ?? -1);
-    });
-    if (losses.length === 0) return;
-    if (onGap === 'latest') this.next = log.head;
+  #lookForLoss(index: number): number {
+    const { log } = this.context;
+    const { onGap } = this.client;
+    if (log.newestFloor.index < index) return index;
+    const isLoss = (floor: Floor, name: string): boolean => floor.index >= Math.max(index, this.#late?.get(name) ?? 0);
+    const losses = lossesOf(log, this.selection, 'slow', isLoss, this.#excused);
+    if (losses.length === 0) return index;
     const told = onGap === 'latest' ? lossOfAll(this.selection, log.head - 1, 'slow') : losses;
     for (const loss of told) this.#note(loss);
+    return onGap === 'latest' ? log.head : index;
   }
 
   #note(loss: Loss): void {
     const known = this.#losses.get(loss.name);
-    this.#losses.set(loss.name, known ? { ...known, at: Math.max(known.at, loss.at) } : loss);
+    const noted = known ? { ...known, at: Math.max(known.at, loss.at) } : loss;
+    this.#losses = new Map(this.#losses).set(loss.name, noted);
+  }
+
+  #forgetLoss(name: string): void {
+    if (!this.#losses.has(name)) return;
+    const others = [...this.#losses].filter(([other]) => other !== name);
+    this.#losses = others.length > 0 ? new Map(others) : NO_LOSSES;
   }
 }

@@ -1,6 +1,6 @@
-import type { TopicMark } from '../log/event-log.js';
-import type { Publication } from '../log/publication.js';
+import type { EventLog } from '../log/event-log.js';
 import type { Client } from './client.js';
+import { Level } from './level.js';
 import { compilePattern, TopicPattern } from './topic-pattern.js';
 
 /** What somebody wants to follow. */
@@ -14,6 +14,10 @@ export class Selection {
   readonly clients = new Set<Client>();
   /** Those of the clients whose transport writes at once. */
   readonly eager = new Set<Client>();
+  /** Of these, the ones that have got everything so far. */
+  readonly eagerLevel = new Level();
+  /** Of the others, the ones that have got everything up to the last turn. */
+  readonly level = new Level();
   #compressedReaders = 0;
   readonly topics: ReadonlySet<string>;
   /** By their text. */
@@ -73,11 +77,20 @@ export class Selection {
   delete(client: Client): void {
     if (!this.clients.delete(client)) return;
     this.eager.delete(client);
+    this.levelOf(client).delete(client);
     if (client.compressed) this.#compressedReaders--;
   }
 
+  levelOf(client: Client): Level {
+    return client.eager ? this.eagerLevel : this.level;
+  }
+
   follows(topic: string): boolean {
-    if (this.topics.has(topic)) return true;
+    return this.topics.has(topic) || this.matchesPattern(topic);
+  }
+
+  /** Whether one of the patterns matches. */
+  matchesPattern(topic: string): boolean {
     for (const matches of this.#matchers.values()) if (matches(topic)) return true;
     return false;
   }
@@ -90,8 +103,18 @@ export class Selection {
   }
 
   /** Whether it has a place in this stream. What has no topic is for everybody who follows something. */
-  concerns(item: Publication | TopicMark): boolean {
-    return item.topic === undefined ? !this.empty : this.follows(item.topic);
+  concerns({ topic }: { readonly topic: string | undefined }): boolean {
+    return topic === undefined ? !this.empty : this.follows(topic);
+  }
+
+  /**
+   * The first index from `index` on where something for it may be, or the head. What others published in between costs
+   * it nothing, unless a pattern could match.
+   */
+  nextIn(log: EventLog, index: number): number {
+    const next = log.nextItem(index);
+    if (this.hasPatterns || next >= log.head || this.concerns(log.itemAt(next)!)) return next;
+    return log.nextItemOf(this.topics, next);
   }
 
   matcherOf(pattern: string): (topic: string) => boolean {

@@ -15,22 +15,26 @@ export async function drain(
   retryAfter: (spread: number) => number,
   timeout: number,
 ): Promise<void> {
-  const closing: Promise<void>[] = [];
-  const end = (client: Client): void => {
-    closing.push(client.sendHome(retryAfter(Math.random() * timeout)).catch(() => {}));
-  };
-  for (const client of clients.slice(0, AT_ONCE)) end(client);
+  const started = performance.now();
+  const cancel = new AbortController();
+  // Counted from here: a busy machine may take long to end what it ends.
+  const timeIsUp = delay(timeout, undefined, { signal: cancel.signal }).catch(() => {});
 
-  const rest = clients.slice(AT_ONCE);
-  const steps = Math.max(1, Math.min(Math.floor(timeout / 2 / STEP), Math.ceil(rest.length / AT_ONCE)));
-  const perStep = Math.ceil(rest.length / steps);
-  for (let i = 0; i < rest.length; i += perStep) {
+  const closing: Promise<void>[] = [];
+  const endUpTo = (count: number): void => {
+    for (const client of clients.slice(closing.length, count)) {
+      closing.push(client.sendHome(retryAfter(Math.random() * timeout)).catch(() => {}));
+    }
+  };
+
+  endUpTo(AT_ONCE);
+  const rest = clients.length - AT_ONCE;
+  const spread = Math.min(timeout / 2, Math.ceil(rest / AT_ONCE) * STEP);
+  while (closing.length < clients.length) {
     await delay(STEP);
-    for (const client of rest.slice(i, i + perStep)) end(client);
+    endUpTo(AT_ONCE + Math.ceil((rest * (performance.now() - started)) / spread));
   }
 
-  const cancel = new AbortController();
-  const timeIsUp = delay(Math.max(0, timeout - steps * STEP), undefined, { signal: cancel.signal }).catch(() => {});
   await Promise.race([Promise.all(closing), timeIsUp]);
   cancel.abort();
   for (const client of clients) client.destroy();

@@ -33,7 +33,7 @@ export interface SSEClient {
 export interface ClientSettings {
   readonly id: string;
   readonly group: string | undefined;
-  readonly metadata: Record<string, unknown>;
+  readonly metadata: Record<string, unknown> | undefined;
   readonly filter: Filter | undefined;
   readonly lastEventId: string;
   readonly since: number | undefined;

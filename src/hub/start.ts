@@ -77,10 +77,11 @@ function freshStart(log: EventLog, selection: Selection, wish: StartWish): Start
 
 /** A reader that ignores blocks without data comes back with the id of an event rather than with the cursor behind it. */
 function startAfterOwnId(log: EventLog, ids: PrivateIds, selection: Selection, wish: StartWish): Start | Ahead {
-  const published = log.indexesOfId(wish.lastEventId).filter((index) => {
-    const item = log.itemAt(index);
-    return selection.empty || (item !== undefined && selection.concerns(item));
-  });
+  const { retained, gone } = log.usesOfId(wish.lastEventId);
+  const mayBe = (item: { topic: string | undefined }): boolean => selection.empty || selection.concerns(item);
+  const published = retained.filter((index) => mayBe(log.itemAt(index)!));
+  // It may have been that one: then what came before the next with this id is not known to have arrived.
+  const evicted = gone && mayBe(gone) ? gone : undefined;
   const sent = ids.find(wish.lastEventId);
   const oldest = published[0];
   if (oldest === undefined) {
@@ -89,8 +90,9 @@ function startAfterOwnId(log: EventLog, ids: PrivateIds, selection: Selection, w
       ? startAfterAmbiguous(log, selection, wish, placeOf(log, sent.cursor))
       : startAfter(log, selection, wish, sent.cursor);
   }
-  if (published.length === 1 && !sent) return startAt(log, selection, wish, oldest + 1);
-  return startAfterAmbiguous(log, selection, wish, Math.min(oldest + 1, sent ? placeOf(log, sent.cursor) : Infinity));
+  if (published.length === 1 && !sent && !evicted) return startAt(log, selection, wish, oldest + 1);
+  const first = Math.max(Math.min(oldest, evicted?.index ?? oldest) + 1, log.start);
+  return startAfterAmbiguous(log, selection, wish, Math.min(first, sent ? placeOf(log, sent.cursor) : Infinity));
 }
 
 /** Behind the cursor, or at the beginning of the window when that is not known. */
@@ -108,7 +110,7 @@ function startAt(log: EventLog, selection: Selection, wish: StartWish, index: nu
   const next = Math.max(index, firstAllowed(log, wish));
   const losses = lossesOf(log, selection, 'trimmed', (floor) => {
     if (wish.notBefore !== undefined && floor.position.ms < wish.notBefore) return false;
-    return has ? comparePositions(floor.position, has) > 0 : floor.index >= next;
+    return has ? comparePositions(floor.position, has) > 0 : floor.index >= index;
   });
   if (losses.length === 0) return { next, resumed: 'full', losses, ...(has && { has }) };
   if (wish.onGap === 'latest') return anewAt(log.head, 'trimmed', selection);
@@ -128,15 +130,17 @@ export function lossOfAll(selection: Selection, at: number, reason: ResetReason)
   return [...selection.names].map((name) => ({ at, reason, name }));
 }
 
-/** What is gone of the followed topics, by their floors. */
+/** What is gone of the followed topics, by their floors; only what was let go of after so many evictions of the log. */
 export function lossesOf(
   log: EventLog,
   selection: Selection,
   reason: ResetReason,
   isLoss: (floor: Floor, name: string) => boolean,
+  evictedAfter = -1,
 ): Loss[] {
   const losses: Loss[] = [];
-  for (const [name, floor] of floorsOf(log, selection)) {
+  for (const [name, floor] of floorsOf(log, selection, evictedAfter)) {
+    if (floor.eviction <= evictedAfter) continue;
     if (floor === NO_FLOOR || !isLoss(floor, name)) continue;
     if (name === EVERYBODY) losses.push(...lossOfAll(selection, floor.index, reason));
     else losses.push({ at: floor.index, reason, name });
@@ -148,11 +152,13 @@ export function lossesOf(
 const EVERYBODY = '';
 
 /** The floor of everything that a selection gets, by the name it follows it with. */
-export function* floorsOf(log: EventLog, selection: Selection): Generator<[name: string, floor: Floor]> {
+function* floorsOf(log: EventLog, selection: Selection, evictedAfter: number): Generator<[string, Floor]> {
   if (selection.empty) return;
   yield [EVERYBODY, log.floorOf(undefined)];
   for (const topic of selection.topics) yield [topic, log.floorOf(topic)];
-  for (const pattern of selection.patterns.keys()) yield [pattern, log.floorOfMatching(selection.matcherOf(pattern))];
+  for (const pattern of selection.patterns.keys()) {
+    yield [pattern, log.floorOfMatching(selection.matcherOf(pattern), evictedAfter)];
+  }
 }
 
 function firstAllowed(log: EventLog, { notBefore }: StartWish): number {

@@ -21,8 +21,9 @@ export interface SSEStats {
   readonly refused: number;
   /** Streams given up because they accepted nothing for `slowTimeout`. */
   readonly slow: number;
-  /** Entries of the log that no client could get: for a closed topic, or unreadable. */
+  /** Entries of the log that no client could get: for a closed topic, unreadable, or none of ours. */
   readonly dropped: number;
+  /** What `broadcast` and its like could not append to the log, e.g. because too much waited for the broker already. */
   readonly publishFailures: number;
   readonly history: {
     readonly events: number;
@@ -30,6 +31,7 @@ export interface SSEStats {
     /** When the oldest retained event was published; ISO 8601. */
     readonly oldest?: string;
   };
+  /** `lag`: milliseconds that this node was behind the end of the log when it last asked. */
   readonly backplane: { readonly kind: string; readonly status: 'up' | 'down'; readonly lag?: number };
 }
 

@@ -12,6 +12,7 @@ const MAX_REMEMBERED = 100_000;
 /** Which topics are finished, and which have started over. */
 export class TopicLives {
   readonly #lives = new Map<string, Life>();
+  #oldest = this.#lives.keys();
 
   constructor(private readonly maxAge: number) {}
 
@@ -58,6 +59,16 @@ export class TopicLives {
   #remember(topic: string, life: Life): void {
     this.#lives.delete(topic);
     this.#lives.set(topic, life);
-    if (this.#lives.size > MAX_REMEMBERED) this.#lives.delete(this.#lives.keys().next().value!);
+    if (this.#lives.size > MAX_REMEMBERED) this.#forgetOldest();
+  }
+
+  // The iterator is kept: a new one would have to pass over all that was deleted before it, again and again.
+  #forgetOldest(): void {
+    let { value, done } = this.#oldest.next();
+    if (done) {
+      this.#oldest = this.#lives.keys();
+      ({ value, done } = this.#oldest.next());
+    }
+    if (!done) this.#lives.delete(value!);
   }
 }

@@ -6,6 +6,11 @@ export interface TransportListener {
   drained(): void;
   /** The other side is gone, or nobody ever was there. */
   disconnected(): void;
+  /**
+   * Node has stopped reading from the connection, as it does while pipelined requests pile up: that the other side has
+   * left is then noticed only by writing. It is so until `deaf` says otherwise.
+   */
+  deafened(): void;
 }
 
 /** How bytes leave: one open response. */
@@ -16,10 +21,7 @@ export interface Transport {
   readonly progress: number;
   /** What is written leaves at once, within the call that published it, rather than at the end of the turn. */
   readonly eager: boolean;
-  /**
-   * Node has stopped reading from the connection, as it does while pipelined requests pile up: that the other side has
-   * left is then noticed only by writing. Absent where that cannot be.
-   */
+  /** Whether nothing is read from the connection now. Absent where that cannot be. */
   readonly deaf?: boolean;
   /** It takes what is compressed for all clients that do. */
   readonly compressed?: boolean;

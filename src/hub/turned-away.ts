@@ -9,7 +9,7 @@ export class TurnedAway implements SSEClient {
   readonly connectedAt = new Date().toISOString();
   readonly group?: string;
 
-  constructor({ id, group, metadata }: ClientSettings) {
+  constructor({ id, group, metadata = {} }: ClientSettings) {
     this.id = id;
     this.metadata = metadata;
     if (group !== undefined) this.group = group;

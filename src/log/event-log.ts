@@ -1,5 +1,6 @@
 import { comparePositions, formatCursor, ORIGIN, type Position } from '../protocol/cursor.js';
 import { type Floor, History, NO_FLOOR, type Retention } from './history.js';
+import { type IdUses, OwnIds } from './own-ids.js';
 import { Publication } from './publication.js';
 import { Segment, SEGMENT_SIZE } from './segment.js';
 
@@ -48,11 +49,14 @@ export class EventLog {
   /** Covers topics that nobody keeps a history for. */
   #globalFloor: Floor = NO_FLOOR;
   #newestFloor: Floor = NO_FLOOR;
-  readonly #byId = new Map<string, number[]>();
+  readonly #ownIds = new OwnIds();
   /** How far each age limit has been applied. */
   readonly #aged = new Map<number, number>();
   #itemBytes = 0;
   #events = 0;
+  /** The cursor that was last asked for. */
+  #asked: { readonly position: Position; readonly cursor: string } | undefined;
+  #evictions = 0;
 
   constructor(readonly options: EventLogOptions) {
     // Events to everybody concern every client, so their floor is never merged with that of others.
@@ -78,6 +82,11 @@ export class EventLog {
     return this.#events;
   }
 
+  /** How many times something was let go of: what was is told apart from what will be. */
+  get evictions(): number {
+    return this.#evictions;
+  }
+
   get bytes(): number {
     return this.#itemBytes + (this.#head - this.#start) * SLOT_BYTES;
   }
@@ -93,7 +102,7 @@ export class EventLog {
   }
 
   /** The time on the log's own clock, which no change of the machine's clock can turn back. */
-  get #now(): number {
+  get now(): number {
     return this.#last.ms + performance.now() - this.#lastAppend;
   }
 
@@ -103,7 +112,8 @@ export class EventLog {
     this.epoch = epoch;
     this.#origin = from;
     this.#last = from;
-    this.#globalFloor = comparePositions(from, ORIGIN) === 0 ? NO_FLOOR : { index: this.#head - 1, position: from };
+    const isWhole = comparePositions(from, ORIGIN) === 0;
+    this.#globalFloor = isWhole ? NO_FLOOR : { index: this.#head - 1, position: from, eviction: ++this.#evictions };
     this.#newestFloor = this.#globalFloor;
     for (const [topic, { retention, holders }] of this.#histories) {
       const history = new History(topic, retention, this.#globalFloor);
@@ -117,7 +127,7 @@ export class EventLog {
   hole(previous: Position): void {
     while (this.#start < this.#head) this.#evictFirst();
     const index = this.append(previous, undefined);
-    const floor = { index, position: previous };
+    const floor = { index, position: previous, eviction: ++this.#evictions };
     this.#globalFloor = floor;
     this.#newestFloor = floor;
     for (const history of this.#histories.values()) history.floor = floor;
@@ -140,7 +150,7 @@ export class EventLog {
     if (history.overfull) this.#overfull.add(history);
     this.#itemBytes += bytesOf(item);
     this.#events++;
-    if (item instanceof Publication && item.entry.id !== undefined) this.#indexId(item.entry.id, index);
+    if (item instanceof Publication && item.entry.id !== undefined) this.#ownIds.add(item.entry.id, index);
     while (this.bytes > this.options.maxBytes && this.#start < this.#head) this.#evictFirst();
     return index;
   }
@@ -165,10 +175,21 @@ export class EventLog {
     return this.#head;
   }
 
+  /** The same for items of these topics and for everybody. Takes no longer when there is more of others in between. */
+  nextItemOf(topics: Iterable<string>, index: number): number {
+    let next = this.#histories.get(undefined)?.nextFrom(index) ?? this.#head;
+    for (const topic of topics) next = Math.min(next, this.#histories.get(topic)?.nextFrom(index) ?? next);
+    return next;
+  }
+
   /** The cursor of whoever has everything before `index`. */
   cursorBefore(index: number): string {
     const position = index > this.#start ? this.#positionAt(index - 1) : this.#origin;
-    return formatCursor(this.epoch, position);
+    // Many ask for the same one, above all those who begin at the head: let them share it.
+    if (!this.#asked || comparePositions(position, this.#asked.position) !== 0) {
+      this.#asked = { position, cursor: formatCursor(this.epoch, position) };
+    }
+    return this.#asked.cursor;
   }
 
   locate(position: Position): Located {
@@ -185,9 +206,9 @@ export class EventLog {
     return this.#search((position) => (after ? position.ms > ms : position.ms >= ms));
   }
 
-  /** The retained events with this id of the application's, oldest first. */
-  indexesOfId(id: string): readonly number[] {
-    return this.#byId.get(id) ?? [];
+  /** The events with this id of the application's. */
+  usesOfId(id: string): IdUses {
+    return this.#ownIds.find(id);
   }
 
   /** The newest entry of the topic that is gone. */
@@ -195,11 +216,12 @@ export class EventLog {
     return this.#histories.get(topic)?.floor ?? this.#globalFloor;
   }
 
-  /** The same for all topics that match: the highest. */
-  floorOfMatching(matches: (topic: string) => boolean): Floor {
-    let highest = this.#globalFloor;
+  /** The same for all topics that match: the highest, of those that have let go of something since. */
+  floorOfMatching(matches: (topic: string) => boolean, evictedAfter = -1): Floor {
+    let highest = this.#globalFloor.eviction > evictedAfter ? this.#globalFloor : NO_FLOOR;
     for (const [topic, { floor }] of this.#histories) {
-      if (floor.index > highest.index && topic !== undefined && matches(topic)) highest = floor;
+      if (floor.index <= highest.index || floor.eviction <= evictedAfter) continue;
+      if (topic !== undefined && matches(topic)) highest = floor;
     }
     return highest;
   }
@@ -231,7 +253,7 @@ export class EventLog {
   }
 
   #pruneAge(maxAge: number, keepFrom: number): void {
-    const deadline = this.#now - maxAge;
+    const deadline = this.now - maxAge;
     let i = Math.max(this.#aged.get(maxAge) ?? 0, this.#start);
     const end = Math.min(keepFrom, this.#head);
     while (i < end && this.#positionAt(i).ms < deadline) {
@@ -256,7 +278,7 @@ export class EventLog {
   #collect(history: History): void {
     if (history.size > 0 || history.holders > 0) return;
     this.#histories.delete(history.topic);
-    if (history.floor.index > this.#globalFloor.index) this.#globalFloor = history.floor;
+    this.#globalFloor = merged(this.#globalFloor, history.floor);
   }
 
   #evictFirst(): void {
@@ -268,11 +290,12 @@ export class EventLog {
   #evictOldestOf(history: History): void {
     const index = history.oldest!;
     const item = this.#segmentAt(index).delete(index)!;
-    history.evictOldest(this.#positionAt(index));
+    history.evictOldest(this.#positionAt(index), ++this.#evictions);
     if (index > this.#newestFloor.index) this.#newestFloor = history.floor;
     this.#itemBytes -= bytesOf(item);
     this.#events--;
-    if (item instanceof Publication && item.entry.id !== undefined) this.#forgetId(item.entry.id, index);
+    if (item instanceof Publication && item.entry.id !== undefined)
+      this.#ownIds.evict(item.entry.id, index, item.topic);
     this.#collect(history);
   }
 
@@ -292,9 +315,10 @@ export class EventLog {
     this.#firstSegment = Math.floor(this.#head / SEGMENT_SIZE);
     this.#start = this.#head;
     this.#overfull.clear();
-    this.#byId.clear();
+    this.#ownIds.clear();
     this.#itemBytes = 0;
     this.#events = 0;
+    this.#asked = undefined;
   }
 
   #segmentFor(index: number): Segment {
@@ -322,19 +346,12 @@ export class EventLog {
     }
     return low;
   }
+}
 
-  #indexId(id: string, index: number): void {
-    const indexes = this.#byId.get(id);
-    if (indexes) indexes.push(index);
-    else this.#byId.set(id, [index]);
-  }
-
-  #forgetId(id: string, index: number): void {
-    const indexes = this.#byId.get(id);
-    if (!indexes) return;
-    indexes.splice(indexes.indexOf(index), 1);
-    if (indexes.length === 0) this.#byId.delete(id);
-  }
+/** Covers both: the higher of the two, as new as the newer. */
+function merged(a: Floor, b: Floor): Floor {
+  const higher = a.index >= b.index ? a : b;
+  return higher.eviction >= Math.max(a.eviction, b.eviction) ? higher : { ...higher, eviction: b.eviction };
 }
 
 function bytesOf(item: LogItem): number {

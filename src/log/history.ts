@@ -12,10 +12,12 @@ export interface Retention {
 export interface Floor {
   readonly index: number;
   readonly position: Position;
+  /** The how-manieth eviction of the log this was: evictions of several topics are not in the order of the log. */
+  readonly eviction: number;
 }
 
 /** Told apart by identity: a log that begins with a gap has its floor before the first index, too. */
-export const NO_FLOOR: Floor = Object.freeze({ index: -1, position: ORIGIN });
+export const NO_FLOOR: Floor = Object.freeze({ index: -1, position: ORIGIN, eviction: 0 });
 
 /** Which entries of one topic the log still has: their indexes, oldest first. */
 export class History {
@@ -49,15 +51,27 @@ export class History {
     return this.size > 0 ? this.#indexes.at(-1) : undefined;
   }
 
+  /** The first entry from `index` on. */
+  nextFrom(index: number): number | undefined {
+    let low = this.#first;
+    let high = this.#indexes.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#indexes[middle]! < index) low = middle + 1;
+      else high = middle;
+    }
+    return this.#indexes[low];
+  }
+
   push(index: number): void {
     this.#indexes.push(index);
   }
 
   /** Lets go of the oldest entry, which thereby becomes the floor. */
-  evictOldest(position: Position): void {
+  evictOldest(position: Position, eviction: number): void {
     const index = this.#indexes[this.#first++];
     if (index === undefined) return;
-    this.floor = { index, position };
+    this.floor = { index, position, eviction };
     if (this.#first * 2 > this.#indexes.length) {
       this.#indexes = this.#indexes.slice(this.#first);
       this.#first = 0;

@@ -1,24 +1,30 @@
 import type { EventEntry } from '../backplane/backplane.js';
-import type { Position } from '../protocol/cursor.js';
+import { formatCursor, type Position } from '../protocol/cursor.js';
 import type { Block } from '../protocol/encode.js';
 import type { SSEEvent } from '../protocol/event.js';
 import { Frame } from '../protocol/frame.js';
 
 /** An event that has its position: one frozen envelope and one encoded frame for everybody. */
 export class Publication {
-  readonly cursor: string;
   readonly position: Position;
   readonly entry: EventEntry;
   /** What its texts cost in memory: once as they are, once encoded. */
   readonly bytes: number;
+  #cursor: string | undefined;
   #frame: Frame | undefined;
   #envelope: Readonly<SSEEvent> | undefined;
+  readonly #epoch: string;
 
-  constructor(entry: EventEntry, position: Position, cursor: string) {
+  constructor(entry: EventEntry, position: Position, epoch: string) {
     this.entry = entry;
     this.position = position;
-    this.cursor = cursor;
+    this.#epoch = epoch;
     this.bytes = bytesOf(entry);
+  }
+
+  // Made when somebody asks, like all below: most of what is published to a topic that nobody follows is never read.
+  get cursor(): string {
+    return (this.#cursor ??= formatCursor(this.#epoch, this.position));
   }
 
   get topic(): string | undefined {
@@ -41,7 +47,7 @@ export class Publication {
 
   /** What filters and observers see: `data` is read back from its serialised form, once, when first asked for. */
   envelope(deserialize: (text: string) => unknown): Readonly<SSEEvent> {
-    return (this.#envelope ??= envelopeOf(this.entry, this.cursor, deserialize));
+    return (this.#envelope ??= envelopeOf(this, deserialize));
   }
 }
 
@@ -61,8 +67,11 @@ export function blocksOf(entry: Omit<EventEntry, 'kind'>, cursor: string | undef
   return entry.id === undefined || cursor === undefined ? [block] : [block, { id: cursor }];
 }
 
-function envelopeOf(entry: EventEntry, cursor: string, deserialize: (text: string) => unknown): Readonly<SSEEvent> {
-  const { event, topic, retry, comment, metadata, timestamp } = entry;
+function envelopeOf(
+  { entry, position, cursor }: Publication,
+  deserialize: (text: string) => unknown,
+): Readonly<SSEEvent> {
+  const { event, topic, retry, comment, metadata, timestamp = new Date(position.ms).toISOString() } = entry;
   let read = false;
   let data: unknown;
   const envelope = {

@@ -2,26 +2,55 @@ import type { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';
 
-/** What waits for a connection to close. One listener serves all of its requests: pipelining makes them many. */
-const waiting = new WeakMap<EventEmitter, Set<() => void>>();
-
-/** Calls back once the connection closes. Answers with a function that stops waiting. */
-export function onceClosed(connection: EventEmitter, callback: () => void): () => void {
-  const callbacks = waiting.get(connection) ?? watch(connection);
-  callbacks.add(callback);
-  return () => {
-    callbacks.delete(callback);
-  };
+/** Something that depends on a connection. */
+export interface Passenger {
+  connectionClosed(): void;
+  /** Node has stopped reading from it. */
+  connectionPaused?(): void;
 }
 
-function watch(connection: EventEmitter): Set<() => void> {
-  const callbacks = new Set<() => void>();
-  waiting.set(connection, callbacks);
-  connection.once('close', () => {
-    waiting.delete(connection);
-    for (const callback of callbacks) callback();
-  });
-  return callbacks;
+/** Who depends on a connection: one, as a rule, but pipelining can make them many. One listener serves them all. */
+const passengers = new WeakMap<EventEmitter, Passenger | Set<Passenger>>();
+
+/** From now on the passenger is told what becomes of the connection. */
+export function board(connection: EventEmitter, passenger: Passenger): void {
+  const known = passengers.get(connection);
+  if (known instanceof Set) {
+    known.add(passenger);
+  } else {
+    passengers.set(connection, known ? new Set([known, passenger]) : passenger);
+    if (!known) watch(connection);
+  }
+}
+
+/** The opposite. Idempotent. */
+export function alight(connection: EventEmitter, passenger: Passenger): void {
+  const known = passengers.get(connection);
+  if (known instanceof Set) known.delete(passenger);
+  if (known !== passenger && !(known instanceof Set && known.size === 0)) return;
+  passengers.delete(connection);
+  connection.off('close', onClose);
+  connection.off('pause', onPause);
+}
+
+function watch(connection: EventEmitter): void {
+  connection.on('close', onClose);
+  connection.on('pause', onPause);
+}
+
+function passengersOf(connection: EventEmitter): readonly Passenger[] {
+  const known = passengers.get(connection);
+  if (!known) return [];
+  return known instanceof Set ? [...known] : [known];
+}
+
+// Shared by all connections: a closure for each would be memory that every idle client pays for.
+function onClose(this: EventEmitter): void {
+  for (const passenger of passengersOf(this)) passenger.connectionClosed();
+}
+
+function onPause(this: EventEmitter): void {
+  for (const passenger of passengersOf(this)) passenger.connectionPaused?.();
 }
 
 /**
@@ -43,10 +72,17 @@ export function closeConnectionBehind(response: ServerResponse | Http2ServerResp
   else response.once('finish', () => socket.destroySoon());
 }
 
-/** Settles once the response is out, or its connection is gone. */
+/**
+ * Settles once the response is out, or its connection is gone. A connection of HTTP/2 that is being closed has to be
+ * gone too: a server that then destroys its connections would take the end of the stream from whoever has not read it.
+ */
 export async function whenClosed(response: ServerResponse | Http2ServerResponse): Promise<void> {
-  if (response.destroyed || (response as ServerResponse).closed) return;
-  await new Promise<void>((resolve) => response.once('close', resolve));
+  const session = (response as Partial<Http2ServerResponse>).stream?.session;
+  if (!response.destroyed && !(response as ServerResponse).closed) {
+    await new Promise<void>((resolve) => response.once('close', resolve));
+  }
+  if (!session?.closed || session.destroyed) return;
+  await new Promise<void>((resolve) => board(session, { connectionClosed: resolve }));
 }
 
 /** Whoever does not read must not keep the end of a stream in memory for ever. */

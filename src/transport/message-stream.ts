@@ -8,6 +8,7 @@ import type { Entrance, Transport, TransportListener } from '../hub/transport.js
 import type { Block } from '../protocol/encode.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { closeConnectionBehind, destroyUnlessClosed, whenClosed } from './connection.js';
+import { waitingLine } from './waiting-line.js';
 
 /** The fields of Nest's `MessageEvent`. */
 export interface StreamMessage {
@@ -65,6 +66,8 @@ class MessageTransport implements Transport {
   #waiting = 0;
   #taken = 0;
   #full = false;
+  #begun = false;
+  #inLine = false;
   #limit: number;
 
   constructor(
@@ -78,8 +81,14 @@ class MessageTransport implements Transport {
     return !this.#full;
   }
 
+  /** Outside of Nest whoever subscribes has an event when `broadcast` returns. */
+  get #mayWait(): boolean {
+    return this.#limit !== Infinity;
+  }
+
   get progress(): number {
-    return this.#taken;
+    // That it waits for its turn is no fault of the other side.
+    return this.#inLine ? performance.now() : this.#taken;
   }
 
   open(listener: TransportListener): void {
@@ -95,6 +104,8 @@ class MessageTransport implements Transport {
     for (const { blocks } of frames) {
       for (const block of blocks) this.#emit(block);
     }
+    if (!this.#begun && this.#mayWait && waitingLine.busy) this.#standInLine();
+    this.#begun = true;
     if (this.#full || this.#waiting < this.#limit) return;
     this.#full = true;
     if (this.#taken === 0) setImmediate(() => this.#doubt());
@@ -111,7 +122,9 @@ class MessageTransport implements Transport {
   // Nest numbers every message without an id that is more than a comment: 1, 2, 3… would be the client's cursor then.
   #emit(block: Block): void {
     if (block.id === undefined && block.comment === undefined) return;
-    this.#waiting += lengthOf(block);
+    const length = lengthOf(block);
+    this.#waiting += length;
+    if (this.#mayWait) waitingLine.handed(length);
     this.subscriber.next(new Message(block, this, this.options.onSerialized));
   }
 
@@ -119,10 +132,18 @@ class MessageTransport implements Transport {
   took(size: number): void {
     this.#waiting -= size;
     this.#taken += size;
-    if (!this.#full || this.#waiting >= this.#limit) return;
-    this.#full = false;
-    // Not within Nest's own writing of the message.
-    queueMicrotask(() => this.#listener?.drained());
+    if (this.#full && this.#waiting < this.#limit) this.#standInLine();
+  }
+
+  #standInLine(): void {
+    this.#full = true;
+    if (this.#inLine) return;
+    this.#inLine = true;
+    waitingLine.join(() => {
+      this.#inLine = false;
+      this.#full = false;
+      this.#listener?.drained();
+    });
   }
 
   end(): void {

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import {
   type IncomingMessage,
   OutgoingMessage,
@@ -13,7 +14,15 @@ import { SSEError } from '../hub/errors.js';
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { streamHeaders } from '../protocol/headers.js';
-import { closeConnectionBehind, closeSession, destroyUnlessClosed, onceClosed, whenClosed } from './connection.js';
+import {
+  alight,
+  board,
+  closeConnectionBehind,
+  closeSession,
+  destroyUnlessClosed,
+  type Passenger,
+  whenClosed,
+} from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
 
 /** A Fastify reply, as far as it is needed here. */
@@ -27,7 +36,11 @@ export interface FastifyReplyLike {
 export type NodeResponseLike = ServerResponse | Http2ServerResponse | FastifyReplyLike;
 
 type RawResponse = ServerResponse & { flush?: () => void };
-type WithQueue = Socket & { readonly _handle?: { readonly writeQueueSize?: number } | null };
+/** A connection, with what Node keeps on it: how much its handle has not sent yet, and the response it carries. */
+type Carrier = Socket & {
+  readonly _handle?: { readonly writeQueueSize?: number } | null;
+  readonly _httpMessage?: unknown;
+};
 
 function isFastifyReply(response: NodeResponseLike): response is FastifyReplyLike {
   return 'raw' in response && 'hijack' in response;
@@ -123,22 +136,27 @@ export class NodeEntrance implements Entrance {
   }
 }
 
-class NodeResponseTransport implements Transport {
+class NodeResponseTransport implements Transport, Passenger {
   readonly eager = false;
   readonly #raw: RawResponse;
   readonly #isHttp2: boolean;
   /** The connection; on HTTP/2 it is shared, and the stream's own events say when it closes. */
-  readonly #socket: Socket | undefined;
+  readonly #socket: Carrier | undefined;
   #listener: TransportListener | undefined;
-  #stopWatching: (() => void) | undefined;
+  /** How the response is begun; not kept any longer than that. */
+  #begin: (() => RawResponse) | undefined;
+  /** The response is chunked, and nobody had corked it or put a `write` of their own on it when it got its connection. */
+  #plain = false;
   #full = false;
+  #waitingFor: { readonly emitter: EventEmitter; readonly listener: () => void } | undefined;
 
   constructor(
     readonly response: NodeResponseLike,
-    private readonly begin: () => RawResponse,
+    begin: () => RawResponse,
     private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
     private readonly encoding: Encoding,
   ) {
+    this.#begin = begin;
     this.#raw = rawResponseOf(response) as RawResponse;
     this.#isHttp2 = requestOf(response).httpVersionMajor > 1;
     this.#socket = this.#isHttp2 ? undefined : (requestOf(response) as IncomingMessage).socket;
@@ -158,7 +176,7 @@ class NodeResponseTransport implements Transport {
 
   // A large write shrinks in the kernel's queue long before Node reports it as done.
   get progress(): number {
-    const socket: WithQueue | undefined = this.#socket;
+    const socket = this.#socket;
     if (!socket) return -this.#raw.writableLength;
     return socket.bytesWritten - socket.writableLength - (socket._handle?.writeQueueSize ?? 0);
   }
@@ -169,8 +187,18 @@ class NodeResponseTransport implements Transport {
     // Writing to a connection that has just been reset reports it here; 'close' follows.
     this.#raw.on('error', ignore);
     if (this.#socket) this.#openSocket(this.#socket);
-    this.begin();
-    if (!this.#isHttp2 && !this.#raw.socket) this.#waitForTurn();
+    this.#begin?.();
+    this.#begin = undefined;
+    if (this.#isHttp2) return;
+    // Emitted within `end()`, whoever calls that: nothing may follow what it writes.
+    this.#raw.on('prefinish', this.#onClose);
+    if (this.#raw.socket) this.#lookAtResponse();
+    else this.#waitForTurn();
+  }
+
+  #lookAtResponse(): void {
+    const raw = this.#raw;
+    this.#plain = raw.chunkedEncoding && raw.writableCorked === 0 && raw.write === OutgoingMessage.prototype.write;
   }
 
   #openSocket(socket: Socket): void {
@@ -181,13 +209,16 @@ class NodeResponseTransport implements Transport {
     socket.setTimeout(0);
     socket.setNoDelay(true);
     socket.setKeepAlive(true);
-    this.#stopWatching = onceClosed(socket, this.#onClose);
+    board(socket, this);
   }
 
   // A pipelined request: the responses before it on its connection come first, and until then nothing is to pile up.
   #waitForTurn(): void {
     this.#full = true;
-    this.#raw.once('socket', () => this.#drained());
+    this.#raw.once('socket', () => {
+      this.#lookAtResponse();
+      this.#drained();
+    });
   }
 
   write(batch: Batch): void {
@@ -201,31 +232,26 @@ class NodeResponseTransport implements Transport {
    * Whether the chunks, made once for all clients, may go to the socket past the response. Anything unusual (a wrapped
    * `write`, a response that is corked, over, or not on the socket now) must not: the bytes would end up in the wrong
    * place, at worst in the next response on the connection.
+   *
+   * Nothing of the response is read for it. Express gives each response a hidden class of its own, and reading three
+   * fields of a thousand of them in turn took 4 µs each, a quarter of a delivery. The socket says the same, and all sockets
+   * are alike: its cork goes up and down with that of the response that it carries, and a response that is over has told
+   * so with 'prefinish', and this transport let go of it.
    */
-  #mayWriteTo(socket: Socket): boolean {
-    const raw = this.#raw;
-    return (
-      raw.socket === socket &&
-      !raw.writableEnded &&
-      !raw.destroyed &&
-      raw.writableCorked === 0 &&
-      raw.chunkedEncoding &&
-      raw.write === OutgoingMessage.prototype.write
-    );
+  #mayWriteTo(socket: Carrier): boolean {
+    return this.#plain && socket._httpMessage === this.#raw && !socket.destroyed && socket.writableCorked === 0;
   }
 
   #writeChunks(socket: Socket, chunks: readonly Buffer[]): void {
     if (chunks.length === 1) {
-      socket.write(chunks[0]!);
+      if (socket.write(chunks[0]!)) return;
     } else {
       socket.cork();
       for (const chunk of chunks) socket.write(chunk);
       socket.uncork();
     }
     const limit = Math.max(this.limits.highWaterMark, socket.writableHighWaterMark);
-    if (socket.writableLength < limit || this.#full) return;
-    this.#full = true;
-    socket.once('drain', this.#onDrain);
+    if (socket.writableLength >= limit) this.#waitForDrain(socket);
   }
 
   #writePayloads(payloads: readonly Buffer[]): void {
@@ -234,9 +260,7 @@ class NodeResponseTransport implements Transport {
     // A compressing middleware gathers what is written until it is flushed.
     this.#raw.flush?.();
     // `false` asks to wait; it is not a failure. [node] stream.Writable, 'drain'
-    if (accepted || this.#full) return;
-    this.#full = true;
-    this.#raw.once('drain', this.#onDrain);
+    if (!accepted) this.#waitForDrain(this.#raw);
   }
 
   end(): void {
@@ -276,14 +300,32 @@ class NodeResponseTransport implements Transport {
 
   #detach(): void {
     this.#listener = undefined;
-    this.#stopWatching?.();
-    this.#stopWatching = undefined;
     this.#raw.off('close', this.#onClose);
-    this.#socket?.off('drain', this.#onDrain);
-    this.#raw.off('drain', this.#onDrain);
+    this.#raw.off('prefinish', this.#onClose);
+    if (this.#socket) alight(this.#socket, this);
+    if (!this.#waitingFor) return;
+    this.#waitingFor.emitter.off('drain', this.#waitingFor.listener);
+    this.#waitingFor = undefined;
   }
 
-  readonly #onDrain = (): void => this.#drained();
+  #waitForDrain(emitter: EventEmitter): void {
+    if (this.#full) return;
+    this.#full = true;
+    const listener = (): void => {
+      this.#waitingFor = undefined;
+      this.#drained();
+    };
+    this.#waitingFor = { emitter, listener };
+    emitter.once('drain', listener);
+  }
+
+  connectionClosed(): void {
+    this.#onClose();
+  }
+
+  connectionPaused(): void {
+    this.#listener?.deafened();
+  }
 
   #drained(): void {
     this.#full = false;

@@ -1,0 +1,76 @@
+import { type Cursor, ORIGIN } from '../../protocol/cursor.js';
+
+/** More than can be on their way at a time. */
+const REMEMBERED = 4_096;
+
+/**
+ * Where the appends of this process ended up. NATS' answer to an append says its sequence, not its time; the node reads
+ * every entry anyway, and what it has read is certainly stored. One that was trimmed before that has a place too, if
+ * none that anybody gets an event from.
+ */
+export class Places {
+  readonly #seen = new Map<string, Cursor>();
+  readonly #waiting = new Map<string, (cursor: Cursor) => void>();
+  /** What NATS has answered for, and was not read yet: sequences by ID. */
+  readonly #stored = new Map<string, number>();
+  /** The last entry that was read. */
+  #last: Cursor = { epoch: '0', position: ORIGIN };
+
+  constructor(private readonly publisher: () => string) {}
+
+  find(uid: string): Cursor | undefined {
+    return this.#seen.get(uid);
+  }
+
+  /** Calls back when it is known where the entry is. */
+  wait(uid: string, callback: (cursor: Cursor) => void): void {
+    this.#waiting.set(uid, callback);
+  }
+
+  forget(uid: string): void {
+    this.#waiting.delete(uid);
+    this.#stored.delete(uid);
+  }
+
+  /** NATS has it. */
+  answered(uid: string, seq: number): void {
+    if (!this.#waiting.has(uid)) return;
+    this.#stored.set(uid, seq);
+    this.#settleUpTo(this.#last.position.seq);
+  }
+
+  /** An entry has been read. */
+  note(uid: string, cursor: Cursor): void {
+    this.#last = cursor;
+    if (uid.startsWith(this.publisher())) this.#remember(uid, cursor);
+    if (this.#stored.size > 0) this.#settleUpTo(cursor.position.seq);
+  }
+
+  /** Another life of the log has begun: where something was says nothing about where it is. */
+  clear(): void {
+    this.#settleUpTo(Infinity);
+    this.#seen.clear();
+    this.#last = { epoch: this.#last.epoch, position: ORIGIN };
+  }
+
+  #remember(uid: string, cursor: Cursor): void {
+    this.#seen.set(uid, cursor);
+    if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.keys().next().value!);
+    this.#settle(uid, cursor);
+  }
+
+  /** They were stored, and have not been read where they should have come: they were trimmed. */
+  #settleUpTo(end: number): void {
+    const { epoch, position } = this.#last;
+    for (const [uid, seq] of this.#stored) {
+      if (seq > end) return;
+      this.#settle(uid, { epoch, position: { ms: position.ms, seq } });
+    }
+  }
+
+  #settle(uid: string, cursor: Cursor): void {
+    const callback = this.#waiting.get(uid);
+    this.forget(uid);
+    callback?.(cursor);
+  }
+}

@@ -1,0 +1,150 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { Msg } from '@nats-io/transport-node';
+
+import { messageOf } from '../backplane-error.js';
+import { type Audience, LEASE, LEASE_RENEWAL, type Presence } from '../presence.js';
+import type { Link } from './link.js';
+import type { Subjects } from './subjects.js';
+
+/** Milliseconds that the others may take to answer; who has not by then is as good as dead. */
+const ANSWER_TIME = 1_000;
+/** Milliseconds in which all who are there have been heard of. */
+const ROLL_CALL = 250;
+
+interface SignOfLife {
+  readonly node: string;
+  /** It has just come, and wants to know who else is there; or it leaves. */
+  readonly says?: 'hello' | 'bye';
+}
+
+interface Answer {
+  readonly node: string;
+  readonly clients: number;
+}
+
+/**
+ * Counts by asking, so nothing is announced while nobody wants to know. Every node says now and then that it is there;
+ * whoever asks waits for those it has heard of.
+ */
+export class NatsPresence implements Presence {
+  readonly #node = randomUUID();
+  readonly #audiences = new Set<Audience>();
+  /** The other nodes, and until when they count as alive. */
+  readonly #leases = new Map<string, number>();
+  #link: Link | undefined;
+  #linkedAt = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly subjects: Subjects) {}
+
+  join(audience: Audience): void {
+    this.#audiences.add(audience);
+  }
+
+  leave(audience: Audience): Promise<void> {
+    this.#audiences.delete(audience);
+    if (this.#audiences.size === 0) this.#detach('bye');
+    return Promise.resolve();
+  }
+
+  /** There is a connection. */
+  attach(link: Link): void {
+    this.#detach();
+    if (this.#audiences.size === 0) return;
+    this.#link = link;
+    this.#linkedAt = performance.now();
+    const alive = link.nc.subscribe(this.subjects.presence('alive'), { callback: guarded((m) => this.#hear(m)) });
+    const ask = link.nc.subscribe(this.subjects.presence('ask'), { callback: guarded((m) => this.#answer(m)) });
+    this.#say('hello');
+    this.#timer = setInterval(() => this.#say(), LEASE_RENEWAL).unref();
+    void link.lost.then(() => {
+      if (this.#link === link) this.#detach();
+      if (link.nc.isClosed()) return;
+      alive.unsubscribe();
+      ask.unsubscribe();
+    });
+  }
+
+  async count(topic: string): Promise<number> {
+    const link = this.#link;
+    if (!link?.alive) throw new Error('NATS cannot be reached');
+    let count = 0;
+    for (const audience of this.#audiences) count += audience.count(topic);
+    for (const clients of (await this.#ask(link, topic)).values()) count += clients;
+    return count;
+  }
+
+  #detach(says?: 'bye'): void {
+    if (says && this.#link?.alive) this.#say(says);
+    clearInterval(this.#timer);
+    this.#link = undefined;
+    this.#leases.clear();
+  }
+
+  #say(says?: SignOfLife['says']): void {
+    const sign: SignOfLife = { node: this.#node, ...(says && { says }) };
+    this.#publish(this.subjects.presence('alive'), sign);
+  }
+
+  #hear(message: Msg): void {
+    const { node, says } = message.json<SignOfLife>();
+    if (node === this.#node) return;
+    if (says === 'bye') this.#leases.delete(node);
+    else this.#leases.set(node, performance.now() + LEASE);
+    if (says === 'hello') this.#say();
+  }
+
+  #answer(message: Msg): void {
+    const { node, topic } = message.json<{ node: string; topic: string }>();
+    if (node === this.#node || message.reply === undefined) return;
+    let clients = 0;
+    for (const audience of this.#audiences) clients += audience.count(topic);
+    this.#publish(message.reply, { node: this.#node, clients } satisfies Answer);
+  }
+
+  async #ask(link: Link, topic: string): Promise<Map<string, number>> {
+    // Whoever has just come may not have heard of all the others yet.
+    const rollCall = this.#linkedAt + ROLL_CALL - performance.now();
+    if (rollCall > 0) await delay(rollCall, undefined, { ref: false });
+    const answers = new Map<string, number>();
+    if (this.#others.length === 0) return answers;
+    const question = JSON.stringify({ node: this.#node, topic });
+    const asked = await link.nc.requestMany(this.subjects.presence('ask'), question, { maxWait: ANSWER_TIME });
+    for await (const message of asked) {
+      const { node, clients } = message.json<Answer>();
+      answers.set(node, clients);
+      if (this.#others.every((other) => answers.has(other))) break;
+    }
+    if (!link.alive) throw await link.lost;
+    return answers;
+  }
+
+  get #others(): string[] {
+    const now = performance.now();
+    for (const [node, until] of this.#leases) if (until < now) this.#leases.delete(node);
+    return [...this.#leases.keys()];
+  }
+
+  #publish(subject: string, value: SignOfLife | Answer): void {
+    try {
+      this.#link?.nc.publish(subject, JSON.stringify(value));
+    } catch {
+      // The connection is just being closed. Whoever asks goes without this node, which will be back on another one.
+    }
+  }
+}
+
+/** What others send there without need must not hurt. */
+function guarded(handle: (message: Msg) => void): (error: Error | null, message: Msg) => void {
+  return (error, message) => {
+    if (error) return;
+    try {
+      handle(message);
+    } catch (cause) {
+      // Not one of ours.
+      if (!(cause instanceof SyntaxError)) throw new Error(messageOf(cause), { cause });
+    }
+  };
+}

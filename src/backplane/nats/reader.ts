@@ -1,0 +1,276 @@
+import type { JsMsg } from '@nats-io/jetstream';
+
+import { ORIGIN, type Position } from '../../protocol/cursor.js';
+import { BackOff } from '../back-off.js';
+import type { LogEntry, LogReader } from '../backplane.js';
+import { decodeEntry } from '../entry-codec.js';
+import { Reachability, type ReachabilityListener } from '../reachability.js';
+import type { HubReader } from '../readers.js';
+import type { Link, Links } from './link.js';
+import { type Head, MESSAGE_ID, millisOf, type NatsLog } from './nats-log.js';
+import type { ClosedTopic } from './marks.js';
+import type { Places } from './places.js';
+import { Tail } from './tail.js';
+
+/** Milliseconds between looks at the log's head. */
+const TICK = 1_000;
+
+/** The log is not the one that was read so far. */
+class AnotherLife extends Error {}
+
+/** Entries that this reader has handed out are not in the log. */
+class LostEntries extends Error {}
+
+/** A message of the stream, as it was last read. */
+interface Place {
+  readonly seq: number;
+  readonly nanos: bigint;
+}
+
+/** What an outbox gives its entries. */
+const OWN_ID = /^[\w-]{12}-\d+$/;
+
+const NOTHING: Place = { seq: 0, nanos: 0n };
+
+/**
+ * Reads the log for one hub: the retained window, then what is added. There is only one way of reading, from an explicit
+ * sequence on, and where it begins anew it begins with the message that was read last, to see whether that is the same:
+ * a stream that was restored or made again has its sequence, but not its time.
+ */
+export class NatsReader implements HubReader {
+  readonly #backOff = new BackOff();
+  readonly #reachability: Reachability;
+  #closed = false;
+  #stop: (() => void) | undefined;
+  #lag: number | undefined;
+  /** The life of the log that is being read. */
+  #epoch: string | undefined;
+  /** Whosever message it is. */
+  #readTo = NOTHING;
+  /** What is after `#readTo` is known to follow it. */
+  #isContiguous = true;
+  /** The last entry, whether or not it could be handed out; `undefined` until `begin` was reported. */
+  #last: Position | undefined;
+  #ready = false;
+  /** Up to here the log has to be read before this node is up. */
+  #target = 0;
+  /** Topics that were closed when it began. */
+  #finished: ClosedTopic[] = [];
+  #batch: LogEntry[] = [];
+  #skipped = 0;
+
+  constructor(
+    private readonly links: Links,
+    private readonly log: NatsLog,
+    private readonly places: Places,
+    private readonly hub: LogReader,
+    listener: ReachabilityListener,
+  ) {
+    this.#reachability = new Reachability('NATS', hub, listener);
+  }
+
+  get up(): boolean {
+    return this.#reachability.up;
+  }
+
+  get lag(): number | undefined {
+    return this.#lag;
+  }
+
+  /** The last entry that was read. */
+  get position(): Position | undefined {
+    return this.#last;
+  }
+
+  /** Reads until it is closed, whatever happens to NATS. */
+  async run(): Promise<void> {
+    while (!this.#closed) {
+      let link: Link | undefined;
+      try {
+        link = await this.links.open();
+        await this.#live(link);
+      } catch (error) {
+        if (!this.#isClosed()) this.#reachability.failed(error);
+        if (link?.alive) this.links.drop();
+      }
+      if (!this.#isClosed()) await this.#backOff.wait();
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#reachability.lost();
+    this.#stop?.();
+    this.#backOff.wake();
+  }
+
+  // What is closed while one waits is not what it was before.
+  #isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** The life of one connection. */
+  async #live(link: Link): Promise<void> {
+    while (!this.#isClosed()) {
+      try {
+        this.#target = (await this.#check(link, true)).last;
+        await this.#follow(link);
+      } catch (error) {
+        this.#flush();
+        if (error instanceof LostEntries) await this.log.renew(link, this.#epoch!);
+        else if (!(error instanceof AnotherLife)) throw error;
+        this.#reachability.lost();
+        if (this.#last) this.hub.warn(`${error.message} Clients are reset.`);
+        this.#epoch = undefined;
+        await this.#backOff.wait();
+      }
+    }
+  }
+
+  /** Reads on until something is the matter, or it is closed. */
+  async #follow(link: Link): Promise<void> {
+    let tail: Tail | undefined;
+    let ticks: NodeJS.Timeout | undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#stop = resolve;
+        void link.lost.then(reject);
+        const from = this.#isContiguous ? this.#readTo.seq + 1 : this.#readTo.seq;
+        const open = Tail.open(link, this.log.subjects.stream, from, {
+          message: (message) => this.#take(message),
+          failed: reject,
+        });
+        open.then((opened) => {
+          tail = opened;
+          if (this.#isClosed()) resolve();
+        }, reject);
+        this.#settle();
+        ticks = setInterval(() => void this.#tick(link).catch(reject), TICK).unref();
+      });
+    } finally {
+      this.#stop = undefined;
+      clearInterval(ticks);
+      tail?.stop();
+      this.#flush();
+    }
+  }
+
+  async #tick(link: Link): Promise<void> {
+    const { seq } = this.#readTo;
+    const head = await this.#check(link, false);
+    this.#lag = head.last > seq && this.#last ? Math.max(0, millisOf(head.lastNanos) - this.#last.ms) : 0;
+    // What was to be read may have been trimmed meanwhile, and be all there was.
+    if (!this.#last && head.first > head.last) this.#startOver(head);
+    if (head.first > this.#target) this.#target = head.first > head.last ? head.last : head.first;
+    this.#settle();
+  }
+
+  /** Is it still the log that was read so far, and as long as that? */
+  async #check(link: Link, anew: boolean): Promise<Head> {
+    const { seq, nanos } = this.#readTo;
+    const head = await this.log.head(link);
+    if (this.#epoch === undefined) {
+      this.#finished = head.first > 1 ? await this.log.closed(link, head.epoch) : [];
+      this.#startOver(head);
+      return head;
+    }
+    if (head.epoch !== this.#epoch) throw new AnotherLife('The log in NATS is another one now.');
+    if (head.last < seq) throw new LostEntries('The log in NATS ends before what was read of it.');
+    if (anew) this.#isContiguous = seq === 0 || (head.last === seq && this.#isSame(head.lastNanos, nanos));
+    return head;
+  }
+
+  /** Two messages of the same sequence are the same if they were stored at the same time. */
+  #isSame(nanos: bigint, before: bigint): boolean {
+    if (nanos === 0n || before === 0n) return false;
+    if (nanos !== before) throw new LostEntries('The log in NATS has something else where it was read before.');
+    return true;
+  }
+
+  #startOver(head: Head): void {
+    this.#epoch = head.epoch;
+    this.#readTo = NOTHING;
+    this.#isContiguous = true;
+    this.#last = undefined;
+    this.#ready = false;
+    this.places.clear();
+    if (head.first <= head.last) return;
+    // Nothing is retained; what comes next follows the last entry there was.
+    this.#readTo = { seq: head.last, nanos: head.lastNanos };
+    this.#begin(head.last === 0 ? ORIGIN : { ms: millisOf(head.lastNanos), seq: head.last });
+  }
+
+  #take(message: JsMsg): void {
+    const { streamSequence: seq } = message.info;
+    const nanos = message.timestampNanos;
+    const before = this.#readTo;
+    if (seq === before.seq && !this.#isContiguous) {
+      this.#isContiguous = this.#isSame(nanos, before.nanos);
+      return;
+    }
+    if (seq <= before.seq) return;
+    const position = { ms: Math.max(millisOf(nanos), this.#last?.ms ?? 0), seq };
+    const isMissing = !this.#isContiguous || seq !== before.seq + 1;
+    this.#readTo = { seq, nanos };
+    this.#isContiguous = true;
+    if (!this.#last) this.#begin(seq === 1 ? ORIGIN : justBefore(position));
+    else if (isMissing) this.#last = justBefore(position);
+    this.#read(message, position);
+    this.#settle();
+  }
+
+  #read(message: JsMsg, position: Position): void {
+    const uid = message.headers?.get(MESSAGE_ID) ?? '';
+    // Somebody else's: the log goes on around it.
+    if (!OWN_ID.test(uid)) return this.#skip();
+    const previous = this.#last!;
+    this.#last = position;
+    const isTooLarge = message.data.length > this.log.options.maxEntryBytes;
+    const entry = isTooLarge ? undefined : decodeEntry(message.string());
+    if (!entry) return this.#skip();
+    const epoch = this.#epoch!;
+    if (this.#batch.push({ epoch, position, previous, entry }) === 1) queueMicrotask(() => this.#flush());
+    this.places.note(uid, { epoch, position });
+  }
+
+  #skip(): void {
+    this.#skipped++;
+    if (this.#batch.length === 0) queueMicrotask(() => this.#flush());
+  }
+
+  // What comes in one piece from the network is handed over in one piece.
+  #flush(): void {
+    const { length } = this.#batch;
+    if (this.#skipped > 0) this.hub.skipped(this.#skipped);
+    this.#skipped = 0;
+    if (length > 0 && !this.#closed) this.hub.deliver(this.#batch);
+    this.#batch = [];
+  }
+
+  #begin(from: Position): void {
+    this.#last = from;
+    // What was closed later is in the window: there, what is before it is to be delivered.
+    const closed = this.#finished.filter(({ seq }) => seq <= from.seq).map(({ topic }) => topic);
+    this.#finished = [];
+    this.hub.begin(this.#epoch!, from, closed);
+  }
+
+  #settle(): void {
+    if (this.#readTo.seq < this.#target || !this.#last) return;
+    this.#becomeReady();
+    this.#backOff.reset();
+    this.#reachability.succeeded();
+  }
+
+  #becomeReady(): void {
+    if (this.#ready) return;
+    this.#flush();
+    this.#ready = true;
+    this.hub.ready();
+  }
+}
+
+/** The place just before an entry whose predecessor was not read, or is not the one that was. */
+function justBefore({ ms, seq }: Position): Position {
+  return { ms, seq: seq - 1 };
+}

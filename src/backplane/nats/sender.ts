@@ -1,0 +1,180 @@
+import { createInbox, headers, type Msg, type NatsConnection } from '@nats-io/transport-node';
+
+import type { Cursor } from '../../protocol/cursor.js';
+import { BackplaneError, messageOf } from '../backplane-error.js';
+import { type Outgoing, Refused, type Sender } from '../outbox.js';
+import { ANSWER_TIMEOUT, type Link } from './link.js';
+import { MESSAGE_ID } from './nats-log.js';
+import type { Places } from './places.js';
+import type { Subjects } from './subjects.js';
+
+/**
+ * Milliseconds that the oldest append may be without an answer before the next has to wait for it. While a cluster finds
+ * a new leader, appends get lost; one that followed them could be stored by the new one, and then they would come after
+ * it. No election is as quick as this.
+ */
+const STALL = 200;
+
+/** What a message has beside its entry: the protocol line, its headers. */
+const OVERHEAD = 512;
+
+export interface SenderContext {
+  readonly subjects: Subjects;
+  readonly places: Places;
+  /**
+   * The connection, once this node has read everything that was stored while there was none: so an append that is sent
+   * again has been looked for in the log, however long ago it was first sent. NATS itself remembers IDs for minutes.
+   */
+  readonly link: () => Link | undefined;
+}
+
+interface Pending {
+  readonly uid: string;
+  readonly sentAt: number;
+  readonly settled: Promise<unknown>;
+  readonly reject: (error: BackplaneError) => void;
+}
+
+/** Appends in order: without waiting for answers, as long as they come quickly. */
+export class NatsSender implements Sender {
+  /** By their number, oldest first. */
+  readonly #pending = new Map<number, Pending>();
+  #turn: Promise<void> = Promise.resolve();
+  /** One has failed: what follows it has to wait for its repetition. */
+  #failed = false;
+  #link: Link | undefined;
+  #inbox = '';
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly context: SenderContext) {}
+
+  open(): Promise<void> {
+    if (this.context.link()) return Promise.resolve();
+    return Promise.reject(new BackplaneError('NATS cannot be reached', 'no'));
+  }
+
+  send(batch: readonly Outgoing[]): readonly Promise<Cursor>[] {
+    return batch.map((item) => {
+      const { promise, resolve, reject } = withResolvers<Cursor>();
+      this.#turn = this.#turn.then(() => this.#inTurn(item, resolve, reject, promise));
+      return promise;
+    });
+  }
+
+  async #inTurn(item: Outgoing, resolve: (cursor: Cursor) => void, reject: Reject, settled: Promise<Cursor>) {
+    if (item.after === 0) this.#failed = false;
+    if (this.#isStalled) await Promise.allSettled([...this.#pending.values()].map((pending) => pending.settled));
+    if (this.#failed) return reject(new BackplaneError('NATS has not stored the entry before it', 'no'));
+    try {
+      this.#publish(item, resolve, reject, settled);
+    } catch (error) {
+      this.#fail(item.n, reject, error instanceof BackplaneError ? error : unknown(messageOf(error), error));
+    }
+  }
+
+  get #isStalled(): boolean {
+    const [oldest] = this.#pending.values();
+    return oldest !== undefined && performance.now() - oldest.sentAt > STALL;
+  }
+
+  #publish({ n, uid, entry, text, bytes }: Outgoing, resolve: Resolve, reject: Reject, settled: Promise<Cursor>): void {
+    const { places, subjects } = this.context;
+    const known = places.find(uid);
+    if (known) return resolve(known);
+    const link = this.context.link();
+    if (!link) throw new BackplaneError('NATS cannot be reached', 'no');
+    const limit = link.nc.info?.max_payload ?? Infinity;
+    if (bytes + OVERHEAD > limit) {
+      throw new Refused(`The entry is ${bytes} bytes; the max_payload of the NATS server is ${limit}.`, 'no');
+    }
+    this.#listen(link);
+    this.#pending.set(n, { uid, sentAt: performance.now(), settled, reject });
+    places.wait(uid, (cursor) => {
+      this.#pending.delete(n);
+      resolve(cursor);
+    });
+    const fields = headers();
+    fields.set(MESSAGE_ID, uid);
+    link.nc.publish(subjects.of(entry), text, { reply: `${this.#inbox}.${n}`, headers: fields });
+    this.#watch(ANSWER_TIMEOUT);
+  }
+
+  /** One subscription for all answers: a request of its own for every append costs several times as much. */
+  #listen(link: Link): void {
+    if (this.#link === link) return;
+    this.#link = link;
+    this.#inbox = createInbox(inboxPrefixOf(link.nc));
+    const subscription = link.nc.subscribe(`${this.#inbox}.*`, {
+      callback: (error, message) => {
+        if (!error) this.#hear(message);
+      },
+    });
+    void link.lost.then(({ message }) => {
+      if (this.#link !== link) return;
+      this.#link = undefined;
+      if (!link.nc.isClosed()) subscription.unsubscribe();
+      for (const n of [...this.#pending.keys()]) this.#giveUp(n, unknown(message));
+    });
+  }
+
+  #hear(message: Msg): void {
+    const n = Number(message.subject.slice(this.#inbox.length + 1));
+    if (message.headers?.code === 503) {
+      return this.#giveUp(n, new BackplaneError('NATS has nobody who keeps the log', 'no'));
+    }
+    const { error, seq } = message.json<{ error?: { description?: string }; seq?: number }>();
+    if (error) return this.#giveUp(n, new BackplaneError(`NATS refuses it: ${error.description}`, 'no'));
+    const pending = this.#pending.get(n);
+    if (pending && seq !== undefined) this.context.places.answered(pending.uid, seq);
+  }
+
+  #giveUp(n: number, error: BackplaneError): void {
+    const pending = this.#pending.get(n);
+    if (pending) this.#fail(n, pending.reject, error);
+  }
+
+  #fail(n: number, reject: Reject, error: BackplaneError): void {
+    const pending = this.#pending.get(n);
+    this.#pending.delete(n);
+    if (pending) this.context.places.forget(pending.uid);
+    if (!(error instanceof Refused)) this.#failed = true;
+    reject(error);
+  }
+
+  // One timer for all: they have the same patience, so the oldest is the next.
+  #watch(ms: number): void {
+    if (this.#timer) return;
+    this.#timer = setTimeout(() => this.#onTime(), ms).unref();
+  }
+
+  #onTime(): void {
+    this.#timer = undefined;
+    const now = performance.now();
+    for (const [n, { sentAt }] of [...this.#pending]) {
+      if (now - sentAt < ANSWER_TIMEOUT) return this.#watch(ANSWER_TIMEOUT - (now - sentAt));
+      this.#giveUp(n, unknown(`NATS did not answer within ${ANSWER_TIMEOUT} ms`));
+    }
+  }
+}
+
+type Resolve = (cursor: Cursor) => void;
+type Reject = (error: BackplaneError) => void;
+
+function withResolvers<T>() {
+  let resolve: (value: T) => void = () => {};
+  let reject: Reject = () => {};
+  const promise = new Promise<T>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { promise, resolve, reject };
+}
+
+function unknown(message: string, cause?: unknown): BackplaneError {
+  return new BackplaneError(message, 'unknown', { cause });
+}
+
+/** Accounts that may only subscribe to inboxes of their own have said so to the client. */
+function inboxPrefixOf(nc: NatsConnection): string | undefined {
+  return (nc as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
+}

@@ -1,0 +1,105 @@
+import {
+  AckPolicy,
+  type ConsumerMessages,
+  type ConsumerNotification,
+  DeliverPolicy,
+  type JsMsg,
+} from '@nats-io/jetstream';
+
+import type { Link } from './link.js';
+
+/** Messages that may be on their way at a time: a node that was busy gets them in steps. */
+const WINDOW = 128;
+/** Milliseconds between signs of life of a stream that has nothing new. Two that stay out are a failure. */
+const IDLE_HEARTBEAT = 1_000;
+const PULL_EXPIRES = 10_000;
+/** Milliseconds after which the server forgets about a reader that is gone. */
+const FORGOTTEN_AFTER = 30_000;
+
+const FAILURES: ReadonlySet<ConsumerNotification['type']> = new Set([
+  'heartbeats_missed',
+  'no_responders',
+  'consumer_deleted',
+  'consumer_not_found',
+  'stream_not_found',
+  'exceeded_limits',
+]);
+
+export interface TailListener {
+  message(message: JsMsg): void;
+  failed(error: Error): void;
+}
+
+/**
+ * The messages of a stream from one sequence on, each once and in order, until something is the matter: then it fails,
+ * and whoever reads begins another one behind what it has. (The client's own ordered consumer goes on by itself, also
+ * when the stream has become another one.)
+ */
+export class Tail {
+  #delivered = 0;
+  #over = false;
+
+  private constructor(
+    private readonly messages: ConsumerMessages,
+    private readonly listener: TailListener,
+  ) {
+    void this.#watch();
+  }
+
+  static async open(link: Link, stream: string, from: number, listener: TailListener): Promise<Tail> {
+    const info = await link.jsm.consumers.add(stream, {
+      ack_policy: AckPolicy.None,
+      deliver_policy: DeliverPolicy.StartSequence,
+      opt_start_seq: Math.max(1, from),
+      inactive_threshold: FORGOTTEN_AFTER * 1_000_000,
+      mem_storage: true,
+      num_replicas: 1,
+      max_deliver: 1,
+    });
+    const held: JsMsg[] = [];
+    let tail: Tail | undefined;
+    const messages = await link.js.consumers.getConsumerFromInfo(info).consume({
+      max_messages: WINDOW,
+      expires: PULL_EXPIRES,
+      idle_heartbeat: IDLE_HEARTBEAT,
+      bind: true,
+      callback: (message) => {
+        if (tail) tail.#take(message);
+        else held.push(message);
+      },
+    });
+    tail = new Tail(messages, listener);
+    for (const message of held) tail.#take(message);
+    return tail;
+  }
+
+  stop(): void {
+    this.#over = true;
+    this.messages.close().catch(() => {});
+  }
+
+  #take(message: JsMsg): void {
+    if (this.#over) return;
+    // The consumer counts what it sends: one that is missing was lost on the way.
+    if (message.info.deliverySequence !== ++this.#delivered) return this.#fail('messages were lost on the way');
+    try {
+      this.listener.message(message);
+    } catch (error) {
+      this.#over = true;
+      this.listener.failed(error as Error);
+    }
+  }
+
+  async #watch(): Promise<void> {
+    for await (const { type } of this.messages.status()) {
+      if (FAILURES.has(type)) this.#fail(`the stream does not answer (${type.replaceAll('_', ' ')})`);
+    }
+    this.#fail('reading the stream has ended');
+  }
+
+  #fail(reason: string): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.listener.failed(new Error(reason));
+  }
+}

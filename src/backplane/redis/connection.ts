@@ -1,0 +1,59 @@
+import { type Cluster, Redis, type RedisOptions } from 'ioredis';
+
+import { within } from '../within.js';
+import type { RedisBackplaneOptions } from './options.js';
+
+/** Milliseconds, with the handshake. */
+const CONNECT_TIMEOUT = 4_000;
+
+/**
+ * One connection, one life: when it breaks, whoever uses it opens another, and knows what has to be sent again. ioredis
+ * must neither keep commands for later nor send them twice, because then nobody could tell what became of an append.
+ */
+const OWN: RedisOptions = {
+  lazyConnect: true,
+  retryStrategy: null,
+  sentinelRetryStrategy: () => null,
+  disconnectTimeout: 100,
+  maxRetriesPerRequest: null,
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  enableAutoPipelining: false,
+  reconnectOnError: null,
+  stringNumbers: false,
+  // The replies of one protocol, whatever the version of ioredis.
+  protocol: 2,
+  connectTimeout: CONNECT_TIMEOUT,
+};
+
+export type Connection = Redis | Cluster;
+
+/** Answers with a connection that is ready, or rejects within some seconds. */
+export type Open = (name: string) => Promise<Connection>;
+
+export function openerOf({ url, options, client }: RedisBackplaneOptions): Open {
+  const make = (connectionName: string): Connection => {
+    const own: RedisOptions = { ...OWN, connectionName };
+    if (!client) return url === undefined ? new Redis({ ...options, ...own }) : new Redis(url, { ...options, ...own });
+    if (!client.isCluster) return (client as Redis).duplicate(own);
+    // A cluster opens the connections to its nodes itself, so commands have to wait for that; none is sent twice.
+    const { lazyConnect, enableOfflineQueue: _, ...redisOptions } = own;
+    const ofCluster = { lazyConnect, scaleReads: 'master', retryDelayOnFailover: 0 } as const;
+    return (client as Cluster).duplicate([], { ...ofCluster, clusterRetryStrategy: () => null, redisOptions });
+  };
+  return async (name) => {
+    const connection = make(name);
+    let failure: Error | undefined;
+    // What goes wrong is told by the commands that fail. Without a listener ioredis would print it.
+    connection.on('error', (error: Error) => {
+      failure = error;
+    });
+    try {
+      await within(connection.connect(), CONNECT_TIMEOUT, 'connecting to Redis');
+      return connection;
+    } catch (error) {
+      connection.disconnect();
+      throw failure ?? error;
+    }
+  };
+}

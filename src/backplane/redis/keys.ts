@@ -1,0 +1,49 @@
+import type { Position } from '../../protocol/cursor.js';
+
+/** Where the log is. In a cluster all keys have to be on one node, so they share one hash tag. */
+export class Keys {
+  /** The stream. */
+  readonly log: string;
+  /** Beside it: its epoch, and the ID of its last entry. */
+  readonly head: string;
+  /** The nodes that have said what their clients follow. */
+  readonly nodes: string;
+  /** Topics that are closed, by the time when they were. */
+  readonly closed: string;
+
+  constructor(private readonly prefix: string) {
+    this.log = `{${prefix}}:log`;
+    this.head = `{${prefix}}:head`;
+    this.nodes = `{${prefix}}:nodes`;
+    this.closed = `{${prefix}}:closed`;
+  }
+
+  /** Of a node's clients: numbers by topic. */
+  topicsOf(node: string): string {
+    return `{${this.prefix}}:node:${node}:topics`;
+  }
+
+  /** The same by patterns. */
+  patternsOf(node: string): string {
+    return `{${this.prefix}}:node:${node}:patterns`;
+  }
+
+  /** What the log remembers of one publisher's appends. */
+  publisher(name: string): string {
+    return `{${this.prefix}}:publisher:${name}`;
+  }
+}
+
+const ID = /^(\d{1,16})-(\d{1,16})$/;
+
+/** A position is the ID of a stream entry. `undefined` for IDs beyond what a number can say exactly: none of ours. */
+export function parseId(id: string): Position | undefined {
+  const match = ID.exec(id);
+  if (!match) return undefined;
+  const position = { ms: Number(match[1]), seq: Number(match[2]) };
+  return Number.isSafeInteger(position.ms) && Number.isSafeInteger(position.seq) ? position : undefined;
+}
+
+export function formatId({ ms, seq }: Position): string {
+  return `${ms}-${seq}`;
+}

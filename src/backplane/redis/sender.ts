@@ -1,0 +1,143 @@
+import type { Cursor } from '../../protocol/cursor.js';
+import { BackplaneError } from '../backplane-error.js';
+import { type Outgoing, Refused, type Sender } from '../outbox.js';
+import { within } from '../within.js';
+import type { Connection } from './connection.js';
+import { parseId } from './keys.js';
+import { COMMAND_TIMEOUT, isReply, randomEpoch, type RedisLog } from './redis-log.js';
+import { APPEND } from './script.js';
+
+/** How long a publisher's appends are remembered after the last one. */
+const REMEMBERED = 24 * 60 * 60_000;
+/** For this long they may be repeated: well before they are forgotten. */
+export const MAY_REPEAT = REMEMBERED / 2;
+
+const MAX_CLOSED = 100_000;
+
+/** Places in one millisecond that may be jumped over; see `APPEND`. */
+const JUMP = 2 ** 20;
+
+type Answers = readonly [Error | null, unknown][];
+
+/** Appends over a connection of its own, opened when there is something to send. */
+export class RedisSender implements Sender {
+  #opening: Promise<Connection> | undefined;
+  #connection: Connection | undefined;
+  /** Counts connections, to tell whether one that opens late is still wanted. */
+  #life = 0;
+  /** This connection has been sent the text of the script, so its name will do. */
+  #introduced = false;
+
+  constructor(
+    private readonly log: RedisLog,
+    private readonly publisher: () => string,
+  ) {}
+
+  async open(): Promise<void> {
+    await this.connection();
+  }
+
+  send(batch: readonly Outgoing[], oldest: number): readonly Promise<Cursor>[] {
+    const answers = this.#sendAll(batch, oldest);
+    return batch.map(async (_, i) => this.#placeIn(await answers, i));
+  }
+
+  /** For what else is asked of Redis. */
+  connection(): Promise<Connection> {
+    if (this.#connection && this.#connection.status !== 'ready') this.drop();
+    this.#opening ??= this.#open();
+    return this.#opening;
+  }
+
+  /** The next one will be another. */
+  drop(): void {
+    this.#life++;
+    this.#connection?.disconnect();
+    this.#connection = undefined;
+    this.#opening = undefined;
+    this.#introduced = false;
+  }
+
+  async #open(): Promise<Connection> {
+    const life = this.#life;
+    try {
+      const connection = await this.log.open(`${this.log.options.prefix}-append`);
+      if (life === this.#life) this.#connection = connection;
+      else connection.disconnect();
+      return connection;
+    } catch (error) {
+      if (life === this.#life) this.#opening = undefined;
+      throw error;
+    }
+  }
+
+  async #sendAll(batch: readonly Outgoing[], oldest: number): Promise<Answers> {
+    const connection = this.#connection;
+    if (connection?.status !== 'ready') throw new BackplaneError('The connection to Redis is lost', 'no');
+    try {
+      return this.log.scripts
+        ? await this.#runScript(connection, batch, oldest)
+        : await this.#addPlainly(connection, batch);
+    } catch (error) {
+      // No answer: what is on its way there may still arrive, but whatever is sent from now on goes another way.
+      if (this.#connection === connection) this.drop();
+      throw error;
+    }
+  }
+
+  async #runScript(connection: Connection, batch: readonly Outgoing[], oldest: number): Promise<Answers> {
+    const { keys, options } = this.log;
+    const places = [keys.log, keys.head, keys.publisher(this.publisher()), keys.closed] as const;
+    const limits = [options.maxLength, options.maxAge, REMEMBERED];
+    const limitsOfClosed = [options.closedTopicAge, MAX_CLOSED];
+    const pipeline = connection.pipeline();
+    for (const { text, n, after, entry } of batch) {
+      const jump = Math.floor(Math.random() * JUMP);
+      const mark = entry.kind === 'close' || entry.kind === 'open' ? [entry.kind, entry.topic] : ['', ''];
+      const args = [...places, text, n, after, oldest, randomEpoch(), jump, ...limits, ...mark, ...limitsOfClosed];
+      if (this.#introduced) pipeline.evalsha(APPEND.sha, places.length, ...args);
+      else pipeline.eval(APPEND.text, places.length, ...args);
+      this.#introduced = true;
+    }
+    return (await within(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? [];
+  }
+
+  async #addPlainly(connection: Connection, batch: readonly Outgoing[]): Promise<Answers> {
+    const { keys, options } = this.log;
+    const { epoch } = await this.log.begin(connection);
+    const [seconds] = await within(connection.time(), COMMAND_TIMEOUT, 'Redis');
+    const now = Number(seconds) * 1_000;
+    const pipeline = connection.pipeline();
+    for (const { text } of batch) {
+      pipeline.xadd(keys.log, 'MAXLEN', '~', options.maxLength, '*', 'e', epoch, 'd', text);
+    }
+    for (const { entry } of batch) {
+      if (entry.kind === 'close') pipeline.zadd(keys.closed, now, entry.topic);
+      else if (entry.kind === 'open') pipeline.zrem(keys.closed, entry.topic);
+    }
+    pipeline.zremrangebyscore(keys.closed, '-inf', `(${now - options.closedTopicAge}`);
+    pipeline.xtrim(keys.log, 'MINID', '~', Math.max(0, now - options.maxAge));
+    const answers = (await within(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? [];
+    return answers.map(([error, id]) => [error, `${epoch} ${String(id)}`]);
+  }
+
+  #placeIn(answers: Answers, i: number): Cursor {
+    const [error, place] = answers[i] ?? [new Error('Redis did not answer'), undefined];
+    if (error) throw this.#judge(error);
+    const [epoch = '', id = ''] = String(place).split(' ');
+    const position = parseId(id);
+    if (position) return { epoch, position };
+    throw new Refused(`The stream ${this.log.keys.log} in Redis is at ${id}, beyond exact numbers`, 'unknown');
+  }
+
+  #judge(error: Error): BackplaneError {
+    if (!isReply(error)) return new BackplaneError(`The connection to Redis was lost: ${error.message}`, 'unknown');
+    const { message } = error;
+    if (message.startsWith('STALE')) return new Refused(message, 'no');
+    this.log.noteRights(error);
+    if (message.startsWith('NOSCRIPT')) this.#introduced = false;
+    // A replica, or a node that is not ready: another connection finds the one that is in charge.
+    if (/^(READONLY|MASTERDOWN|LOADING|CLUSTERDOWN)/.test(message)) this.drop();
+    return new BackplaneError(`Redis refuses it: ${message}`, 'no');
+  }
+}
