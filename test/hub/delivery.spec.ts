@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { firstValueFrom, Subject } from 'rxjs';
 
-import type { LogReader } from '../../src/backplane/backplane.js';
+import type { Entry, LogReader } from '../../src/backplane/backplane.js';
 import type { SSEEvent } from '../../src/protocol/event.js';
 import { ORIGIN, type Position } from '../../src/protocol/cursor.js';
 import { FakeTransport } from '../support/fake-transport.js';
@@ -27,6 +27,22 @@ function onGo(act: () => void): (seen: SSEEvent) => boolean {
   };
 }
 
+/** A hub that has kept the last two of six events on `a`. */
+async function trimmed(): Promise<TestHub> {
+  const test = new TestHub({ maxHistorySize: 2 });
+  test.publish('a', '1', '2', '3', '4', '5', '6');
+  await turn();
+  return test;
+}
+
+/** Each of these on `a`, in a turn of its own. */
+async function publishInTurns(test: TestHub, ...data: readonly string[]): Promise<void> {
+  for (const text of data) {
+    test.publish('a', text);
+    await turn();
+  }
+}
+
 /** The id that the block with this line carries. */
 function idOf({ transport }: Connection, line: string): string {
   const block = transport.inFlight[transport.lines.lastIndexOf(line)];
@@ -39,16 +55,14 @@ describe('what is gone', () => {
     const first = new TestHub();
     first.publish('a', '1', '2', '3', '4', '5');
     const late = new TestHub({}, first.log);
-    const { transport } = late.connect({ topics: ['a'], lastEventId: first.log.cursors[1]! });
-    await turn();
+    const { transport } = await late.open({ topics: ['a'], lastEventId: first.log.cursors[1]! });
     expect(transport.lines).toEqual(['open reset', 'reset trimmed a']);
   });
 
   it('an entry that was never read is told to everybody, whatever topic the next one has', async () => {
     const test = new TestHub();
-    const u = test.connect({ topics: ['u'] });
-    const v = test.connect({ topics: ['v'] });
-    await turn();
+    const u = await test.open({ topics: ['u'] });
+    const v = await test.open({ topics: ['v'] });
     test.publish('u', '1');
     await turn();
     test.log.lose();
@@ -61,39 +75,28 @@ describe('what is gone', () => {
   });
 
   it('a client that is cut after sse.open comes back to the same loss', async () => {
-    const test = new TestHub({ maxHistorySize: 2 });
-    test.publish('a', '1', '2', '3', '4', '5', '6');
-    await turn();
-    const first = test.connect({ topics: ['a'], lastEventId: test.log.cursors[0]! });
-    await turn();
-    const second = test.connect({ topics: ['a'], lastEventId: idOf(first, 'open reset') });
-    await turn();
+    const test = await trimmed();
+    const first = await test.open({ topics: ['a'], lastEventId: test.log.cursors[0]! });
+    const second = await test.open({ topics: ['a'], lastEventId: idOf(first, 'open reset') });
     for (const { transport } of [first, second]) {
       expect(transport.lines).toEqual(['open reset', 'reset trimmed a', '5', '6']);
     }
   });
 
   it('what initial() sends comes after the loss was told, so that its cursor may be behind it', async () => {
-    const test = new TestHub({ maxHistorySize: 2 });
-    test.publish('a', '1', '2', '3', '4', '5', '6');
-    await turn();
+    const test = await trimmed();
     const lastEventId = test.log.cursors[0]!;
     const first = test.connect({ topics: ['a'], lastEventId, initial: () => [event('hello')] });
     await turn(2);
     expect(first.transport.lines).toEqual(['open reset', 'reset trimmed a', 'hello', '5', '6']);
-    const second = test.connect({ topics: ['a'], lastEventId: idOf(first, 'hello') });
-    await turn();
+    const second = await test.open({ topics: ['a'], lastEventId: idOf(first, 'hello') });
     expect(second.transport.lines).toEqual(['open full', '5', '6']);
   });
 
   it('a client without topics keeps its place until it follows something', async () => {
-    const test = new TestHub({ maxHistorySize: 2 });
-    test.publish('a', '1', '2', '3', '4', '5', '6');
-    await turn();
-    const first = test.connect({ lastEventId: test.log.cursors[0]! });
-    await turn();
-    const second = test.connect({ lastEventId: idOf(first, 'open full') });
-    await turn();
+    const test = await trimmed();
+    const first = await test.open({ lastEventId: test.log.cursors[0]! });
+    const second = await test.open({ lastEventId: idOf(first, 'open full') });
     test.hub.subscribe(second.client.id, 'a', undefined);
     await turn();
     expect(second.transport.lines).toEqual(['open full', 'reset trimmed a', '5', '6']);
@@ -102,26 +105,20 @@ describe('what is gone', () => {
   it('an event to a client without topics does not carry it past what left the window', async () => {
     const test = new TestHub({ maxHistorySize: 2 });
     test.publish('a', '1');
-    const first = test.connect({ lastEventId: test.log.cursors[0]! });
-    await turn();
+    const first = await test.open({ lastEventId: test.log.cursors[0]! });
     test.publish('a', '2', '3', '4', '5', '6');
     await turn();
     first.client.send(event('hi'));
     await turn();
-    const second = test.connect({ topics: ['a'], lastEventId: idOf(first, 'hi') });
-    await turn();
+    const second = await test.open({ topics: ['a'], lastEventId: idOf(first, 'hi') });
     expect(first.transport.lines).toEqual(['open full', 'hi']);
     expect(second.transport.lines).toEqual(['open reset', 'reset trimmed a', '5', '6']);
   });
 
   it('an event to a slow client carries it no further than what it got', async () => {
     const test = new TestHub({ maxHistorySize: 2 });
-    const slow = test.connect({ topics: ['a'], transport: new FakeTransport({ capacity: 2 }) });
-    await turn();
-    for (const data of ['1', '2', '3']) {
-      test.publish('a', data);
-      await turn();
-    }
+    const slow = await test.open({ topics: ['a'], transport: new FakeTransport({ capacity: 2 }) });
+    await publishInTurns(test, '1', '2', '3');
     slow.client.send(event('private'));
     clock.advance(5_000);
     test.publish('a', '4', '5', '6', '7', '8', '9');
@@ -129,8 +126,7 @@ describe('what is gone', () => {
     expect(slow.transport.read()).toEqual(['open none', '1']);
     await turn(2);
     expect(slow.transport.lines).toEqual(['private', 'reset slow a', '8', '9']);
-    const back = test.connect({ topics: ['a'], lastEventId: idOf(slow, 'private') });
-    await turn();
+    const back = await test.open({ topics: ['a'], lastEventId: idOf(slow, 'private') });
     expect(back.transport.lines).toEqual(['open reset', 'reset trimmed a', '8', '9']);
   });
 
@@ -142,11 +138,9 @@ describe('what is gone', () => {
     test.publish('y', 'y1', 'y2');
     test.publish('x', 'x1', 'x2');
     await turn();
-    const first = test.connect({ topics, lastEventId: test.log.cursors[0]! });
-    await turn();
+    const first = await test.open({ topics, lastEventId: test.log.cursors[0]! });
     expect(first.transport.lines).toEqual(['open reset', 'reset trimmed w', 'w2', 'y1', 'y2', 'reset trimmed x', 'x2']);
-    const second = test.connect({ topics, lastEventId: idOf(first, 'y1') });
-    await turn();
+    const second = await test.open({ topics, lastEventId: idOf(first, 'y1') });
     expect(second.transport.lines).toEqual(['open reset', 'y2', 'reset trimmed x', 'x2']);
   });
 
@@ -155,8 +149,7 @@ describe('what is gone', () => {
     test.publish('a', '0');
     test.publish('x', 'x1', 'x2', 'x3');
     await turn();
-    const { client, transport } = test.connect({ topics: ['a'], lastEventId: test.log.cursors[0]! });
-    await turn();
+    const { client, transport } = await test.open({ topics: ['a'], lastEventId: test.log.cursors[0]! });
     test.hub.subscribe(client.id, 'x', undefined);
     await turn();
     expect(transport.lines).toEqual(['open reset', 'reset trimmed a', 'reset late x']);
@@ -164,13 +157,11 @@ describe('what is gone', () => {
 
   it('a topic that is added later says so even to a client that missed nothing else', async () => {
     const test = new TestHub({ maxHistorySize: 0 });
-    test.connect({ topics: ['a'] });
-    await turn();
+    await test.open({ topics: ['a'] });
     test.publish('a', '0');
     test.publish('x', 'x1', 'x2', 'x3');
     await turn();
-    const { client, transport } = test.connect({ topics: ['a'], lastEventId: test.log.cursors[0]! });
-    await turn();
+    const { client, transport } = await test.open({ topics: ['a'], lastEventId: test.log.cursors[0]! });
     test.hub.subscribe(client.id, 'x', undefined);
     await turn();
     test.publish('x', 'new');
@@ -182,8 +173,7 @@ describe('what is gone', () => {
     const test = new TestHub();
     test.publish('x', 'x1', 'x2', 'x3');
     await turn();
-    const { client, transport } = test.connect({ topics: ['a'], lastEventId: '1~zzz~1-1' });
-    await turn();
+    const { client, transport } = await test.open({ topics: ['a'], lastEventId: '1~zzz~1-1' });
     test.hub.subscribe(client.id, 'x', undefined);
     await turn();
     expect(transport.lines).toEqual(['open reset', 'reset epoch a', 'reset late x']);
@@ -198,8 +188,7 @@ describe('what is gone', () => {
     await turn();
     test.connect({ topics: ['t'], initial });
     await turn(2);
-    const back = test.connect({ topics: ['t'], lastEventId: 'snapshot' });
-    await turn();
+    const back = await test.open({ topics: ['t'], lastEventId: 'snapshot' });
     expect(back.transport.lines).toEqual(['open reset', 'reset ambiguous t', '1', '2', '3']);
   });
 
@@ -207,20 +196,15 @@ describe('what is gone', () => {
     const log = new TestLog();
     const leaving = new TestHub({ maxHistorySize: 2, drainTimeout: 1 }, log);
     const other = new TestHub({ maxHistorySize: 100 }, log);
-    const first = leaving.connect({ topics: ['a'], transport: new FakeTransport({ capacity: 2 }) });
-    await turn();
-    for (const data of ['1', '2', '3']) {
-      leaving.publish('a', data);
-      await turn();
-    }
+    const first = await leaving.open({ topics: ['a'], transport: new FakeTransport({ capacity: 2 }) });
+    await publishInTurns(leaving, '1', '2', '3');
     clock.advance(5_000);
     leaving.publish('a', '4', '5', '6', '7', '8', '9');
     await turn();
     void leaving.hub.shutdown();
     await turn();
     expect(first.transport.lines).toEqual(['open none', '1', 'cursor']);
-    const second = other.connect({ topics: ['a'], lastEventId: idOf(first, 'cursor') });
-    await turn();
+    const second = await other.open({ topics: ['a'], lastEventId: idOf(first, 'cursor') });
     expect(second.transport.lines).toEqual(['open full', '2', '3', '4', '5', '6', '7', '8', '9']);
   });
 });
@@ -246,9 +230,8 @@ describe('what happens in the middle of a delivery', () => {
 
   it('a filter that closes a topic does not make others get the turn twice', async () => {
     const test = new TestHub();
-    const { transport } = test.connect({ topics: ['a', 'z'] });
-    test.connect({ topics: ['a', 'b'], filter: onGo(() => test.close('z')) });
-    await turn();
+    const { transport } = await test.open({ topics: ['a', 'z'] });
+    await test.open({ topics: ['a', 'b'], filter: onGo(() => test.close('z')) });
     test.publish('a', 'go');
     await turn();
     expect(transport.lines).toEqual(['open none', 'go', 'closed z']);
@@ -256,12 +239,11 @@ describe('what happens in the middle of a delivery', () => {
 
   it('a client that is removed while a turn leaves gets it once', async () => {
     const test = new TestHub();
-    const { client, transport } = test.connect({ topics: ['a', 'z'] });
+    const { client, transport } = await test.open({ topics: ['a', 'z'] });
     test.hub.connectionChanges().subscribe((change) => {
       if (change.type === 'disconnect' && change.client !== client) test.hub.remove(client.id, true);
     });
-    test.connect({ topics: ['a'], expiresAt: Date.now() + 5 });
-    await turn();
+    await test.open({ topics: ['a'], expiresAt: Date.now() + 5 });
     clock.advance(10);
     test.publish('a', '1');
     await turn();
@@ -271,8 +253,7 @@ describe('what happens in the middle of a delivery', () => {
 
   it('a filter may close a topic of its own client', async () => {
     const test = new TestHub();
-    const { transport } = test.connect({ topics: ['a', 'b'], filter: onGo(() => test.close('b')) });
-    await turn();
+    const { transport } = await test.open({ topics: ['a', 'b'], filter: onGo(() => test.close('b')) });
     test.publish('a', '1', 'go', '3');
     await turn();
     expect(transport.lines).toEqual(['open none', '1', 'go', '3', 'closed b']);
@@ -286,8 +267,7 @@ describe('what happens in the middle of a delivery', () => {
       if (data === '2') test.publish('a', 'live');
     };
     const transport = new FakeTransport({ eager: true, onBlock });
-    test.connect({ topics: ['a'], transport, lastEventId: test.log.cursors[0]! });
-    await turn();
+    await test.open({ topics: ['a'], transport, lastEventId: test.log.cursors[0]! });
     expect(transport.lines).toEqual(['open full', '2', '3', '4', 'live']);
   });
 
@@ -299,8 +279,7 @@ describe('what happens in the middle of a delivery', () => {
       if (data === 'go') test.hub.remove('me', true);
       return data !== 'go';
     };
-    const { transport } = test.connect({ id: 'me', topics: ['a'], filter });
-    await turn();
+    const { transport } = await test.open({ id: 'me', topics: ['a'], filter });
     test.publish('a', '1', 'go');
     await turn();
     expect(seen).toEqual(['1', 'go']);
@@ -310,8 +289,7 @@ describe('what happens in the middle of a delivery', () => {
 
   it('pruning in the middle of a turn leaves what it still has to write', async () => {
     const test = new TestHub({ maxHistorySize: 0 });
-    const { transport } = test.connect({ topics: ['a'] });
-    await turn();
+    const { transport } = await test.open({ topics: ['a'] });
     test.publish('a', '1');
     test.hub.delivery.prune();
     await turn();
@@ -320,9 +298,8 @@ describe('what happens in the middle of a delivery', () => {
 
   it('what a filter publishes arrives without any history', async () => {
     const test = new TestHub({ maxHistorySize: 0 });
-    const { transport } = test.connect({ topics: ['a', 'b'] });
-    test.connect({ topics: ['a'], filter: onGo(() => test.publish('b', 'from the filter')) });
-    await turn();
+    const { transport } = await test.open({ topics: ['a', 'b'] });
+    await test.open({ topics: ['a'], filter: onGo(() => test.publish('b', 'from the filter')) });
     test.publish('a', 'go');
     await turn(2);
     expect(transport.lines).toEqual(['open none', 'go', 'from the filter']);
@@ -330,12 +307,11 @@ describe('what happens in the middle of a delivery', () => {
 
   it('a transport that throws ends its own client only', async () => {
     const test = new TestHub();
-    const broken = test.connect({ topics: ['t'], group: 'g' });
-    const { transport } = test.connect({ topics: ['t'] });
-    await turn();
+    const broken = await test.open({ topics: ['t'], group: 'g' });
+    const { transport } = await test.open({ topics: ['t'] });
     broken.transport.failing = true;
     test.publish('t', '1');
-    expect(() => void test.hub.append({ kind: 'removeGroup', group: 'g', reconnect: true })).not.toThrow();
+    expect(() => void test.hub.append({ kind: 'removeGroup', group: 'g', reconnect: true }, 'queue')).not.toThrow();
     test.publish('t', '2');
     await turn(2);
     expect(transport.lines).toEqual(['open none', '1', '2']);
@@ -348,8 +324,7 @@ describe('what is sent to one client', () => {
     const test = new TestHub();
     const released = new Subject<void>();
     const initial = () => firstValueFrom(released).then(() => [event('initial')]);
-    const { client, transport } = test.connect({ topics: ['t'], initial });
-    await turn();
+    const { client, transport } = await test.open({ topics: ['t'], initial });
     test.publish('t', '1');
     client.send(event('private'));
     test.publish('t', '2');
@@ -361,8 +336,7 @@ describe('what is sent to one client', () => {
 
   it('is refused when too much of it waits, comments without data too', async () => {
     const test = new TestHub();
-    const { client } = test.connect({ topics: ['a'], transport: new FakeTransport({ capacity: 1 }) });
-    await turn();
+    const { client } = await test.open({ topics: ['a'], transport: new FakeTransport({ capacity: 1 }) });
     const comment = event('', { comment: 'x'.repeat(100) });
     const flood = (): void => {
       for (let i = 0; i < 10_000; i++) client.send(comment);
@@ -382,8 +356,7 @@ describe('a client that has to wait', () => {
       }
     })();
     const test = new TestHub({}, log);
-    const { transport } = test.connect({ topics: ['t'] });
-    await turn();
+    const { transport } = await test.open({ topics: ['t'] });
     const [reader] = readers;
     reader!.begin(log.epoch, ORIGIN);
     let previous = ORIGIN;
@@ -438,5 +411,73 @@ describe('a client that has to wait', () => {
     await turn(2);
     expect(asked).toBe(2);
     expect(transport.lines).toEqual(['cursor', 'open reset', 'reset diverged a', '1']);
+  });
+});
+
+/** A log whose window is delivered by the test. */
+class WindowLog extends TestLog {
+  reader: LogReader | undefined;
+  #previous: Position = ORIGIN;
+
+  override start(reader: LogReader): Promise<void> {
+    this.reader = reader;
+    return Promise.resolve();
+  }
+
+  begin(epoch: string): void {
+    this.#previous = ORIGIN;
+    this.reader!.begin(epoch, ORIGIN);
+  }
+
+  bring(epoch: string, ms: number, entry: Entry): void {
+    const position = { ms, seq: this.#previous.seq + 1 };
+    this.reader!.deliver([{ epoch, position, previous: this.#previous, entry }]);
+    this.#previous = position;
+  }
+}
+
+describe('a window that is read', () => {
+  it('removes nobody who came after a removal, and repeats nothing to observers', async () => {
+    const log = new WindowLog();
+    const test = new TestHub({}, log);
+    const now = Date.now();
+    const observed: unknown[] = [];
+    test.hub.observe(() => ({ topics: ['t'], patterns: [] })).subscribe(({ data }) => observed.push(data));
+    const { client } = test.connect({ topics: ['t'], group: 'g' });
+    log.begin('e1');
+    log.bring('e1', now - 1_000, { kind: 'removeGroup', group: 'g', reconnect: false });
+    log.bring('e1', now - 1_000, event('old', { topic: 't' }));
+    log.bring('e1', now + 1_000, event('while the broker was away', { topic: 't' }));
+    log.reader!.ready();
+    await turn();
+    log.bring('e1', now + 2_000, event('new', { topic: 't' }));
+    expect(observed).toEqual(['while the broker was away', 'new']);
+    expect(client.connected).toBe(true);
+
+    log.begin('e2');
+    log.bring('e2', now + 2_000, { kind: 'removeGroup', group: 'g', reconnect: false });
+    log.bring('e2', now + 2_000, event('new', { topic: 't' }));
+    log.bring('e2', now + 3_000, event('unseen', { topic: 't' }));
+    expect(client.connected).toBe(true);
+    log.bring('e2', now + 4_000, { kind: 'removeGroup', group: 'g', reconnect: false });
+    expect(client.connected).toBe(false);
+    log.reader!.ready();
+    expect(observed).toEqual(['while the broker was away', 'new', 'unseen']);
+  });
+
+  it('is whole before anybody starts in it, also when it is read anew', async () => {
+    const log = new WindowLog();
+    const test = new TestHub({}, log);
+    log.begin('e1');
+    log.reader!.ready();
+    log.begin('e2');
+    log.bring('e2', 1, event('old', { topic: 't' }));
+    const { transport } = await test.open({ topics: ['t'] });
+    log.bring('e2', 1, event('old', { topic: 't' }));
+    log.reader!.ready();
+    await turn();
+    log.bring('e2', 2, event('new', { topic: 't' }));
+    await turn();
+    expect(transport.lines).toEqual(['cursor', 'open none', 'new']);
   });
 });

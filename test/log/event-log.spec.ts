@@ -4,6 +4,7 @@ import type { EventEntry } from '../../src/backplane/backplane.js';
 import { EventLog } from '../../src/log/event-log.js';
 import { Publication } from '../../src/log/publication.js';
 import { formatCursor, ORIGIN, type Position } from '../../src/protocol/cursor.js';
+import { pick, seededRandom } from '../support/seed.js';
 
 interface Limits {
   readonly maxSize?: number;
@@ -24,7 +25,7 @@ class Fixture {
   add(topic: string | undefined, fields: Partial<EventEntry> = {}): Position {
     const position = { ms: 1_000 + ++this.#n * 10, seq: 0 };
     const entry: EventEntry = { kind: 'event', topic, data: String(this.#n), timestamp: '', ...fields };
-    this.log.append(position, new Publication(entry, position, formatCursor('epoch', position)));
+    this.log.append(position, new Publication(entry, position, 'epoch'));
     return position;
   }
 
@@ -46,7 +47,7 @@ describe('EventLog', () => {
     const positions = ['a', 'a', 'b', 'a', 'a'].map((topic) => fixture.add(topic));
     fixture.log.prune(fixture.log.head);
     expect(fixture.retained).toEqual(['3', '4', '5']);
-    expect(fixture.log.floorOf('a')).toEqual({ index: 1, position: positions[1] });
+    expect(fixture.log.floorOf('a')).toMatchObject({ index: 1, position: positions[1] });
     expect(fixture.log.floorOf('b').index).toBe(-1);
   });
 
@@ -98,7 +99,7 @@ describe('EventLog', () => {
     const gone = bytes.add('gone');
     bytes.add('kept');
     expect(bytes.retained).toEqual(['3']);
-    expect(bytes.log.floorOf('never heard of')).toEqual({ index: 1, position: gone });
+    expect(bytes.log.floorOf('never heard of')).toMatchObject({ index: 1, position: gone });
     expect(bytes.log.floorOf('held').index).toBe(-1);
     expect(bytes.log.floorOfMatching((topic) => topic === 'kept').index).toBe(1);
   });
@@ -131,10 +132,43 @@ describe('EventLog', () => {
     expect(fixture.log.indexAtTime(positions[1]!.ms, true)).toBe(2);
     expect(fixture.log.indexAtTime(0)).toBe(0);
     expect(fixture.log.indexAtTime(Infinity)).toBe(4);
-    expect(fixture.log.indexesOfId('x')).toEqual([0, 2]);
+    expect(fixture.log.usesOfId('x')).toEqual({ retained: [0, 2], gone: undefined });
     fixture.log.prune(fixture.log.head);
-    expect(fixture.log.indexesOfId('x')).toEqual([2]);
-    expect(fixture.log.indexesOfId('nobody')).toEqual([]);
+    expect(fixture.log.usesOfId('x')).toEqual({ retained: [2], gone: { index: 0, topic: 'a' } });
+    expect(fixture.log.usesOfId('nobody')).toEqual({ retained: [], gone: undefined });
+  });
+
+  it('remembers one event for each id that it has let go of, as long as it has another one', () => {
+    const fixture = new Fixture({ maxSize: 1 });
+    const add = (topic: string | undefined, id: string): void => {
+      fixture.add(topic, { id });
+      fixture.log.prune(fixture.log.head);
+    };
+    for (let i = 0; i < 100; i++) add('a', 'x');
+    expect(fixture.log.usesOfId('x')).toEqual({ retained: [99], gone: { index: 0, topic: 'a' } });
+    add('b', 'x');
+    add('b', 'y');
+    expect(fixture.log.usesOfId('x')).toEqual({ retained: [99], gone: { index: 0, topic: undefined } });
+    add('a', 'y');
+    expect(fixture.log.usesOfId('x')).toEqual({ retained: [], gone: undefined });
+  });
+
+  it('finds the next item of some topics, whatever lies between and whatever is gone', () => {
+    const random = seededRandom();
+    const topics = ['a', 'b', 'c', 'd', undefined];
+    const fixture = new Fixture({ maxSize: 20 });
+    const { log } = fixture;
+    for (let i = 0; i < 300; i++) {
+      fixture.add(pick(random, topics));
+      if (i % 50 === 0) log.prune(log.head);
+    }
+    const followed = new Set(['b', 'd', 'nobody']);
+    const isFollowed = (topic: string | undefined): boolean => topic === undefined || followed.has(topic);
+    for (let index = log.start; index <= log.head; index++) {
+      let expected = log.nextItem(index);
+      while (expected < log.head && !isFollowed(log.itemAt(expected)!.topic)) expected = log.nextItem(expected + 1);
+      expect(log.nextItemOf(followed, index)).toBe(expected);
+    }
   });
 
   it('a hole empties the window, and is a loss for every topic', () => {
@@ -147,7 +181,7 @@ describe('EventLog', () => {
     fixture.add('a');
     expect(fixture.retained).toEqual(['3']);
     for (const topic of ['a', 'held', 'new', undefined]) {
-      expect(fixture.log.floorOf(topic)).toEqual({ index: 2, position: previous });
+      expect(fixture.log.floorOf(topic)).toMatchObject({ index: 2, position: previous });
     }
     expect(fixture.log.locate(before)).toEqual({ at: 'before' });
   });

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeEach, expect } from '@jest/globals';
 import type { SSEService } from 'nestjs-sse-hub';
 
 import { type EventStream, open, type OpenOptions } from './event-stream.js';
+import { recordHub } from './figures.js';
 import { type AppOptions, closeAll, type Platform, type RunningApp, startApp } from './platforms.js';
 
 // What a test knows as `process` is Jest's copy, whose listeners hear nothing.
@@ -74,6 +75,8 @@ export async function untilIdle(sse: SSEService): Promise<void> {
 export interface Bench {
   start(platform: Platform, options?: AppOptions): Promise<RunningApp>;
   open(url: string, options?: OpenOptions): Promise<EventStream>;
+  /** The same, and waits until the stream is open. */
+  connect(url: string, options?: OpenOptions): Promise<EventStream>;
   /** A hub without Nest, shut down and checked like the others. */
   watch(sse: SSEService): SSEService;
   /** Takes a trouble that the test has made on purpose off the record. */
@@ -118,7 +121,7 @@ export function returnToBaseline(): Bench {
     expect(watch.troubles).toEqual([]);
   });
 
-  return {
+  const bench: Bench = {
     async start(platform, options) {
       const running = await startApp(platform, options);
       services.push(running.sse);
@@ -132,13 +135,20 @@ export function returnToBaseline(): Bench {
       streams.push(stream);
       return stream;
     },
+    async connect(url, options) {
+      const stream = await bench.open(url, options);
+      await stream.until(() => stream.ofType('sse.open').length === 1);
+      return stream;
+    },
     watch(sse) {
       services.push(sse);
+      endings.push(() => recordHub(sse));
       return sse;
     },
     forgive: (trouble) => watch.forgive(trouble),
     onEnd: (act) => void endings.push(act),
   };
+  return bench;
 }
 
 export function connectionsOf(server: Server): Promise<number> {

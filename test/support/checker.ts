@@ -1,4 +1,6 @@
+import { comparePositions, parseCursor } from '../../src/protocol/cursor.js';
 import type { ReceivedEvent } from './event-stream.js';
+import { record } from './figures.js';
 
 interface Published {
   readonly cursor: string;
@@ -47,6 +49,8 @@ export class Checker {
     const faults: string[] = [];
     const places = new Map<string, number>();
     let last = -1;
+    let losses = 0;
+    let duplicates = 0;
     for (const { event, data, lastEventId } of received) {
       const at = this.placeOf(lastEventId);
       if (event === 'sse.open') {
@@ -56,7 +60,8 @@ export class Checker {
         continue;
       }
       if (event === 'sse.reset') {
-        for (const topic of (JSON.parse(data) as { topics: string[] }).topics) places.set(topic, at);
+        const before = this.#placeBefore(lastEventId);
+        for (const topic of (JSON.parse(data) as { topics: string[] }).topics) places.set(topic, before);
         continue;
       }
       const published = this.#published[at];
@@ -67,16 +72,37 @@ export class Checker {
       const { topic, n } = published;
       const expected = this.#nextOf(topic, places.get(topic));
       if (at !== expected) faults.push(`${topic}: expected publication ${expected}, got ${at}`);
-      if (at <= last) faults.push(`${topic}: publication ${at} came after ${last}`);
+      if (expected !== undefined && at > expected) losses++;
+      if (at <= last) {
+        duplicates++;
+        faults.push(`${topic}: publication ${at} came after ${last}`);
+      }
       if (JSON.stringify({ topic, n }) !== data) faults.push(`not what was published: ${data}`);
       places.set(topic, at);
       last = at;
     }
     for (const topic of topics) {
       const missing = this.#nextOf(topic, places.get(topic));
-      if (missing !== undefined) faults.push(`${topic}: never arrived: publication ${missing} and what follows`);
+      if (missing === undefined) continue;
+      losses++;
+      faults.push(`${topic}: never arrived: publication ${missing} and what follows`);
     }
+    record({ checked: 1, losses, duplicates });
     return faults;
+  }
+
+  /**
+   * The last publication at or before a cursor. That of a reset is just before what follows, where nothing need have
+   * been: what was there is gone, and nobody knows in which millisecond it was.
+   */
+  #placeBefore(cursor: string): number {
+    const known = this.#placeOf.get(cursor);
+    const parsed = parseCursor(cursor);
+    if (known !== undefined || !parsed) return known ?? -1;
+    return this.#published.findLastIndex((one) => {
+      const at = parseCursor(one.cursor);
+      return at?.epoch === parsed.epoch && comparePositions(at.position, parsed.position) <= 0;
+    });
   }
 
   /** The first publication of a followed topic after this place. */

@@ -1,7 +1,7 @@
 import { EventSource } from 'eventsource';
 import { Agent, fetch } from 'undici';
 
-import { until } from './baseline.js';
+import { type Bench, until } from './baseline.js';
 
 const CONTROL_EVENTS = ['sse.open', 'sse.reset', 'sse.end', 'sse.closed', 'sse.busy'];
 
@@ -17,12 +17,15 @@ export class RecordedEventSource {
   readonly attempts: Attempt[] = [];
   // Its own, because undici opens a new connection for one that was aborted, and a server waits for that one as well.
   readonly #agent = new Agent();
+  /** That of the last event which came. */
+  lastEventId = '';
   readonly events: { readonly event: string; readonly data: string }[] = [];
 
-  constructor(url: string, eventNames: readonly string[] = ['message']) {
+  /** `route` stands for a load balancer: where a request for the URL goes by now. */
+  constructor(url: string, eventNames: readonly string[] = ['message'], route = (target: string | URL) => target) {
     this.source = new EventSource(url, {
       fetch: async (target, init) => {
-        const response = await fetch(target, { ...init, dispatcher: this.#agent });
+        const response = await fetch(route(target), { ...init, dispatcher: this.#agent });
         this.attempts.push({
           status: response.status,
           lastEventId: new Headers(init.headers).get('last-event-id') ?? undefined,
@@ -31,8 +34,18 @@ export class RecordedEventSource {
       },
     });
     for (const event of [...CONTROL_EVENTS, ...eventNames]) {
-      this.source.addEventListener(event, ({ data }: { data: string }) => this.events.push({ event, data }));
+      this.source.addEventListener(event, ({ data, lastEventId }: { data: string; lastEventId: string }) => {
+        this.events.push({ event, data });
+        this.lastEventId = lastEventId;
+      });
     }
+  }
+
+  /** One that goes when the test is over. */
+  static open(bench: Bench, url: string, eventNames?: readonly string[]): RecordedEventSource {
+    const recorded = new RecordedEventSource(url, eventNames);
+    bench.onEnd(() => recorded.close());
+    return recorded;
   }
 
   /** Events of the application. */

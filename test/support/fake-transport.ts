@@ -74,14 +74,25 @@ export class FakeTransport implements Transport {
 
   /** The other side reads all that is in flight. */
   read(): string[] {
-    const { lines } = this;
-    this.inFlight = [];
+    return this.take().map(lineOf);
+  }
+
+  /** The other side reads so many blocks of what is in flight. */
+  take(count = Infinity): Block[] {
+    const blocks = this.inFlight.splice(0, count);
     this.progress++;
-    if (!this.ready) {
+    if (!this.ready && this.inFlight.length < this.#capacity) {
       this.ready = true;
       queueMicrotask(() => this.#listener?.drained());
     }
-    return lines;
+    return blocks;
+  }
+
+  /** The other side is gone. */
+  cut(): void {
+    const listener = this.#listener;
+    this.end();
+    listener?.disconnected();
   }
 }
 

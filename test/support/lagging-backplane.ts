@@ -1,13 +1,16 @@
 import {
   type Backplane,
+  BackplaneError,
+  type Cursor,
   type Entry,
   type LogEntry,
   type LogReader,
   MemoryBackplane,
+  type Patience,
   type Position,
 } from 'nestjs-sse-hub';
 
-/** A node's view of a shared memory log that can be made to read late. */
+/** A node's view of a shared log in memory that can be made to read late. */
 export class LaggingBackplane implements Backplane {
   readonly kind = 'memory';
   readonly status = 'up';
@@ -15,13 +18,15 @@ export class LaggingBackplane implements Backplane {
   #late: LogEntry[] | undefined;
   #relay: LogReader | undefined;
 
-  constructor(private readonly log: MemoryBackplane) {}
+  constructor(private readonly log: Backplane) {}
 
   start(reader: LogReader): Promise<void> {
     this.#reader = reader;
     this.#relay = {
-      begin: (epoch, from) => reader.begin(epoch, from),
+      begin: (...life) => reader.begin(...life),
       ready: () => reader.ready(),
+      skipped: (count) => reader.skipped(count),
+      warn: (message) => reader.warn(message),
       deliver: (entries) => {
         if (this.#late) this.#late.push(...entries);
         else reader.deliver(entries);
@@ -30,8 +35,8 @@ export class LaggingBackplane implements Backplane {
     return this.log.start(this.#relay);
   }
 
-  append(entry: Entry): Promise<Position> {
-    return this.log.append(entry);
+  append(entry: Entry, patience: Patience): Promise<Cursor> {
+    return this.log.append(entry, patience);
   }
 
   end(): Promise<Position> {
@@ -52,5 +57,37 @@ export class LaggingBackplane implements Backplane {
     const late = this.#late ?? [];
     this.#late = undefined;
     this.#reader?.deliver(late);
+  }
+}
+
+/** A memory log whose broker is away at first: nothing is known of it, and nothing can be appended, until it arrives. */
+export class LateBackplane implements Backplane {
+  readonly kind = 'late';
+  status: 'up' | 'down' = 'down';
+  readonly #readers: LogReader[] = [];
+
+  constructor(private readonly log: MemoryBackplane) {}
+
+  start(reader: LogReader): Promise<void> {
+    this.#readers.push(reader);
+    return Promise.resolve();
+  }
+
+  async arrive(): Promise<void> {
+    this.status = 'up';
+    for (const reader of this.#readers) await this.log.start(reader);
+  }
+
+  append(entry: Entry): Promise<Cursor> {
+    if (this.status === 'up') return this.log.append(entry);
+    return Promise.reject(new BackplaneError('The broker is away.', 'no'));
+  }
+
+  end(): Promise<Position> {
+    return this.log.end();
+  }
+
+  async close(reader: LogReader): Promise<void> {
+    await this.log.close(reader);
   }
 }

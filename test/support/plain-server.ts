@@ -3,6 +3,8 @@ import type { AddressInfo } from 'node:net';
 
 import { type ClientOptions, type SSEConfig, SSEService } from 'nestjs-sse-hub';
 
+import { recordHub } from './figures.js';
+
 export interface PlainServer {
   readonly sse: SSEService;
   readonly server: http.Server;
@@ -30,6 +32,7 @@ export async function startPlain(
     close: async () => {
       running.delete(started);
       await sse.shutdown();
+      recordHub(sse);
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },

@@ -1,10 +1,12 @@
 import type { AddressInfo } from 'node:net';
 
-import type { DynamicModule, INestApplication, Type } from '@nestjs/common';
+import type { DynamicModule, INestApplication, NestApplicationOptions, Type } from '@nestjs/common';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { SSEModule, SSEService, type SSEModuleOptions } from 'nestjs-sse-hub';
+
+import { recordHub } from './figures.js';
 
 export interface Platform {
   readonly name: string;
@@ -28,6 +30,8 @@ export interface AppOptions {
   readonly config?: SSEModuleOptions;
   readonly controllers?: Type<unknown>[];
   readonly imports?: (DynamicModule | Type<unknown>)[];
+  /** Those of Nest's own. */
+  readonly nest?: NestApplicationOptions;
   readonly prepare?: (app: INestApplication) => void;
 }
 
@@ -39,7 +43,7 @@ export async function startApp(platform: Platform, options: AppOptions = {}): Pr
     imports: [SSEModule.forRoot(options.config), ...(options.imports ?? [])],
     controllers: options.controllers ?? [],
   }).compile();
-  const app = testing.createNestApplication(platform.adapter(), { logger: ['fatal'] });
+  const app = testing.createNestApplication(platform.adapter(), { logger: ['fatal'], ...options.nest });
   options.prepare?.(app);
   await app.listen(0, '127.0.0.1');
   const { port } = app.getHttpServer().address() as AddressInfo;
@@ -50,6 +54,7 @@ export async function startApp(platform: Platform, options: AppOptions = {}): Pr
     close: async () => {
       running.delete(started);
       await app.close();
+      recordHub(started.sse);
     },
   };
   running.add(started);

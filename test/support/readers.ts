@@ -81,7 +81,7 @@ export function withLineFeeds(text: string): string {
   return text.replace(/\r\n?/g, '\n');
 }
 
-function asTheStandardSays({ event = 'message', text, id }: SentEvent): ReadEvent[] {
+export function asTheStandardSays({ event = 'message', text, id }: SentEvent): ReadEvent[] {
   return [{ event, data: withLineFeeds(text), lastEventId: id }];
 }
 
@@ -164,7 +164,9 @@ function asFetchEventSourceDoes({ event = 'message', text, id, cursor }: SentEve
     .map((line) => line.replace(BOM, ''))
     .reduce((value, line) => (value ? `${value}\n${line}` : line), '');
   const read = { event: event.replace(BOM, '') || 'message', data, lastEventId: id.replace(BOM, '') };
-  return cursor === undefined ? [read] : [read, { event: 'message', data: '', lastEventId: cursor }];
+  // Of an id that is nothing but the mark nothing is left, so that without data it looks like a blank line.
+  const reported = data === '' && read.lastEventId === '' ? [] : [read];
+  return cursor === undefined ? reported : [...reported, { event: 'message', data: '', lastEventId: cursor }];
 }
 
 // Its parser alone: what is around it needs a browser's document and window.

@@ -2,11 +2,13 @@ import { setImmediate } from 'node:timers/promises';
 
 import { jest } from '@jest/globals';
 
-import type { Backplane, Entry, EventEntry, LogReader } from '../../src/backplane/backplane.js';
+import type { Backplane, Entry, EventEntry, LogEntry, LogReader } from '../../src/backplane/backplane.js';
+import { ClosedTopics } from '../../src/backplane/closed-topics.js';
 import { Client } from '../../src/hub/client.js';
 import { Hub } from '../../src/hub/hub.js';
 import type { ClientSettings } from '../../src/hub/sse-client.js';
-import { formatCursor, ORIGIN, type Position } from '../../src/protocol/cursor.js';
+import { topicPattern } from '../../src/hub/topic-pattern.js';
+import { type Cursor, formatCursor, ORIGIN, type Position } from '../../src/protocol/cursor.js';
 import { resolveConfig, type SSEConfig } from '../../src/sse.config.js';
 import { entranceOf, FakeTransport } from './fake-transport.js';
 
@@ -33,30 +35,59 @@ export class StandingClock {
 export class TestLog implements Backplane {
   readonly kind = 'test';
   readonly status = 'up';
-  readonly epoch = 'e1';
+  epoch = 'e1';
   /** Where each entry is. */
   readonly cursors: string[] = [];
+  /** Told of every entry before anybody reads it, and of those that nobody will. */
+  onAppend: (position: Position, entry: Entry | undefined) => void = () => {};
   readonly #readers = new Set<LogReader>();
+  readonly #closed = new ClosedTopics();
+  readonly #unread: LogEntry[] = [];
+  #entries: LogEntry[] = [];
   #last: Position = ORIGIN;
 
   start(reader: LogReader): Promise<void> {
     if (this.#readers.has(reader)) return Promise.resolve();
     this.#readers.add(reader);
-    reader.begin(this.epoch, this.#last);
+    reader.begin(this.epoch, this.#last, this.#closed.list());
     reader.ready();
     return Promise.resolve();
   }
 
-  append(entry: Entry): Promise<Position> {
+  append(entry: Entry): Promise<Cursor> {
     const previous = this.#last;
-    const position = this.#advance();
-    for (const reader of this.#readers) reader.deliver([{ epoch: this.epoch, position, previous, entry }]);
-    return Promise.resolve(position);
+    const position = this.#advance(entry);
+    this.#closed.note(entry);
+    const logEntry = { epoch: this.epoch, position, previous, entry };
+    this.#entries.push(logEntry);
+    this.#unread.push(logEntry);
+    // One that is appended while another is read comes after it, for all readers.
+    if (this.#unread.length > 1) return Promise.resolve({ epoch: this.epoch, position });
+    for (const next of this.#unread) for (const reader of this.#readers) reader.deliver([next]);
+    this.#unread.length = 0;
+    return Promise.resolve({ epoch: this.epoch, position });
   }
 
   /** An entry that no reader ever sees. */
   lose(): void {
-    this.#advance();
+    this.#advance(undefined);
+  }
+
+  /** An older backup was restored: another life begins, with so many of the entries there were. To be followed by `ready`. */
+  restore(kept: number, closed: readonly string[] = []): void {
+    this.epoch += '0';
+    const { epoch } = this;
+    this.#entries = this.#entries.slice(0, kept).map((entry) => ({ ...entry, epoch }));
+    this.#last = this.#entries.at(-1)?.position ?? ORIGIN;
+    for (const reader of this.#readers) {
+      reader.begin(epoch, ORIGIN, closed);
+      reader.deliver(this.#entries);
+    }
+  }
+
+  /** All of that has been read. */
+  ready(): void {
+    for (const reader of this.#readers) reader.ready();
   }
 
   end(): Promise<Position> {
@@ -73,11 +104,12 @@ export class TestLog implements Backplane {
     return formatCursor(this.epoch, { ms: this.#last.ms + 1_000_000, seq: 0 });
   }
 
-  #advance(): Position {
+  #advance(entry: Entry | undefined): Position {
     const { ms, seq } = this.#last;
     const now = Date.now();
     this.#last = now > ms ? { ms: now, seq: 0 } : { ms, seq: seq + 1 };
     this.cursors.push(formatCursor(this.epoch, this.#last));
+    this.onAppend(this.#last, entry);
     return this.#last;
   }
 }
@@ -89,6 +121,7 @@ export interface Connection {
 
 export type ConnectOptions = Partial<ClientSettings> & {
   readonly topics?: readonly string[];
+  readonly patterns?: readonly string[];
   readonly transport?: FakeTransport;
 };
 
@@ -101,31 +134,45 @@ export class TestHub {
   constructor(
     config: SSEConfig = {},
     readonly log = new TestLog(),
+    /** How this node sees the log. */
+    backplane: Backplane = log,
   ) {
     const record = (message: string): void => void this.warnings.push(message);
-    const resolved = resolveConfig({ heartbeatInterval: 0, retryJitter: 0, ...config, backplane: log });
+    const resolved = resolveConfig({ heartbeatInterval: 0, retryJitter: 0, ...config, backplane });
     this.hub = new Hub(resolved, { log: () => {}, warn: record, error: record });
     void this.hub.start();
   }
 
   /** Publishes these one after the other, on one topic, or to everybody. */
   publish(topic: string | undefined, ...data: readonly string[]): void {
-    for (const text of data) void this.hub.append(event(text, { topic }));
+    for (const text of data) void this.hub.append(event(text, { topic }), 'queue');
   }
 
   close(topic: string): void {
-    void this.hub.append({ kind: 'close', topic });
+    void this.hub.append({ kind: 'close', topic }, 'queue');
   }
 
-  connect({ topics = [], transport = new FakeTransport(), ...settings }: ConnectOptions = {}): Connection {
+  connect({
+    topics = [],
+    patterns = [],
+    transport = new FakeTransport(),
+    ...settings
+  }: ConnectOptions = {}): Connection {
     const client = this.hub.connect(
       { ...this.#settings(), ...settings },
-      { topics, patterns: [] },
+      { topics, patterns: patterns.map(topicPattern) },
       false,
       entranceOf(transport),
     );
     if (!(client instanceof Client)) throw new Error('turned away');
     return { client, transport };
+  }
+
+  /** The same, and waits until the client has what it starts with. */
+  async open(options?: ConnectOptions): Promise<Connection> {
+    const connection = this.connect(options);
+    await turn();
+    return connection;
   }
 
   #settings(): ClientSettings {

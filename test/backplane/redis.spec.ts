@@ -1,0 +1,263 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Cluster, Redis } from 'ioredis';
+import { type Backplane, SSEService } from 'nestjs-sse-hub';
+import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis';
+
+import { until } from '../support/baseline.js';
+import { expectClosedTopicsRemembered } from '../support/closed-topics.js';
+import { LogRecorder } from '../support/log-recorder.js';
+import { RedisServer } from '../support/redis.js';
+import { isInstalled } from '../support/server-process.js';
+import { event } from '../support/test-hub.js';
+
+const isThere = await isInstalled('redis-server');
+
+function numbers(from: number, to: number): string[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => String(from + i));
+}
+
+describe('the options of RedisBackplane', () => {
+  for (const [options, message] of [
+    [{ url: 'localhost' }, /`url` is "localhost"; it has to be a URL like 'redis:/],
+    [{ client: {} }, /`client` is .*an ioredis client or cluster/],
+    [{ prefix: 'a{b}' }, /`prefix` is "a{b}"; .*without spaces and braces/],
+    [{ prefix: '' }, /`prefix`/],
+    [{ maxLength: 0 }, /`maxLength` is 0; it has to be a whole number of entries/],
+    [{ maxAge: -1 }, /`maxAge` is -1/],
+    [{ publishTimeout: 1.5 }, /`publishTimeout` is 1.5; .*milliseconds/],
+    [{ maxPending: Infinity }, /`maxPending` is Infinity/],
+    [{ maxPendingBytes: '1' }, /`maxPendingBytes` is "1"/],
+    [{ maxEntryBytes: 10 }, /`maxEntryBytes` is 10; .*from 1024/],
+    [{ maxLenght: 5 }, /no option `maxLenght` \(5\)\. The options are: url, /],
+    [{ url: 'redis://x', client: { duplicate: () => {} } }, /no effect beside `client`/],
+  ] as [object, RegExp][]) {
+    it(`are refused when they make no sense: ${JSON.stringify(options)}`, () => {
+      expect(() => new RedisBackplane(options as RedisBackplaneOptions)).toThrow(message);
+    });
+  }
+
+  it('need not be given', () => {
+    expect(new RedisBackplane().status).toBe('down');
+    expect(new RedisBackplane({ url: 'rediss://user:secret@host:6380/1' }).kind).toBe('redis');
+  });
+});
+
+(isThere ? describe : describe.skip)('RedisBackplane', () => {
+  let server: RedisServer;
+  let prefix = '';
+  const started: [Backplane, LogRecorder][] = [];
+
+  beforeAll(async () => {
+    server = await RedisServer.start({ persistent: false });
+  }, 30_000);
+  afterAll(() => server.remove());
+  afterEach(async () => {
+    for (const [log, reader] of started.splice(0)) await log.close(reader);
+  });
+
+  async function start(options: RedisBackplaneOptions = {}): Promise<{ log: RedisBackplane; reader: LogRecorder }> {
+    const log = new RedisBackplane({ ...(options.client ? {} : { url: server.url }), prefix, ...options });
+    const reader = new LogRecorder();
+    started.push([log, reader]);
+    await log.start(reader);
+    return { log, reader };
+  }
+
+  beforeEach(() => {
+    prefix = randomUUID();
+  });
+
+  it('keeps all its keys in one slot of a cluster', async () => {
+    const { log } = await start();
+    await log.append(event('0'), 'timeout');
+    const keys = await server.run((redis) => redis.keys('*'));
+    const own = keys.filter((key) => key.includes(prefix));
+    expect(own.length).toBeGreaterThanOrEqual(3);
+    expect(own.every((key) => key.startsWith(`{${prefix}}:`))).toBe(true);
+  });
+
+  it('remembers only those appends of a publisher that it may still ask for', async () => {
+    const { log } = await start();
+    for (let round = 0; round < 5; round++) {
+      await Promise.all(numbers(1, 1_000).map((data) => log.append(event(data), 'timeout')));
+    }
+    await log.append(event('last'), 'timeout');
+    const [key] = await server.run((redis) => redis.keys(`{${prefix}}:publisher:*`));
+    const remembered = await server.run((redis) => redis.hlen(key!));
+    expect(remembered).toBeLessThan(10);
+    expect(await server.run((redis) => redis.pttl(key!))).toBeGreaterThan(12 * 60 * 60_000);
+  });
+
+  it('keeps about as many entries, and for about as long, as it is told', async () => {
+    const { log, reader } = await start({ maxLength: 1_000 });
+    await Promise.all(numbers(1, 5_000).map((data) => log.append(event(data), 'timeout')));
+    const length = await server.run((redis) => redis.xlen(`{${prefix}}:log`));
+    expect(length).toBeGreaterThanOrEqual(1_000);
+    expect(length).toBeLessThan(1_200);
+
+    prefix = randomUUID();
+    const aging = await start({ maxAge: 300 });
+    await Promise.all(numbers(1, 1_000).map((data) => aging.log.append(event(data), 'timeout')));
+    await delay(400);
+    await Promise.all(numbers(1, 10).map((data) => aging.log.append(event(data), 'timeout')));
+    expect(await server.run((redis) => redis.xlen(`{${prefix}}:log`))).toBeLessThan(150);
+    expect(reader.skippedCount).toBe(0);
+  });
+
+  it('remembers closed topics for longer than the events in them, also for nodes that start later', async () => {
+    const hubs: SSEService[] = [];
+    await expectClosedTopicsRemembered(() => {
+      hubs.push(new SSEService({ backplane: new RedisBackplane({ url: server.url, prefix, maxLength: 100 }) }));
+      return hubs.at(-1)!.start();
+    });
+    for (const sse of hubs) await sse.shutdown();
+  });
+
+  it('tells a node that starts later of a topic that was closed just before what is retained', async () => {
+    const { log } = await start();
+    const close = (topic: string) => log.append({ kind: 'close', topic }, 'timeout');
+    await close('finished');
+    const { position } = await log.append(event('first'), 'timeout');
+    await close('in the window');
+    await server.run((redis) => redis.xtrim(`{${prefix}}:log`, 'MINID', `${position.ms}-${position.seq}`));
+    const late = await start();
+    expect(late.reader.closed).toEqual(['finished']);
+
+    await server.run((redis) => redis.xtrim(`{${prefix}}:log`, 'MAXLEN', 0));
+    const last = await start();
+    expect(last.reader.closed).toEqual(['finished', 'in the window']);
+  });
+
+  it('refuses an entry that it would not read', async () => {
+    const { log } = await start({ maxEntryBytes: 2_000 });
+    await expect(log.append(event('x'.repeat(2_000)), 'queue')).rejects.toMatchObject({
+      name: 'BackplaneError',
+      stored: 'no',
+      message: expect.stringMatching(/is \d+ bytes in Redis; maxEntryBytes is 2000/) as unknown,
+    });
+  });
+
+  it('passes over an entry that is too large for this node, and leaves its place empty', async () => {
+    const generous = await start();
+    const strict = await start({ maxEntryBytes: 2_000 });
+    for (const data of ['0', 'x'.repeat(3_000), '2']) await generous.log.append(event(data), 'timeout');
+    await until('the last has come', () => strict.reader.data.includes('2'));
+    expect(strict.reader.data).toEqual(['0', '2']);
+    expect(strict.reader.skippedCount).toBe(1);
+    const [first, last] = strict.reader.entries;
+    expect(last!.previous).not.toEqual(first!.position);
+    expect(last!.previous).toEqual(generous.reader.entries[1]!.position);
+  });
+
+  it('serves several hubs, and goes on when one leaves', async () => {
+    const { log, reader } = await start();
+    const second = new LogRecorder();
+    await log.start(second);
+    await log.append(event('0'), 'timeout');
+    await until('both have it', () => reader.data.length === 1 && second.data.length === 1);
+    await log.close(reader);
+    await log.append(event('1'), 'timeout');
+    await until('the other has it', () => second.data.length === 2);
+    expect(reader.data).toEqual(['0']);
+    await log.close(second);
+    await expect(log.append(event('2'), 'timeout')).rejects.toMatchObject({ stored: 'no' });
+    // And begins anew.
+    await log.start(reader);
+    await log.append(event('3'), 'timeout');
+    await until('it is back', () => reader.data.at(-1) === '3');
+    await log.close(reader);
+  });
+
+  it('leaves a client that was handed in to its owner, open or closed', async () => {
+    const client = new Redis(server.url, { keyPrefix: 'own:' });
+    const before = await server.run((redis) => redis.call('CLIENT', 'LIST') as Promise<string>);
+    const { log, reader } = await start({ client });
+    await log.append(event('0'), 'timeout');
+    await until('it comes', () => reader.data.length === 1);
+    await log.close(reader);
+    expect(await client.ping()).toBe('PONG');
+    const after = (): Promise<string> => server.run((redis) => redis.call('CLIENT', 'LIST') as Promise<string>);
+    await until(
+      'its own connections are closed',
+      async () => (await after()).split('\n').length <= before.split('\n').length,
+    );
+
+    client.disconnect();
+    const again = await start({ client });
+    await again.log.append(event('1'), 'timeout');
+    await until('it comes', () => again.reader.data.includes('1'));
+    expect(client.status).toBe('end');
+  });
+
+  it('appends again after the server has forgotten the script', async () => {
+    const { log, reader } = await start();
+    await log.append(event('0'), 'timeout');
+    await server.run((redis) => redis.script('FLUSH'));
+    await Promise.all(numbers(1, 20).map((data) => log.append(event(data), 'timeout')));
+    await until('all have come', () => reader.data.length === 21);
+    expect(reader.data).toEqual(numbers(0, 20));
+  });
+
+  it('does without scripts where they are not allowed, and says once what that costs', async () => {
+    await server.run((redis) => redis.call('ACL', 'SETUSER', 'limited', 'on', '>secret', '~*', '+@all', '-@scripting'));
+    const url = server.url.replace('//', '//limited:secret@');
+    const [a, b] = [await start({ url }), await start({ url })];
+    for (let round = 0; round < 5; round++) {
+      await Promise.all(numbers(10 * round, 10 * round + 9).map((data) => a.log.append(event(data), 'timeout')));
+    }
+    const place = await b.log.append(event('50'), 'timeout');
+    const late = await start({ url });
+    for (const { reader } of [a, b, late]) {
+      await until('all have come', () => reader.data.length === 51);
+      expect(reader.data).toEqual(numbers(0, 50));
+      expect(reader.entries.at(-1)).toMatchObject(place);
+    }
+    expect(await late.log.end()).toEqual(place.position);
+    expect(a.reader.warnings).toEqual([
+      expect.stringMatching(/may not run scripts \(NOPERM.*stored twice or out of order/),
+    ]);
+    await delay(1_200);
+    expect([a, b, late].flatMap(({ reader }) => reader.epochs)).toHaveLength(3);
+
+    // A flush is noticed nevertheless.
+    await server.run((redis) => redis.flushall());
+    await until('both begin anew', () => a.reader.epochs.length === 2 && b.reader.epochs.length === 2);
+    await a.log.append(event('new'), 'timeout');
+    await until('it has come', () => b.reader.data.at(-1) === 'new');
+    expect(a.reader.epochs[1]).toBe(b.reader.epochs[1]);
+  });
+
+  it('works on a cluster', async () => {
+    const node = await RedisServer.start({
+      persistent: false,
+      args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'],
+    });
+    const cluster = new Cluster([{ host: '127.0.0.1', port: node.port }], { lazyConnect: true });
+    try {
+      await node.run((redis) => redis.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383'));
+      await until('the cluster is ready', async () =>
+        (await node.run((redis) => redis.cluster('INFO'))).includes('cluster_state:ok'),
+      );
+      const [a, b] = [await start({ client: cluster }), await start({ client: cluster })];
+      await Promise.all(numbers(0, 99).map((data) => a.log.append(event(data), 'timeout')));
+      await until('all have come', () => b.reader.data.length === 100);
+      expect(b.reader.data).toEqual(numbers(0, 99));
+      for (const { log, reader } of [a, b]) await log.close(reader);
+    } finally {
+      cluster.disconnect();
+      await node.remove();
+    }
+  });
+
+  it('says that it is down for wrong credentials, and does not fail the application', async () => {
+    await server.run((redis) => redis.call('ACL', 'SETUSER', 'other', 'on', '>right', '~*', '+@all'));
+    const { log, reader } = await start({ url: server.url.replace('//', '//other:wrong@'), publishTimeout: 300 });
+    expect(log.status).toBe('down');
+    await until('it says why', () => reader.warnings.length > 0);
+    expect(reader.warnings).toEqual([expect.stringMatching(/cannot be read \(WRONGPASS/)]);
+    await expect(log.append(event('0'), 'timeout')).rejects.toMatchObject({ stored: 'no' });
+  });
+});

@@ -1,0 +1,225 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+
+import type { Entry, LogReader } from '../../src/backplane/backplane.js';
+import type { GroupAct } from '../../src/hub/groups.js';
+import { formatCursor, ORIGIN, type Position } from '../../src/protocol/cursor.js';
+import { FakeTransport } from '../support/fake-transport.js';
+import { event, StandingClock, TestHub, TestLog, turn } from '../support/test-hub.js';
+
+let clock: StandingClock;
+
+beforeEach(() => {
+  clock = new StandingClock();
+});
+
+afterEach(() => {
+  jest.restoreAllMocks();
+});
+
+function ask(test: TestHub, act: GroupAct): void {
+  void test.hub.append(act, 'queue');
+}
+
+const JOIN: GroupAct = { kind: 'subscribeGroup', group: 'g', topic: 'room' };
+const LEAVE: GroupAct = { kind: 'unsubscribeGroup', group: 'g', topic: 'room' };
+
+describe('a group', () => {
+  it('follows a topic on every node from its place in the log on, and no longer', async () => {
+    const log = new TestLog();
+    const nodes = [new TestHub({}, log), new TestHub({}, log)];
+    const members = nodes.map((node) => node.connect({ topics: ['a'], group: 'g' }));
+    const others = nodes.map((node) => node.connect({ topics: ['a'], group: 'others' }));
+    await turn();
+    nodes[0]!.publish('room', '1');
+    ask(nodes[1]!, JOIN);
+    nodes[0]!.publish('room', '2');
+    await turn();
+    nodes[1]!.publish('room', '3');
+    ask(nodes[0]!, LEAVE);
+    nodes[1]!.publish('room', '4');
+    nodes[1]!.publish('a', '5');
+    await turn();
+    for (const { transport, client } of members) {
+      expect(transport.lines).toEqual(['open none', '2', '3', '5']);
+      expect([...client.topics]).toEqual(['a']);
+    }
+    for (const { transport } of others) expect(transport.lines).toEqual(['open none', '5']);
+  });
+
+  it('follows a pattern', async () => {
+    const test = new TestHub();
+    const { client, transport } = test.connect({ topics: ['a'], group: 'g' });
+    await turn();
+    ask(test, { ...JOIN, topic: 'room:*', pattern: true });
+    test.publish('room:7', '1');
+    test.publish('room', 'of another topic');
+    await turn();
+    expect([...client.topics]).toEqual(['a', 'room:*']);
+    ask(test, { ...LEAVE, topic: 'room:*', pattern: true });
+    test.publish('room:7', '2');
+    await turn();
+    expect([...client.topics]).toEqual(['a']);
+    expect(transport.lines).toEqual(['open none', '1']);
+  });
+
+  it('does not get who connects later', async () => {
+    const test = new TestHub();
+    ask(test, JOIN);
+    const { transport } = test.connect({ topics: ['a'], group: 'g' });
+    await turn();
+    test.publish('room', '1');
+    await turn();
+    expect(transport.lines).toEqual(['open none']);
+  });
+
+  it('leaves clients that follow too much already as they are, says so, and goes on', async () => {
+    const test = new TestHub({ maxTopicsPerClient: 2 });
+    const full = test.connect({ topics: ['a', 'b'], group: 'g' });
+    const free = test.connect({ topics: ['a'], group: 'g' });
+    await turn();
+    expect(() => ask(test, JOIN)).not.toThrow();
+    expect([...full.client.topics]).toEqual(['a', 'b']);
+    expect([...free.client.topics]).toEqual(['a', 'room']);
+    expect(test.warnings).toEqual([
+      '1 clients of group g do not follow room: SSEError: 3 topics on one connection; maxTopicsPerClient is 2.',
+    ]);
+  });
+
+  it('keeps the filter of a client that follows the topic already', async () => {
+    const test = new TestHub();
+    const { client, transport } = test.connect({ topics: ['a'], group: 'g' });
+    test.hub.subscribe(client.id, 'room', ({ data }) => data !== 'hidden');
+    await turn();
+    ask(test, JOIN);
+    test.publish('room', 'hidden', 'shown');
+    await turn();
+    expect(transport.lines).toEqual(['open none', 'shown']);
+  });
+
+  it('tells a client that came back when what it now follows was published while it was away', async () => {
+    const test = new TestHub();
+    test.publish('a', '1');
+    test.publish('room', '2');
+    const { transport } = test.connect({ topics: ['a'], group: 'g', lastEventId: test.log.cursors[0]! });
+    await turn();
+    ask(test, JOIN);
+    test.publish('room', '3');
+    await turn();
+    expect(transport.lines).toEqual(['open full', 'reset late room', '3']);
+  });
+
+  it('sends nothing of a topic that it left to a client that was blocked', async () => {
+    const test = new TestHub();
+    const { transport } = test.connect({
+      topics: ['a', 'room'],
+      group: 'g',
+      transport: new FakeTransport({ capacity: 1 }),
+    });
+    await turn();
+    test.publish('room', '1');
+    ask(test, LEAVE);
+    test.publish('a', '2');
+    await turn();
+    expect(transport.read()).toEqual(['open none']);
+    await turn(2);
+    expect(transport.read()).toEqual(['2']);
+  });
+});
+
+/** A log that this node begins to read late: what it retains is handed over by the test. */
+class LateLog extends TestLog {
+  readonly readers: LogReader[] = [];
+  #previous = ORIGIN;
+
+  override start(reader: LogReader): Promise<void> {
+    this.readers.push(reader);
+    return Promise.resolve();
+  }
+
+  begin(epoch = this.epoch): void {
+    this.#previous = ORIGIN;
+    for (const reader of this.readers) reader.begin(epoch, ORIGIN);
+  }
+
+  hand(entry: Entry, ms: number, epoch = this.epoch): void {
+    const position: Position = { ms, seq: 0 };
+    for (const reader of this.readers) reader.deliver([{ epoch, position, previous: this.#previous, entry }]);
+    this.#previous = position;
+  }
+
+  override ready(): void {
+    for (const reader of this.readers) reader.ready();
+  }
+}
+
+describe('what a group is told', () => {
+  const FOR_GOOD: GroupAct = { kind: 'removeGroup', group: 'g', reconnect: false };
+
+  it('holds for clients that waited for the window, if they were open by then', async () => {
+    const log = new LateLog();
+    const test = new TestHub({}, log);
+    const before = test.connect({ topics: ['a'], group: 'g' });
+    const at = Date.now();
+    clock.advance(2_000);
+    const after = test.connect({ topics: ['a'], group: 'g' });
+    log.begin();
+    log.hand(event('old', { topic: 'a' }), at - 1_000);
+    log.hand({ ...FOR_GOOD }, at + 1_000);
+    log.ready();
+    await turn();
+    expect([before.client.connected, after.client.connected]).toEqual([false, true]);
+    expect(before.transport.lines).toEqual(['cursor', 'end']);
+    expect(after.transport.lines).toEqual(['open none']);
+  });
+
+  it('long ago is nothing to clients that waited for the window', async () => {
+    const log = new LateLog();
+    const test = new TestHub({}, log);
+    const { client } = test.connect({ topics: ['a'], group: 'g' });
+    log.begin();
+    log.hand({ ...JOIN }, Date.now() - 60_000);
+    log.hand({ ...FOR_GOOD }, Date.now() - 50_000);
+    log.ready();
+    await turn();
+    expect(client.connected).toBe(true);
+    expect([...client.topics]).toEqual(['a']);
+  });
+
+  it('long ago is nothing to open clients when another life of the log begins, with old entries in it', async () => {
+    const log = new LateLog();
+    const test = new TestHub({}, log);
+    log.begin();
+    log.ready();
+    const { client } = test.connect({ topics: ['a'], group: 'g' });
+    await turn();
+    log.begin('restored');
+    log.hand({ ...FOR_GOOD }, Date.now() - 60_000, 'restored');
+    log.ready();
+    await turn();
+    expect(client.connected).toBe(true);
+    log.hand({ ...FOR_GOOD }, Date.now() - 30_000, 'restored');
+    expect(client.connected).toBe(false);
+  });
+
+  it('is nothing to a client whose cursor is behind it already, on a node that has read less', async () => {
+    const log = new LateLog();
+    const test = new TestHub({}, log);
+    const now = Date.now();
+    log.begin();
+    log.hand(event('1', { topic: 'a' }), now);
+    log.ready();
+    clock.advance(1_000);
+    const lastEventId = formatCursor(log.epoch, { ms: now + 2, seq: 0 });
+    log.end = () => Promise.resolve({ ms: now + 10, seq: 0 });
+    const { client, transport } = test.connect({ topics: ['a'], group: 'g', lastEventId });
+    await turn();
+    log.hand({ ...FOR_GOOD }, now + 1);
+    log.hand(event('2', { topic: 'a' }), now + 2);
+    log.hand(event('3', { topic: 'a' }), now + 3);
+    await turn();
+    expect(client.connected).toBe(true);
+    expect(transport.lines).toEqual(['cursor', 'open full', '3']);
+    log.hand({ ...FOR_GOOD }, now + 4);
+    expect(client.connected).toBe(false);
+  });
+});

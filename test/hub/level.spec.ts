@@ -1,0 +1,167 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+
+import type { Block } from '../../src/protocol/encode.js';
+import { FakeTransport } from '../support/fake-transport.js';
+import { type Connection, event, StandingClock, TestHub, turn } from '../support/test-hub.js';
+
+let clock: StandingClock;
+
+beforeEach(() => {
+  clock = new StandingClock();
+});
+
+afterEach(() => {
+  jest.restoreAllMocks();
+});
+
+/** A transport that calls `act` while it writes the block with this data. */
+function actingOn(data: string, act: () => void, eager = false): FakeTransport {
+  return new FakeTransport({ eager, onBlock: (block: Block) => void (block.data === data && act()) });
+}
+
+function idsOf({ transport }: Connection): (string | undefined)[] {
+  return transport.inFlight.map(({ id }) => id);
+}
+
+describe('clients that get the same bytes', () => {
+  it('share one batch, whenever they came and whatever else was published', async () => {
+    const test = new TestHub();
+    const batches: unknown[] = [];
+    const transports = [new FakeTransport(), new FakeTransport(), new FakeTransport()];
+    for (const transport of transports) {
+      const write = transport.write.bind(transport);
+      transport.write = (batch) => (batches.push(batch), write(batch));
+      test.connect({ topics: ['a'], transport });
+      test.publish('b', 'to nobody');
+      await turn();
+    }
+    batches.length = 0;
+    test.publish('a', '1', '2');
+    await turn();
+    expect(batches).toHaveLength(3);
+    expect(new Set(batches).size).toBe(1);
+    for (const { lines } of transports) expect(lines).toEqual(['open none', '1', '2']);
+  });
+
+  it('get several topics of a turn in the order of the log', async () => {
+    const test = new TestHub();
+    const both = test.connect({ topics: ['a', 'b'] });
+    const one = test.connect({ topics: ['b'] });
+    await turn();
+    test.publish('b', '1');
+    test.publish('a', '2');
+    test.publish(undefined, '3');
+    test.publish('b', '4');
+    await turn();
+    expect(both.transport.lines).toEqual(['open none', '1', '2', '3', '4']);
+    expect(one.transport.lines).toEqual(['open none', '1', '3', '4']);
+  });
+
+  it('a stream that is opened while an event is handed to others does not get it twice', async () => {
+    const test = new TestHub();
+    let newcomer: Connection | undefined;
+    const open = (): void => {
+      newcomer = test.connect({ topics: ['a'], transport: new FakeTransport({ eager: true }) });
+    };
+    test.connect({ topics: ['a'], transport: actingOn('1', open, true) });
+    test.publish('a', '1', '2');
+    await turn();
+    expect(newcomer!.transport.lines).toEqual(['open none', '2']);
+  });
+
+  it('one that is sent something while the turn is written to others gets all of it once, with cursors that grow', async () => {
+    const test = new TestHub();
+    const send = (): void => other.client.send(event('alone'));
+    test.connect({ topics: ['a'], transport: actingOn('1', send) });
+    const other = test.connect({ topics: ['a'] });
+    await turn();
+    test.publish('a', '1');
+    await turn(2);
+    expect(other.transport.lines.toSorted()).toEqual(['1', 'alone', 'open none']);
+    const ids = idsOf(other);
+    expect(ids).toEqual(ids.toSorted((a = '', b = '') => (a < b ? -1 : 1)));
+    test.publish('a', '2');
+    await turn();
+    expect(other.transport.lines.at(-1)).toBe('2');
+  });
+
+  it('one that was written to and is sent something in the same turn gets nothing twice', async () => {
+    const test = new TestHub();
+    const early = test.connect({ topics: ['a'] });
+    test.connect({ topics: ['a'], transport: actingOn('1', () => early.client.send(event('alone'))) });
+    await turn();
+    test.publish('a', '1');
+    await turn(2);
+    expect(early.transport.lines).toEqual(['open none', '1', 'alone']);
+  });
+
+  it('one that was written to and is removed in the same turn gets nothing twice', async () => {
+    const test = new TestHub();
+    const early = test.connect({ topics: ['a'] });
+    test.connect({ topics: ['a'], transport: actingOn('1', () => test.hub.remove(early.client.id, true)) });
+    await turn();
+    test.publish('a', '1');
+    await turn(2);
+    expect(early.transport.lines).toEqual(['open none', '1']);
+  });
+
+  it('get what is sent to one of them before what is published after it', async () => {
+    const test = new TestHub();
+    const { client, transport } = test.connect({ topics: ['a'] });
+    await turn();
+    client.send(event('alone'));
+    test.publish('a', '1');
+    await turn(2);
+    expect(transport.lines).toEqual(['open none', 'alone', '1']);
+  });
+
+  it('leave when their time is up, also between two looks at the clock', async () => {
+    const test = new TestHub();
+    const brief = test.connect({ topics: ['a'], expiresAt: Date.now() + 1_000 });
+    const lasting = test.connect({ topics: ['a'] });
+    await turn();
+    test.publish('a', '1');
+    await turn();
+    clock.advance(1_001);
+    test.publish('a', '2');
+    await turn();
+    expect(brief.transport.lines).toEqual(['open none', '1']);
+    expect(brief.client.connected).toBe(false);
+    expect(lasting.transport.lines).toEqual(['open none', '1', '2']);
+  });
+
+  it('one that is full is left to catch up, and then is one of them again', async () => {
+    const test = new TestHub();
+    const slow = test.connect({ topics: ['a'], transport: new FakeTransport({ capacity: 2 }) });
+    const quick = test.connect({ topics: ['a'] });
+    await turn();
+    for (const data of ['1', '2', '3']) {
+      test.publish('a', data);
+      await turn();
+    }
+    expect(slow.transport.read()).toEqual(['open none', '1']);
+    await turn(2);
+    expect(slow.transport.read()).toEqual(['2', '3']);
+    await turn(2);
+    test.publish('a', '4');
+    await turn();
+    expect(slow.transport.lines).toEqual(['4']);
+    expect(quick.transport.lines).toEqual(['open none', '1', '2', '3', '4']);
+    expect(slow.client.lastEventId).toBe(quick.client.lastEventId);
+  });
+
+  it('get no heartbeat while events flow', async () => {
+    const test = new TestHub();
+    const { client, transport } = test.connect({ topics: ['a'], heartbeatInterval: 1_000 });
+    await turn();
+    clock.advance(900);
+    test.publish('a', '1');
+    await turn();
+    clock.advance(900);
+    client.tick(performance.now());
+    expect(transport.lines).toEqual(['open none', '1']);
+    clock.advance(200);
+    client.tick(performance.now());
+    expect(transport.inFlight).toHaveLength(3);
+  });
+});

@@ -1,0 +1,69 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { FakeTransport } from '../support/fake-transport.js';
+import { TestHub } from '../support/test-hub.js';
+
+const drainTimeout = 1_000;
+
+/** One whose end takes its time, on the processor and then on the network. */
+class SlowToEnd extends FakeTransport {
+  endedAfter: number | undefined;
+  destroyed = false;
+
+  constructor(
+    readonly started: () => number,
+    readonly work: number,
+    readonly reads: boolean,
+  ) {
+    super();
+  }
+
+  override close(): Promise<void> {
+    const from = performance.now();
+    while (performance.now() - from < this.work);
+    this.endedAfter = from - this.started();
+    return this.reads ? super.close() : new Promise(() => {});
+  }
+
+  override destroy(): void {
+    this.destroyed = true;
+    super.destroy();
+  }
+}
+
+async function shutDown(count: number, { work = 0, reads = true } = {}) {
+  const test = new TestHub({ maxClients: Infinity, drainTimeout });
+  let started = 0;
+  const transports = Array.from({ length: count }, () => new SlowToEnd(() => started, work, reads));
+  for (const transport of transports) test.connect({ topics: ['a'], transport });
+  started = performance.now();
+  await test.hub.shutdown();
+  return { transports, took: performance.now() - started };
+}
+
+describe('shutdown', () => {
+  it('takes no longer than drainTimeout, however long the machine takes for each stream', async () => {
+    const { took, transports } = await shutDown(1_000, { work: 0.6, reads: false });
+    expect(took).toBeGreaterThan(drainTimeout - 20);
+    expect(took).toBeLessThan(drainTimeout + 300);
+    expect(transports.filter(({ destroyed }) => !destroyed)).toEqual([]);
+  });
+
+  it('ends 200 streams at once, and spreads the others over at most half of drainTimeout', async () => {
+    const { transports } = await shutDown(5_000);
+    const times = transports.map(({ endedAfter }) => endedAfter!);
+    const newest = Math.max(...times);
+    expect(Math.max(...times.slice(0, 200))).toBeLessThan(drainTimeout / 4);
+    expect(newest).toBeGreaterThan(drainTimeout / 4);
+    expect(newest).toBeLessThan(drainTimeout / 2 + 300);
+    const inFirstHalf = times.filter((time) => time < newest / 2).length;
+    expect(inFirstHalf).toBeGreaterThan(times.length / 5);
+    expect(inFirstHalf).toBeLessThan((times.length * 4) / 5);
+  });
+
+  it('waits no longer than the streams take', async () => {
+    const { took, transports } = await shutDown(100);
+    expect(took).toBeLessThan(drainTimeout / 2);
+    expect(transports.every(({ ended }) => ended)).toBe(true);
+  });
+});

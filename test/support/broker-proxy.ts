@@ -1,0 +1,118 @@
+import { once } from 'node:events';
+import net from 'node:net';
+
+/** One connection through the proxy, and all that the client has said on it, to tell what it is used for. */
+interface Link {
+  readonly client: net.Socket;
+  readonly server: net.Socket;
+  said: string;
+}
+
+/** Stands between nodes and a broker: leads elsewhere, holds answers back, loses them. */
+export class BrokerProxy {
+  readonly #server: net.Server;
+  readonly #links = new Set<Link>();
+  /** Answers to those who said this are held back. */
+  #held: RegExp | undefined;
+  /** Those who say this get no answer, and lose their connection when it is due. */
+  #lost: RegExp | undefined;
+  /** How often that happened. */
+  losses = 0;
+
+  private constructor(private target: number) {
+    this.#server = net.createServer((client) => this.#connect(client));
+  }
+
+  static async start(target: number): Promise<BrokerProxy> {
+    const proxy = new BrokerProxy(target);
+    proxy.#server.listen(0, '127.0.0.1');
+    await once(proxy.#server, 'listening');
+    return proxy;
+  }
+
+  get port(): number {
+    return (this.#server.address() as net.AddressInfo).port;
+  }
+
+  /** Everybody finds another broker from now on. */
+  leadTo(target: number): void {
+    this.target = target;
+    this.cut();
+  }
+
+  cut(): void {
+    for (const { client, server } of this.#links) {
+      client.destroy();
+      server.destroy();
+    }
+  }
+
+  /** From now on nothing is heard on the connections that are open, as when a machine between has gone. */
+  stall(): void {
+    for (const { client, server } of this.#links) {
+      client.pause();
+      server.pause();
+    }
+  }
+
+  /** The next answer to somebody who says this is lost, after the broker has sent it. */
+  loseAnswer(said: RegExp): void {
+    this.#lost = said;
+  }
+
+  /** Nothing more arrives on connections on which this was said, until `release()`. */
+  hold(said: RegExp): void {
+    this.#held = said;
+    for (const link of this.#links) this.#regulate(link);
+  }
+
+  /** Whether somebody waits for an answer that is held back. */
+  get holds(): boolean {
+    return [...this.#links].some(({ server }) => server.isPaused());
+  }
+
+  release(): void {
+    this.#held = undefined;
+    for (const link of this.#links) this.#regulate(link);
+  }
+
+  async close(): Promise<void> {
+    this.cut();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  #connect(client: net.Socket): void {
+    const server = net.connect(this.target, '127.0.0.1');
+    const link: Link = { client, server, said: '' };
+    this.#links.add(link);
+    client.on('data', (bytes: Buffer) => {
+      link.said = (link.said + bytes.toString('latin1')).slice(-10_000);
+      server.write(bytes);
+      this.#regulate(link);
+    });
+    server.on('data', (bytes: Buffer) => {
+      if (this.#lost?.test(link.said)) {
+        this.#lost = undefined;
+        this.losses++;
+        client.destroy();
+        return;
+      }
+      link.said = '';
+      client.write(bytes);
+    });
+    for (const socket of [client, server]) {
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        client.destroy();
+        server.destroy();
+        this.#links.delete(link);
+      });
+    }
+  }
+
+  #regulate({ server, said }: Link): void {
+    if (this.#held?.test(said)) server.pause();
+    else server.resume();
+  }
+}

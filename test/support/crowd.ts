@@ -1,0 +1,65 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+
+import type { Bench } from './baseline.js';
+import type { Figures } from './figures.js';
+
+/** What one client of a crowd has seen. */
+export interface CrowdClient {
+  readonly events: number;
+  /** Events that did not follow the one before: missing ones, and ones that came again. */
+  readonly gaps: number;
+  readonly repeats: number;
+  /** The number that it expects next. */
+  readonly next: number;
+  /** The text of the last block. */
+  readonly last: string;
+  readonly ended: boolean;
+  /** The response came to its proper end. */
+  readonly complete: boolean;
+}
+
+export interface CrowdReport {
+  readonly clients: readonly CrowdClient[];
+  /** Milliseconds from `at` in an event's data to its arrival, since the last report. */
+  readonly p99: number;
+}
+
+/** What the reports of a crowd add to the figures of the run. */
+export function figuresOf(clients: readonly CrowdClient[]): Partial<Figures> {
+  return {
+    checked: clients.length,
+    losses: clients.reduce((sum, { gaps }) => sum + gaps, 0),
+    duplicates: clients.reduce((sum, { repeats }) => sum + repeats, 0),
+  };
+}
+
+/** Many clients that read, in a process of their own. Their events are numbered: `{ n, at: timeNow(), … }`. */
+export class Crowd {
+  readonly #process: ChildProcess = fork(join(import.meta.dirname, 'crowd-process.js'), { execArgv: [] });
+
+  constructor(bench: Bench) {
+    bench.onEnd(() => this.#process.disconnect());
+  }
+
+  /** Settles when all of them have got their first bytes. */
+  async open(url: string, count: number): Promise<void> {
+    await this.#ask({ url, count });
+  }
+
+  async report(): Promise<CrowdReport> {
+    return (await this.#ask({})) as CrowdReport;
+  }
+
+  async #ask(message: object): Promise<unknown> {
+    this.#process.send(message);
+    const [answer] = (await once(this.#process, 'message')) as [unknown];
+    return answer;
+  }
+}
+
+/** On the clock that all processes of the machine share. */
+export function timeNow(): number {
+  return performance.timeOrigin + performance.now();
+}

@@ -1,0 +1,58 @@
+// A Jest reporter: ends a run of the fault suite with its figures. `npm run faults`; with `-- --json` they are in Jest's
+// JSON too, as `faults`.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+
+const COLUMNS = ['faults', 'published', 'delivered', 'resets', 'checked', 'losses', 'duplicates'];
+
+/** `connections.slow.spec.ts` belongs to the table of connections. */
+const tableOf = (path) => basename(path).split(/[.-]/)[0];
+
+export default class FaultReport {
+  #folder = mkdtempSync(join(tmpdir(), 'nestjs-sse-hub-faults-'));
+  #file = join(this.#folder, 'figures.jsonl');
+
+  constructor() {
+    // Handed on to the processes that run the tests.
+    process.env.FAULT_FIGURES = this.#file;
+  }
+
+  onRunComplete(_, results) {
+    const tables = new Map();
+    const add = (path, figures) => {
+      const table = tables.get(tableOf(path)) ?? Object.fromEntries(COLUMNS.map((column) => [column, 0]));
+      for (const column of COLUMNS) table[column] += figures[column] ?? 0;
+      tables.set(tableOf(path), table);
+    };
+    for (const { testFilePath, numPassingTests, numFailingTests } of results.testResults) {
+      add(testFilePath, { faults: numPassingTests + numFailingTests });
+    }
+    for (const { path, ...figures } of this.#recorded()) add(path, figures);
+    rmSync(this.#folder, { recursive: true });
+    const rows = Object.fromEntries([...tables].sort(([a], [b]) => a.localeCompare(b)));
+    results.faults = rows;
+    process.stderr.write(`\n${format({ ...rows, all: sum(Object.values(rows)) })}\n`);
+  }
+
+  #recorded() {
+    try {
+      return readFileSync(this.#file, 'utf8').trim().split('\n').map(JSON.parse);
+    } catch {
+      return [];
+    }
+  }
+}
+
+function sum(rows) {
+  return Object.fromEntries(COLUMNS.map((column) => [column, rows.reduce((total, row) => total + row[column], 0)]));
+}
+
+function format(rows) {
+  const line = (cells) => `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(12) : cell.padStart(12))).join(' | ')} |`;
+  return [
+    line(['table', ...COLUMNS]),
+    line(['---', ...COLUMNS.map(() => '---:')]),
+    ...Object.entries(rows).map(([name, row]) => line([name, ...COLUMNS.map((c) => row[c].toLocaleString('en'))])),
+  ].join('\n');
+}

@@ -1,0 +1,37 @@
+import type { EventEntry, LogEntry, LogReader, Position } from 'nestjs-sse-hub';
+
+/** Writes down what a backplane hands over. */
+export class LogRecorder implements LogReader {
+  /** Every life of the log that has begun. */
+  readonly epochs: string[] = [];
+  /** Of the present one. */
+  entries: LogEntry[] = [];
+  /** Topics that were closed when that began. */
+  closed: readonly string[] = [];
+  readonly warnings: string[] = [];
+  skippedCount = 0;
+
+  get data(): string[] {
+    return this.entries.map(({ entry }) => (entry as EventEntry).data);
+  }
+
+  begin(epoch: string, _from: Position, closed: readonly string[] = []): void {
+    this.epochs.push(epoch);
+    this.entries = [];
+    this.closed = closed;
+  }
+
+  deliver(entries: readonly LogEntry[]): void {
+    this.entries.push(...entries);
+  }
+
+  ready(): void {}
+
+  skipped(count: number): void {
+    this.skippedCount += count;
+  }
+
+  warn(message: string): void {
+    this.warnings.push(message);
+  }
+}

@@ -1,0 +1,92 @@
+import type { Entry } from '../../../src/backplane/backplane.js';
+import { comparePositions, type Cursor, ORIGIN, type Position } from '../../../src/protocol/cursor.js';
+
+/** What the log has at one place, as the model remembers it. */
+export interface Fact {
+  readonly index: number;
+  readonly position: Position;
+  /** `dropped`: published after its topic was closed. `lost`: no node ever reads it. */
+  readonly kind: 'event' | 'dropped' | 'lost' | 'close' | 'open' | 'group';
+  readonly topic: string | undefined;
+  /** What events are told apart by; -1 for anything else. */
+  readonly n: number;
+  readonly except: readonly string[];
+  readonly exceptGroup: string | undefined;
+  readonly id: string | undefined;
+}
+
+/** The number at the beginning of an event's data. */
+export function numberIn(data: string): number {
+  return Number.parseInt(data, 10);
+}
+
+/** The log as a plain list: nothing is ever evicted from it. */
+export class Facts {
+  readonly all: Fact[] = [];
+  readonly #byNumber = new Map<number, Fact>();
+  readonly #closed = new Set<string>();
+
+  constructor(readonly epoch: string) {}
+
+  record(position: Position, entry: Entry | undefined): Fact {
+    const fact = this.#factOf(position, entry);
+    this.all.push(fact);
+    if (fact.n >= 0) this.#byNumber.set(fact.n, fact);
+    if (fact.kind === 'close') this.#closed.add(fact.topic!);
+    if (fact.kind === 'open') this.#closed.delete(fact.topic!);
+    return fact;
+  }
+
+  isClosed(topic: string): boolean {
+    return this.#closed.has(topic);
+  }
+
+  withNumber(n: number): Fact | undefined {
+    return this.#byNumber.get(n);
+  }
+
+  /** Whether this is a place in the log, or before it. */
+  has({ epoch, position }: Cursor): boolean {
+    if (epoch !== this.epoch) return false;
+    const at = this.countUpTo(position) - 1;
+    return comparePositions(this.all[at]?.position ?? ORIGIN, position) === 0;
+  }
+
+  /** How many facts there are up to this position. */
+  countUpTo(position: Position): number {
+    return this.all.findLastIndex((fact) => comparePositions(fact.position, position) <= 0) + 1;
+  }
+
+  /** Where the topic's present life began: 0 for its first. */
+  beginningOf(topic: string, upTo: number): number {
+    let began = 0;
+    let closed = false;
+    for (const { kind, topic: other, index } of this.all.slice(0, upTo)) {
+      if (other !== topic) continue;
+      if (kind === 'open' && (closed || began > 0)) began = index;
+      if (kind === 'close') closed = true;
+    }
+    return began;
+  }
+
+  /** Whether the topic was closed when the log was so long. */
+  wasClosed(topic: string, upTo: number): boolean {
+    const marks = this.all.slice(0, upTo).filter((fact) => fact.topic === topic && isMark(fact));
+    return marks.at(-1)?.kind === 'close';
+  }
+
+  #factOf(position: Position, entry: Entry | undefined): Fact {
+    const nothing = { topic: undefined, n: -1, except: [], exceptGroup: undefined, id: undefined };
+    const place = { index: this.all.length, position };
+    if (!entry) return { ...place, ...nothing, kind: 'lost' };
+    if ('group' in entry) return { ...place, ...nothing, kind: 'group' };
+    if (entry.kind !== 'event') return { ...place, ...nothing, kind: entry.kind, topic: entry.topic };
+    const { topic, data, except = [], exceptGroup, id } = entry;
+    const kind = topic !== undefined && this.#closed.has(topic) ? 'dropped' : 'event';
+    return { ...place, kind, topic, n: numberIn(data), except, exceptGroup, id };
+  }
+}
+
+function isMark({ kind }: Fact): boolean {
+  return kind === 'close' || kind === 'open';
+}

@@ -1,0 +1,282 @@
+import { comparePositions, ORIGIN, parseCursor, type Position, TERMINAL_CURSOR } from '../../../src/protocol/cursor.js';
+import type { Block } from '../../../src/protocol/encode.js';
+import { type Fact, type Facts, numberIn } from './facts.js';
+import { type Followed, type NodeView, type Sieve, Terms, type TermsOptions } from './terms.js';
+
+/**
+ * What one connection must get, kept by somebody who knows the whole log: every block that is written is checked against
+ * it as it is written. A block's cursor is a claim: whoever comes back with it has got everything before it, or was told.
+ */
+export class Ledger {
+  readonly faults: string[] = [];
+  /** `sse.open` has been written. */
+  opened = false;
+  /** It has begun to follow something: what is added now counts from now on. */
+  underWay = false;
+  ended = false;
+  resets = 0;
+  /** It was told that something was lost although it kept up. */
+  slowResets = 0;
+  /** Events that must come, or be told as lost. */
+  #due: Fact[] = [];
+  /** Events that may come: the rules changed before they were written. */
+  readonly #possible = new Set<Fact>();
+  readonly #inHand = new Set<Fact>();
+  /** What was followed when these were taken in hand: a reset that names it may be among them. */
+  readonly #namesInHand = new Set<string>();
+  readonly #lateNames = new Set<string>();
+  #privates: string[] = [];
+  /** It has been told where it is. */
+  #placed = false;
+  #written: Position;
+  #claimed: Position | undefined;
+  readonly #terms: Terms;
+
+  constructor(
+    private readonly facts: Facts,
+    private readonly node: NodeView,
+    options: TermsOptions,
+  ) {
+    const { came, since, notBefore } = options;
+    this.#terms = new Terms(facts, node, options);
+    this.#written = came.with === 'cursor' ? came.position : ORIGIN;
+    this.#claimed = came.with === 'cursor' ? came.position : undefined;
+    const { firstDue, head } = this.#terms;
+    this.#due = facts.all.slice(firstDue).filter((fact) => this.#terms.isDue(fact) && this.#terms.isAskedFor(fact));
+    if (since === undefined && notBefore === undefined) return;
+    // What the node has not read yet it may take for new.
+    for (const fact of facts.all.slice(head)) this.#possible.add(fact);
+  }
+
+  get names(): ReadonlyMap<string, Followed> {
+    return this.#terms.names;
+  }
+
+  get outstanding(): readonly string[] {
+    const due = this.#due.filter((fact) => this.#terms.isWanted(fact)).map(describeFact);
+    return [...due, ...[...this.#lateNames].map((name) => `reset late ${name}`), ...this.#privates];
+  }
+
+  publish(fact: Fact): void {
+    if (fact.kind === 'open' && fact.index >= this.#terms.anewAt) this.#startOver(fact.topic!);
+    if (this.ended || !this.#terms.isDue(fact)) {
+      // Who follows nothing any more may be given it after all when it follows something before the turn is over.
+      if (fact.topic === undefined && this.names.size === 0) this.#possible.add(fact);
+      return;
+    }
+    this.#due.push(fact);
+  }
+
+  follow(name: string, sieve: Sieve): void {
+    const known = this.names.get(name);
+    if (known) return this.#changeSieve(name, { ...known, sieve });
+    const late = this.underWay;
+    const from = late ? this.node.read() : 0;
+    const before = new Set(this.#due);
+    this.#terms.setName(name, { from, sieve });
+    for (const fact of this.facts.all.slice(Math.max(from, this.#terms.firstDue))) {
+      if (before.has(fact) || comparePositions(fact.position, this.#written) <= 0 || !this.#terms.isDue(fact)) continue;
+      this.#due.push(fact);
+    }
+    this.#due.sort((a, b) => a.index - b.index);
+    this.underWay ||= this.opened;
+    if (late && this.#terms.skips(name, from)) this.#lateNames.add(name);
+  }
+
+  /** `isReading`: from within a filter of some client, which may be this one's, with events in hand. */
+  unfollow(name: string, isReading: boolean): void {
+    if (isReading) {
+      for (const fact of this.#due) this.#inHand.add(fact);
+      this.#namesInHand.add(name);
+    }
+    this.#terms.names.delete(name);
+    this.#lateNames.delete(name);
+    // What was for everybody still comes if it follows something else before the turn is over.
+    for (const fact of this.#due) if (fact.topic === undefined) this.#possible.add(fact);
+    this.#due = this.#due.filter((fact) => this.#terms.isDue(fact));
+  }
+
+  sendPrivate(text: string): void {
+    this.#privates.push(text);
+  }
+
+  sendFirst(text: string): void {
+    this.#privates.unshift(text);
+  }
+
+  /** It was refused, so it will not come. */
+  takeBackPrivate(text: string): void {
+    this.#privates = this.#privates.filter((other) => other !== text);
+  }
+
+  write(block: Block): void {
+    if (this.ended) return this.#blame('written after the end', block);
+    const { event, data, id } = block;
+    // A node that waits until it has read as far gives back what the client came with.
+    if (!this.opened && data === undefined && (id === undefined || id === this.#terms.options.lastEventId)) return;
+    if (event === 'sse.open') this.#open(block);
+    else if (event === 'sse.reset') this.#reset(block);
+    else if (event === 'sse.closed') this.#closed(block);
+    else if (event === 'sse.end') this.#end(block);
+    else if (data === undefined) this.#claim(id, block);
+    else if (data.startsWith('private')) this.#private(block);
+    else this.#event(block);
+  }
+
+  #open(block: Block): void {
+    if (this.opened) this.#blame('opened twice', block);
+    this.opened = true;
+    this.underWay = this.names.size > 0;
+    const { resumed } = JSON.parse(block.data!) as { resumed: string };
+    const { came } = this.#terms.options;
+    if ((resumed === 'none') !== (came.with === 'nothing')) this.#blame('resumed otherwise', block);
+    if (resumed === 'full' && came.with === 'garbage') this.#blame('cannot resume', block);
+    // Whose last event ID is no cursor learns from this very block that something is missing.
+    if (resumed === 'reset' && came.with !== 'cursor') return;
+    // And whoever is new begins here: what was evicted before need not be told.
+    if (came.with === 'nothing')
+      this.#due = this.#due.filter((fact) => this.#terms.isLeft(fact) || !isUpTo(block, fact));
+    this.#claim(block.id, block);
+  }
+
+  #reset(block: Block): void {
+    this.resets++;
+    const { reason, topics } = JSON.parse(block.data!) as { reason: string; topics: string[] };
+    for (const name of topics) {
+      // What was to be told may still be told when the name has been given up meanwhile.
+      const isKnown = reason === 'late' ? this.#terms.hasEverFollowed(name) : this.names.has(name);
+      if (!isKnown && !this.#namesInHand.has(name)) this.#blame('told of what it does not follow', block);
+      if (reason === 'late') this.#lateNames.delete(name);
+    }
+    if (reason === 'late' && this.#terms.options.came.with === 'nothing') this.#blame('nothing to be late for', block);
+    if (reason === 'slow') this.slowResets++;
+    if (reason !== 'late') this.#excuse(block, reason, topics);
+    this.#placed ||= reason !== 'late';
+    this.#claim(block.id, block);
+  }
+
+  /** What a reset speaks for is gone: it need not come any more, and must not be there any more. */
+  #excuse(block: Block, reason: string, topics: readonly string[]): void {
+    // A new beginning: nothing that is gone by now is told again at its own place.
+    const isAnew = reason !== 'trimmed' && reason !== 'slow';
+    const isExcused = (fact: Fact): boolean => {
+      if (!isUpTo(block, fact) && !(isAnew && this.#terms.isGone(fact))) return false;
+      if (fact.topic === undefined) return topics.length > 0;
+      return this.#terms.namesOf(fact).some((name) => topics.includes(name));
+    };
+    const retained = this.#due.find((fact) => isExcused(fact) && this.#terms.isWanted(fact) && this.node.retains(fact));
+    const mayPass = reason === 'ambiguous' || reason === 'filter' || this.#terms.options.onGap === 'latest';
+    if (retained && !mayPass) this.#blame(`told as lost although it is there: ${describeFact(retained)}`, block);
+    // From the oldest event with the id on, some may come again.
+    if (reason === 'ambiguous' || reason === 'foreign') for (const fact of this.facts.all) this.#possible.add(fact);
+    // What a filter has had evicted since may be in the same write.
+    this.#leaveOpen(isExcused);
+  }
+
+  #closed(block: Block): void {
+    const { topic } = JSON.parse(block.data!) as { topic: string };
+    const everClosed = this.facts.all.some((fact) => fact.kind === 'close' && fact.topic === topic);
+    if (!everClosed || !this.#terms.hasEverCovered(topic)) this.#blame('not closed', block);
+    this.#claim(block.id, block);
+  }
+
+  #end(block: Block): void {
+    if (block.id !== TERMINAL_CURSOR) this.#blame('not the terminal cursor', block);
+  }
+
+  #private(block: Block): void {
+    if (this.#privates[0] !== block.data) this.#blame(`sent in another order, or never: ${this.#privates[0]}`, block);
+    this.#privates.shift();
+    if (block.id?.startsWith('1~')) this.#claim(block.id, block);
+  }
+
+  #event(block: Block): void {
+    const fact = this.facts.withNumber(numberIn(block.data!));
+    if (fact?.kind !== 'event') return this.#blame('never published', block);
+    const at = this.#due.indexOf(fact);
+    if (this.#inHand.delete(fact) && at < 0) return this.#take(fact, block);
+    if (at < 0 && !this.#possible.has(fact)) return this.#blame('not due', block);
+    if (at < 0 && !this.#terms.mayCome(fact)) return this.#blame('not for this client now', block);
+    if (!this.#terms.isWanted(fact)) this.#blame('should have been held back', block);
+    if (comparePositions(fact.position, this.#written) <= 0) this.#blame('out of order', block);
+    if (fact.position.ms > this.#terms.options.expiresAt) this.#blame('published after it had expired', block);
+    this.#take(fact, block);
+  }
+
+  #take(fact: Fact, block: Block): void {
+    this.#written = fact.position;
+    this.#due = this.#due.filter((other) => other !== fact);
+    this.#possible.delete(fact);
+    this.#claimUpTo(fact.position, block);
+  }
+
+  #claim(id: string | undefined, block: Block): void {
+    if (id === undefined) return;
+    const { came, lastEventId } = this.#terms.options;
+    if (came.with === 'garbage' && !this.#placed && id === lastEventId) return;
+    const position = positionOf(id);
+    if (!position) return this.#blame('not a cursor', block);
+    this.#claimUpTo(position, block);
+  }
+
+  #claimUpTo(position: Position, block: Block): void {
+    if (comparePositions(position, this.#written) < 0) this.#blame('a cursor behind what was written', block);
+    if (this.#claimed && comparePositions(position, this.#claimed) < 0) this.#blame('a cursor that goes back', block);
+    this.#claimed = position;
+    const passed = this.#due.filter((fact) => comparePositions(fact.position, position) <= 0);
+    const untold = passed.filter((fact) => this.#terms.isWanted(fact) && !this.#isToldAfter(position, fact));
+    if (untold.length > 0) this.#blame(`passes over ${untold.map(describeFact).join(', ')}`, block);
+    this.#due = this.#due.filter(
+      (fact) => !passed.includes(fact) || (this.#terms.isWanted(fact) && !untold.includes(fact)),
+    );
+  }
+
+  /** What is lost is told where the newest loss of its name is: whoever comes back before that place is told of it, too. */
+  #isToldAfter(position: Position, lost: Fact): boolean {
+    if (!this.#terms.isGone(lost)) return false;
+    const names = this.#terms.namesOf(lost);
+    return this.facts.all.slice(this.facts.countUpTo(position)).some((fact) => {
+      if (!this.#terms.isGone(fact)) return false;
+      return (
+        names.length === 0 || fact.topic === undefined || this.#terms.namesOf(fact).some((name) => names.includes(name))
+      );
+    });
+  }
+
+  /** A topic was started over: what it was before is not for somebody who asks for what is new since some time. */
+  #startOver(topic: string): void {
+    this.#leaveOpen((fact) => fact.topic === topic && fact.index < this.#terms.anewAt);
+  }
+
+  #changeSieve(name: string, followed: Followed): void {
+    this.#leaveOpen((fact) => this.#terms.namesOf(fact).includes(name));
+    this.#terms.setName(name, followed);
+  }
+
+  /** Whether these come depends on whether they have been on their way already. */
+  #leaveOpen(isConcerned: (fact: Fact) => boolean): void {
+    for (const fact of this.#due) if (isConcerned(fact)) this.#possible.add(fact);
+    this.#due = this.#due.filter((fact) => !isConcerned(fact));
+  }
+
+  #blame(what: string, { event, data, id }: Block): void {
+    const due = this.#due.slice(0, 5).map(describeFact).join(', ');
+    this.faults.push(
+      `${this.#terms.options.clientId}: ${what}: ${event ?? ''} ${data?.slice(0, 60) ?? ''} ${id} (due: ${due})`,
+    );
+  }
+}
+
+/** Whether the block's cursor claims it. */
+function isUpTo({ id }: Block, fact: Fact): boolean {
+  const position = positionOf(id);
+  return position !== undefined && comparePositions(fact.position, position) <= 0;
+}
+
+function positionOf(id: string | undefined): Position | undefined {
+  return id === undefined ? undefined : parseCursor(id)?.position;
+}
+
+function describeFact({ kind, n, topic = 'everybody', index }: Fact): string {
+  return `${kind === 'event' ? n : kind} of ${topic} at ${index}`;
+}

@@ -1,0 +1,76 @@
+import { topicPattern } from '../../../src/hub/topic-pattern.js';
+import { parseCursor, type Position, TERMINAL_CURSOR } from '../../../src/protocol/cursor.js';
+import type { Block } from '../../../src/protocol/encode.js';
+import type { FakeTransport } from '../fake-transport.js';
+import { LaggingBackplane } from '../lagging-backplane.js';
+import { TestHub, type TestLog } from '../test-hub.js';
+import type { Fact, Facts } from './facts.js';
+import type { Ledger } from './ledger.js';
+import type { Limits } from './operations.js';
+
+/** Somebody's open stream. */
+export interface Connection {
+  readonly node: Node;
+  readonly transport: FakeTransport;
+  readonly ledger: Ledger;
+  readonly mayLag: boolean;
+}
+
+/** Somebody who connects again and again, with what was received last. */
+export class Person {
+  readonly id: string;
+  readonly group: string;
+  connection: Connection | undefined;
+  lastEventId = '';
+  /** What it has really got, whatever its last event ID says. */
+  position: Position | undefined;
+
+  constructor(i: number) {
+    this.id = `client-${i}`;
+    this.group = `group-${i % 2}`;
+  }
+
+  receive(blocks: readonly Block[], next: Block | undefined): void {
+    for (const [i, { id }] of blocks.entries()) {
+      if (id === undefined) continue;
+      this.lastEventId = id;
+      // Behind an id of the application's comes the cursor, and a cut may be between them.
+      const cursor = parseCursor(id) ?? parseCursor((blocks[i + 1] ?? next)?.id ?? '');
+      this.position = cursor?.position;
+    }
+    if (this.lastEventId === TERMINAL_CURSOR) this.forget();
+  }
+
+  forget(): void {
+    this.lastEventId = '';
+    this.position = undefined;
+  }
+}
+
+/** A hub that may read late. */
+export class Node {
+  readonly test: TestHub;
+  readonly view: LaggingBackplane;
+
+  constructor(
+    limits: Limits,
+    log: TestLog,
+    private readonly facts: Facts,
+    onSeen: () => void,
+  ) {
+    this.view = new LaggingBackplane(log);
+    this.test = new TestHub({ ...limits, drainTimeout: 1 }, log, this.view);
+    this.test.hub.observe(() => ({ topics: [], patterns: [topicPattern('**')] })).subscribe(onSeen);
+  }
+
+  get hub() {
+    return this.test.hub;
+  }
+
+  readonly read = (): number => this.facts.countUpTo(this.hub.log.last);
+
+  readonly retains = ({ position }: Fact): boolean => {
+    const located = this.hub.log.locate(position);
+    return located.at === 'window' && this.hub.log.itemAt(located.index - 1) !== undefined;
+  };
+}

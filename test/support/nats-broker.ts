@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import type { Backplane } from 'nestjs-sse-hub';
+import { NatsBackplane, type NatsBackplaneOptions } from 'nestjs-sse-hub/nats';
+
+import { BrokerProxy } from './broker-proxy.js';
+import type { Broker, BrokerKind, NodeOptions, Replica } from './brokers.js';
+import { NatsServer } from './nats.js';
+import { ServerBroker } from './server-broker.js';
+import { isInstalled } from './server-process.js';
+
+class NatsBroker extends ServerBroker<NatsServer> implements Broker {
+  private constructor(
+    server: NatsServer,
+    /** NATS has no command that cuts others' connections, so all go through here. */
+    private readonly proxy: BrokerProxy,
+    private readonly backup: string,
+  ) {
+    super(server);
+  }
+
+  static async start(options?: { persistent?: boolean }): Promise<NatsBroker> {
+    const server = await NatsServer.start(options);
+    const backup = await mkdtemp(join(tmpdir(), 'nestjs-sse-hub-nats-'));
+    return new NatsBroker(server, await BrokerProxy.start(server.port), backup);
+  }
+
+  #options({ port = this.proxy.port, ...limits }: NodeOptions = {}): NatsBackplaneOptions {
+    return { servers: `nats://127.0.0.1:${port}`, prefix: this.prefix, ...limits };
+  }
+
+  backplane(options?: NodeOptions): Backplane {
+    return new NatsBackplane(this.#options(options));
+  }
+
+  settings(options?: NodeOptions): unknown {
+    return { kind: 'nats', options: this.#options(options) };
+  }
+
+  async flush(): Promise<void> {
+    await this.server.run(({ streams }) => streams.delete(this.prefix));
+  }
+
+  killConnections(): Promise<void> {
+    this.proxy.cut();
+    return Promise.resolve();
+  }
+
+  connections(): Promise<number> {
+    return this.server.connections();
+  }
+
+  async backUp(): Promise<void> {
+    await rm(this.backup, { recursive: true, force: true });
+    await this.server.copyTo(this.backup);
+  }
+
+  restore(): Promise<void> {
+    return this.server.startWith(this.backup);
+  }
+
+  /** What a server of a cluster would have that got nothing since it was promoted. */
+  async replicate(): Promise<Replica> {
+    const replica = await NatsServer.prepare();
+    return {
+      port: replica.port,
+      promote: async () => {
+        await this.backUp();
+        await replica.startWith(this.backup);
+      },
+      remove: () => replica.remove(),
+    };
+  }
+
+  async intrude(bytes: number): Promise<number> {
+    const prefix = this.prefix;
+    await this.server.run(async (jsm) => {
+      const js = jsm.jetstream();
+      await js.publish(`${prefix}.t.t`, 'not ours');
+      await js.publish(`${prefix}.t.t`, '{"kind":"event"', { msgID: 'theirs-17' });
+      await js.publish(`${prefix}.everybody`, '{"kind":"close","topic":"t"}', { msgID: randomUUID() });
+      await js.publish(`${prefix}.t.t`, 'x'.repeat(bytes));
+    });
+    return 4;
+  }
+
+  async entries(): Promise<number> {
+    const { state } = await this.server.run((jsm) => jsm.streams.info(this.prefix));
+    return state.messages;
+  }
+
+  // The server's clock is the machine's. Its sequences follow each other closely anyway.
+  runAhead(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  override async remove(): Promise<void> {
+    await this.proxy.close();
+    await super.remove();
+    await rm(this.backup, { recursive: true, force: true });
+  }
+}
+
+export const nats: BrokerKind = {
+  name: 'NATS JetStream',
+  isInstalled: await isInstalled('nats-server'),
+  // One connection for all; it says something every second.
+  said: { appending: /Nats-Msg-Id/, reading: /CONNECT|PING|STREAM\.INFO|MSG\.NEXT/ },
+  start: (options) => NatsBroker.start(options),
+};

@@ -1,0 +1,118 @@
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+
+import { freePort, ServerProcess } from './server-process.js';
+import { findServer, type SharedBroker } from './shared-server.js';
+
+export interface NatsServerOptions {
+  /** Has what it had when it starts again. Default: `true`. */
+  readonly persistent?: boolean;
+}
+
+/** NATS with JetStream, on a free port. It takes messages of 64 MiB. */
+export class NatsServer extends ServerProcess {
+  private constructor(
+    port: number,
+    private readonly monitor: number,
+    folder: string,
+    private readonly options: NatsServerOptions,
+  ) {
+    super(port, folder);
+  }
+
+  static async start(options: NatsServerOptions = {}): Promise<NatsServer> {
+    const server = await NatsServer.prepare(options);
+    await server.start();
+    return server;
+  }
+
+  /** One that is not started yet. */
+  static async prepare(options: NatsServerOptions = {}): Promise<NatsServer> {
+    const folder = await mkdtemp(join(tmpdir(), 'nestjs-sse-hub-nats-'));
+    return new NatsServer(await freePort(), await freePort(), folder, options);
+  }
+
+  override get url(): string {
+    return `nats://127.0.0.1:${this.port}`;
+  }
+
+  get #data(): string {
+    return join(this.folder, 'data');
+  }
+
+  override async start(): Promise<void> {
+    if (this.options.persistent === false) await rm(this.#data, { recursive: true, force: true });
+    await this.#launchWithData();
+  }
+
+  async #launchWithData(): Promise<void> {
+    const config = join(this.folder, 'nats.conf');
+    const lines = [
+      `listen: "127.0.0.1:${this.port}"`,
+      `http: "127.0.0.1:${this.monitor}"`,
+      `jetstream: { store_dir: "${this.#data}" }`,
+      'max_payload: 64MB',
+      'max_pending: 128MB',
+    ];
+    await writeFile(config, lines.join('\n'));
+    await this.launch('nats-server', ['-c', config]);
+  }
+
+  /** Does something as an operator would. */
+  async run<T>(act: (jsm: JetStreamManager, nc: NatsConnection) => Promise<T>): Promise<T> {
+    return runAt(this.url, act);
+  }
+
+  /** Connections that were ever opened. */
+  async connections(): Promise<number> {
+    const response = await fetch(`http://127.0.0.1:${this.monitor}/varz`);
+    return ((await response.json()) as { total_connections: number }).total_connections;
+  }
+
+  /** Copies what it has at this moment, as a snapshot of its disk would. */
+  async copyTo(folder: string): Promise<void> {
+    this.freeze();
+    await cp(this.#data, folder, { recursive: true });
+    this.thaw();
+  }
+
+  /** Goes on, or begins, with what was copied. */
+  async startWith(folder: string): Promise<void> {
+    await this.kill();
+    await rm(this.#data, { recursive: true, force: true });
+    await cp(folder, this.#data, { recursive: true });
+    await this.#launchWithData();
+  }
+
+  protected override async answers(): Promise<boolean> {
+    return this.run(async (jsm) => (await jsm.getAccountInfo()).streams >= 0);
+  }
+}
+
+async function runAt<T>(url: string, act: (jsm: JetStreamManager, nc: NatsConnection) => Promise<T>): Promise<T> {
+  const nc = await connect({ servers: url, reconnect: false, timeout: 2_000 });
+  try {
+    return await act(await jetstreamManager(nc, { checkAPI: false }), nc);
+  } finally {
+    await nc.close();
+  }
+}
+
+async function forgetStreams({ streams }: JetStreamManager, prefix: string): Promise<void> {
+  for (const name of [prefix, `${prefix}-epoch`, `${prefix}-marks`]) await streams.delete(name).catch(() => false);
+}
+
+export async function findNats(): Promise<SharedBroker | undefined> {
+  const server = await findServer({
+    broker: 'NATS',
+    variable: 'NATS_URL',
+    command: 'nats-server',
+    version: '2.9',
+    start: () => NatsServer.start(),
+  });
+  return server && { ...server, forget: (prefix) => runAt(server.url, (jsm) => forgetStreams(jsm, prefix)) };
+}
