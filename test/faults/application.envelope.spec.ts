@@ -1,0 +1,71 @@
+import { describe, expect, it } from '@jest/globals';
+import { type CallHandler, type ExecutionContext } from '@nestjs/common';
+import { map, type Observable } from 'rxjs';
+
+import { returnToBaseline, until } from '../support/baseline.js';
+import { platforms } from '../support/platforms.js';
+import { serve } from '../support/served.js';
+import { direct, nestSse, web } from '../support/stream-controllers.js';
+
+const bench = returnToBaseline();
+
+for (const platform of platforms) {
+  describe(`on ${platform.name}`, () => {
+    const envelope = {
+      intercept: (_context: ExecutionContext, next: CallHandler): Observable<unknown> =>
+        next.handle().pipe(map((data: unknown) => ({ success: true, data }))),
+    };
+
+    it('A6: an interceptor that wraps every answer in an envelope is one clear log line with the remedy', async () => {
+      const { url, sse, logger } = await serve(bench, platform, nestSse, {
+        prepare: (app) => app.useGlobalInterceptors(envelope),
+      });
+      const streams = [await bench.open(`${url}/events/a`), await bench.open(`${url}/events/a`)];
+      for (let n = 0; n < 50; n++) sse.broadcast('a', 'n', n);
+      for (const stream of streams) await stream.messagesUpTo(50);
+      const warnings = logger.ofHub('warn');
+      expect(warnings).toHaveLength(1);
+      expect(warnings[0]).toContain('/events/a');
+      expect(warnings[0]).toMatch(/interceptor.*envelope/);
+      expect(warnings[0]).toMatch(/Leave @Sse\(\) handlers out of it|createClient\(\)/);
+      expect(logger.ofHub('error')).toEqual([]);
+      // What comes out is broken in the way that the interceptor breaks it, and gives nothing of ours away.
+      expect(streams[0]!.data[1]).toMatchObject({ type: 'n', data: '0' });
+    });
+
+    it('A6: the same interceptor does nothing to createClient(), and nothing is logged', async () => {
+      const { sse, connect, logger } = await serve(bench, platform, direct, {
+        prepare: (app) => app.useGlobalInterceptors(envelope),
+      });
+      const client = await connect('a');
+      sse.broadcast('a', 'n', 1);
+      expect(await client.messagesUpTo(1)).toEqual([1]);
+      expect(logger.ofHub('warn')).toEqual([]);
+    });
+
+    it('A6: Nest takes the response of addClient() out of the envelope again, and nothing is logged', async () => {
+      const { sse, connect, logger } = await serve(bench, platform, web, {
+        prepare: (app) => app.useGlobalInterceptors(envelope),
+      });
+      const client = await connect('a');
+      sse.broadcast('a', 'n', 1);
+      expect(await client.messagesUpTo(1)).toEqual([1]);
+      expect(logger.ofHub('warn')).toEqual([]);
+    });
+
+    it('A6: a client of addClient() whose response never gets to Nest is given up, as nobody reads it', async () => {
+      const { sse, request } = await serve(bench, platform, web, {
+        config: { slowTimeout: 200 },
+        prepare: (app) =>
+          app.useGlobalInterceptors({
+            intercept: (_context: ExecutionContext, next: CallHandler) => next.handle().pipe(map(() => 'replaced')),
+          }),
+      });
+      const answer = await request('a');
+      await answer.untilEnd();
+      expect(answer.raw).toBe('replaced');
+      await until('its slot is back', () => sse.stats().clients === 0);
+      expect(sse.stats().slow).toBeLessThanOrEqual(1);
+    });
+  });
+}

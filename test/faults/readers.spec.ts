@@ -1,0 +1,77 @@
+import { setImmediate as turn } from 'node:timers/promises';
+
+import { afterAll, afterEach, beforeAll, describe, it } from '@jest/globals';
+import fc from 'fast-check';
+
+import { anyEvent } from '../support/arbitrary-events.js';
+import { ChoppingProxy } from '../support/chopping-proxy.js';
+import { CHROMIUM, TestBrowser } from '../support/chromium.js';
+import { closeAll, platforms, startApp } from '../support/platforms.js';
+import { python } from '../support/python-reader.js';
+import { asTheStandardSays, readers as libraries } from '../support/readers.js';
+import { expectRead, type Opened, send, type TopicEvent, untilNamed } from '../support/readings.js';
+import { seed } from '../support/seed.js';
+import { transports } from '../support/stream-controllers.js';
+
+/** `READER_RUNS=200` for the long run: so many streams for each platform and transport. */
+const RUNS = Number(process.env['READER_RUNS'] ?? 5);
+const READERS = python ? [...libraries, python] : libraries;
+
+let browser: TestBrowser | undefined;
+let proxy: ChoppingProxy | undefined;
+
+beforeAll(async () => {
+  if (CHROMIUM !== undefined) browser = await TestBrowser.launch();
+});
+
+afterEach(async () => {
+  await proxy?.close();
+  proxy = undefined;
+  await closeAll();
+});
+
+afterAll(() => browser?.close());
+
+async function openAll(url: string, events: readonly TopicEvent[]): Promise<Opened[]> {
+  const opened: Opened[] = READERS.map((reader) => ({ reader, reading: reader.open(url) }));
+  if (!browser) return opened;
+  const names = ['sse.open', 'end', ...events.map(({ event = 'message' }) => event)];
+  const { reading } = await browser.open(url, names);
+  return [...opened, { reader: { name: 'Chromium', expects: asTheStandardSays }, reading }];
+}
+
+for (const [i, platform] of platforms.entries()) {
+  for (const [j, transport] of transports.entries()) {
+    describe(`${transport.name} on ${platform.name}`, () => {
+      it(
+        'E9: readers that others wrote give back any events, however the network cuts them',
+        async () => {
+          const { sse, url } = await startApp(platform, { controllers: [transport.controller()] });
+          proxy = await ChoppingProxy.start(url);
+          await browser?.visit(`${proxy.url}/`);
+          let runs = 0;
+          await fc.assert(
+            fc.asyncProperty(fc.array(anyEvent, { minLength: 1, maxLength: 25, size: 'max' }), async (events) => {
+              const topic = `run-${++runs}`;
+              const published = events.map((event) => ({ ...event, topic }));
+              const opened = await openAll(`${proxy!.url}/events/${topic}`, published);
+              try {
+                await untilNamed(opened, 'sse.open');
+                const sent = await Promise.all(published.map((event) => send(sse, event)));
+                await turn();
+                sent.push(await send(sse, { topic, event: 'end', data: '' }));
+                await untilNamed(opened, 'end');
+                expectRead(opened, sent);
+              } finally {
+                for (const { reading } of opened) reading.close();
+              }
+            }),
+            // Different ones for each, so that all together try more.
+            { numRuns: RUNS, seed: seed + 10 * i + j },
+          );
+        },
+        30_000 + RUNS * 2_000,
+      );
+    });
+  }
+}
