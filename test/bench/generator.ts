@@ -5,6 +5,7 @@ import type { ConnectRequest, DeliveredAnswer, GeneratorRequests } from './messa
 import { serveParent, tellParent } from './parent.js';
 import { MARKER, TIME_DIGITS } from './payload.js';
 import { percentile } from './statistics.js';
+import { CONNECT, upgradeRequestOf } from './web-socket.js';
 
 const MARKER_BYTE = MARKER.charCodeAt(0);
 const READ_SIZE = 65_536;
@@ -94,6 +95,7 @@ function openClient(path: string, request: ConnectRequest): Promise<void> {
           if (!answered) {
             answered = true;
             firstBytes ||= memory.toString('latin1', 0, length);
+            if (request.socketIo) socket.write(CONNECT);
             resolve();
           }
           if (!gzip) count(length);
@@ -106,7 +108,7 @@ function openClient(path: string, request: ConnectRequest): Promise<void> {
     clients.push(client);
     socket.on('error', reject);
     socket.once('close', () => reject(new Error(`The server has closed the stream ${path}.`)));
-    socket.write(requestOf(path, request));
+    socket.write(request.socketIo ? upgradeRequestOf(path) : requestOf(path, request));
   });
 }
 

@@ -1,11 +1,14 @@
 import { parseArgs } from 'node:util';
 
+import { LEGEND as BROKERS_LEGEND, runBrokers } from './brokers/run.js';
 import { describeMachine, machineLine } from './machine.js';
-import { type Result, runGroups, stopAll } from './runner.js';
+import { type Result, runGroups } from './runner.js';
+import { stopAll } from './running.js';
 import { FULL, QUICK } from './scenarios.js';
 import { summaryOf, tableOf } from './table.js';
 
-const { values: options } = parseArgs({
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -15,8 +18,16 @@ const { values: options } = parseArgs({
   },
 });
 
+const brokers = positionals.includes('brokers');
+if (positionals.length > (brokers ? 1 : 0)) throw new Error('npm run bench -- [brokers] [options]');
+
 /** Whatever happens, a run ends. */
-const TIME_LIMIT = (options.quick ? 4 : 25) * 60_000;
+const TIME_LIMIT = (brokers ? 10 : options.quick ? 4 : 25) * 60_000;
+
+const LEGEND = [
+  'Server CPU is user and system time of the server process; the load generator is another process.',
+  'Peers are what is neither the yardstick, nor the floor, nor (in bold) this library.',
+];
 
 const started = Date.now();
 
@@ -44,8 +55,7 @@ function toText(results: readonly Result[]): string {
   const head = [
     machineLine(machine),
     `Medians of ${options.rounds} interleaved rounds; ${elapsed()} s in all.`,
-    'Server CPU is user and system time of the server process; the load generator is another process.',
-    'Peers are what is neither the yardstick nor (in bold) this library.',
+    ...(brokers ? BROKERS_LEGEND : LEGEND),
     '',
   ];
   return [...head, ...results.map(tableOf)].join('\n');
@@ -66,12 +76,13 @@ setTimeout(() => void giveUp('out of time', 1), TIME_LIMIT).unref();
 const machine = describeMachine();
 progress(machineLine(machine));
 try {
-  const results = await runGroups(options.quick ? QUICK : FULL, {
+  const runOptions = {
     rounds: Number(options.rounds),
     only: listOf(options.only),
     contenders: listOf(options.contenders),
     progress,
-  });
+  };
+  const results = await (brokers ? runBrokers(runOptions) : runGroups(options.quick ? QUICK : FULL, runOptions));
   process.stdout.write(`${options.json ? toJson(results) : toText(results)}\n`);
 } finally {
   await stopAll();

@@ -47,6 +47,8 @@ export interface ConnectRequest {
   /** Taken in turns. */
   readonly paths: readonly string[];
   readonly gzip: boolean;
+  /** Clients of socket.io, over WebSocket, instead of event streams. */
+  readonly socketIo?: boolean;
   readonly lastEventId?: string;
   /** Connections that may be under way at a time. */
   readonly concurrency: number;

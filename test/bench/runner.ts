@@ -1,14 +1,16 @@
 import { readFileSync } from 'node:fs';
 
+import type { Contender } from './contenders/contender.js';
 import { type ContenderName, contenderOf } from './contenders/index.js';
 import { type Audience, connectAndWeigh, type Figures, pathsOf } from './measure.js';
 import { Pair } from './pair.js';
+import { running, stop } from './running.js';
 import { type Column, type Group, MEMORY_COLUMNS, type Scenario } from './scenarios.js';
 
 export interface Row {
-  readonly contender: ContenderName;
+  readonly contender: string;
   readonly label: string;
-  readonly role: 'yardstick' | 'ours' | 'peer';
+  readonly role: Contender['role'];
   /** The figures of every round; none when the contender could not take part. */
   readonly rounds: readonly Figures[];
   readonly absence?: string;
@@ -19,6 +21,10 @@ export interface Result {
   readonly title: string;
   readonly columns: readonly Column[];
   readonly rows: readonly Row[];
+  /** Without the ratios to yardstick and peers, because the rows do different work. */
+  readonly plain?: boolean;
+  /** Said below the table. */
+  readonly notes?: readonly string[];
 }
 
 export interface RunOptions {
@@ -29,18 +35,8 @@ export interface RunOptions {
   readonly progress: (line: string) => void;
 }
 
-const running = new Set<Pair>();
 /** Files that a process needs beside its sockets. */
 const SPARE_FILES = 200;
-
-export async function stopAll(): Promise<void> {
-  await Promise.all([...running].map((pair) => stop(pair)));
-}
-
-async function stop(pair: Pair): Promise<void> {
-  running.delete(pair);
-  await pair.stop();
-}
 
 export async function runGroups(groups: readonly Group[], options: RunOptions): Promise<Result[]> {
   const results: Result[] = [];
@@ -54,7 +50,7 @@ export async function runGroups(groups: readonly Group[], options: RunOptions): 
   return results;
 }
 
-function isWanted(key: string, wanted: readonly string[]): boolean {
+export function isWanted(key: string, wanted: readonly string[]): boolean {
   return wanted.length === 0 || wanted.includes(key);
 }
 
@@ -172,7 +168,7 @@ class GroupRun {
   }
 }
 
-function rotated<T>(list: readonly T[], by: number): T[] {
+export function rotated<T>(list: readonly T[], by: number): T[] {
   const start = list.length === 0 ? 0 : by % list.length;
   return [...list.slice(start), ...list.slice(0, start)];
 }

@@ -43,9 +43,9 @@ const DIRECT = ['directExpress', 'directFastify'] as const;
 const GZIP = ['gzipExpress', 'gzipFastify'] as const;
 const THROUGH_NEST = ['streamExpress', 'streamFastify', 'subjectExpress', 'subjectFastify'] as const;
 const PEERS = ['betterSse', 'fastifySse', 'nchan'] as const;
-const LEAN: readonly ContenderName[] = ['nodeHttp', ...DIRECT, ...PEERS];
+const LEAN: readonly ContenderName[] = ['nodeHttp', 'socketWrite', ...DIRECT, ...PEERS];
 const WITHOUT_NCHAN: readonly ContenderName[] = ['nodeHttp', ...DIRECT, ...THROUGH_NEST, 'betterSse', 'fastifySse'];
-const ALL: readonly ContenderName[] = ['nodeHttp', ...DIRECT, ...GZIP, ...THROUGH_NEST, ...PEERS];
+const ALL: readonly ContenderName[] = ['nodeHttp', 'socketWrite', ...DIRECT, ...GZIP, ...THROUGH_NEST, ...PEERS];
 
 const SIZE = 120;
 

@@ -33,8 +33,8 @@ export interface ContenderServer {
 
 export interface Contender {
   readonly label: string;
-  /** `ours`: this library. `yardstick`: what is 1.0. Everything else is a peer. */
-  readonly role: 'yardstick' | 'ours' | 'peer';
+  /** `ours`: this library. `yardstick`: what is 1.0. `floor`: what is left without any care. Everything else is a peer. */
+  readonly role: 'yardstick' | 'floor' | 'ours' | 'peer';
   /** Its clients ask for gzip, and it is out of the race if it does not answer with it. */
   readonly gzip?: boolean;
   /** Why it cannot run here, if so. */

@@ -5,10 +5,12 @@ import { directExpress, directFastify, gzipExpress, gzipFastify, streamExpress, 
 import { nchan } from './nchan.js';
 import { subjectExpress, subjectFastify } from './nest-subject.js';
 import { nodeHttp } from './node-http.js';
+import { socketWrite } from './socket-write.js';
 
 /** In the order of the tables. */
 export const contenders = {
   nodeHttp,
+  socketWrite,
   directExpress,
   directFastify,
   gzipExpress,

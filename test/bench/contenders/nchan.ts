@@ -1,24 +1,15 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { cpuOf, findProgram, freePort, rssOf } from '../programs.js';
 import { type Contender, EVENT_NAME } from './contender.js';
 
 const MODULES = ['/usr/lib/nginx/modules', '/usr/lib64/nginx/modules', '/usr/local/lib/nginx/modules'];
-/** The unit of CPU time in `/proc`, in microseconds: USER_HZ is 100 on every Linux that Node runs on. */
-const CPU_TICK = 10_000;
-const PAGE = 4_096;
 const STATUS_LENGTH = 'HTTP/1.1 200'.length;
-
-function findBinary(): string | undefined {
-  const directories = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
-  return directories.map((directory) => join(directory, 'nginx')).find((file) => existsSync(file));
-}
 
 function findModule(): string | undefined {
   return MODULES.map((directory) => join(directory, 'ngx_nchan_module.so')).find((file) => existsSync(file));
@@ -26,7 +17,7 @@ function findModule(): string | undefined {
 
 function missing(): string | undefined {
   if (process.platform !== 'linux') return 'its CPU time is read from /proc';
-  if (!findBinary()) return 'nginx is not installed';
+  if (!findProgram('nginx')) return 'nginx is not installed';
   return findModule() ? undefined : 'the nchan module for nginx is not installed';
 }
 
@@ -65,14 +56,6 @@ http {
     location = /status { nchan_stub_status; }
   }
 }`;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function connectTo(port: number): Promise<Socket> {
@@ -141,24 +124,19 @@ export const nchan: Contender = {
     const port = await freePort();
     const file = join(directory, 'nginx.conf');
     writeFileSync(file, configOf(directory, port));
-    const nginx = spawn(findBinary()!, ['-c', file, '-p', directory], { stdio: 'ignore' });
+    const nginx = spawn(findProgram('nginx')!, ['-c', file, '-p', directory], { stdio: 'ignore' });
     const gone = new Promise((resolve) => nginx.once('exit', resolve));
     const socket = await connectTo(port);
     const publisher = new Publisher(socket);
-    const worker = readFileSync(`/proc/${nginx.pid}/task/${nginx.pid}/children`, 'utf8').trim().split(' ')[0]!;
-    // Behind the name in parentheses, which may hold spaces.
-    const stat = (field: number): number => {
-      const text = readFileSync(`/proc/${worker}/stat`, 'utf8');
-      return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[field - 3]);
-    };
+    const worker = Number(readFileSync(`/proc/${nginx.pid}/task/${nginx.pid}/children`, 'utf8').trim().split(' ')[0]);
     return {
       port,
       publish: (topic, payload) => publisher.publish(topic, payload),
       settled: () => publisher.settled(),
       clients: () => statusOf(port, 'subscribers'),
       connections: () => statusOf(port, 'subscribers'),
-      cpu: () => (stat(14) + stat(15)) * CPU_TICK,
-      rss: () => stat(24) * PAGE,
+      cpu: () => cpuOf(worker),
+      rss: () => rssOf(worker),
       close: async () => {
         socket.destroy();
         nginx.kill('SIGTERM');
