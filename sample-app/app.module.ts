@@ -1,5 +1,5 @@
-import { Module } from '@nestjs/common';
-import { SSEModule, topicPattern } from 'nestjs-sse-hub';
+import { type DynamicModule, Module } from '@nestjs/common';
+import { type Backplane, SSEModule, topicPattern } from 'nestjs-sse-hub';
 
 import { AdminController } from './admin/admin.controller.js';
 import { ConnectionsService } from './admin/connections.service.js';
@@ -15,15 +15,6 @@ import { NotificationsService } from './notifications/notifications.service.js';
 import { PageController } from './page/page.controller.js';
 
 @Module({
-  imports: [
-    SSEModule.forRoot({
-      heartbeatInterval: 15_000,
-      // Streams say whose they are with `group: 'user:42'`: a sixth one of the same user ends the oldest for good.
-      maxClientsPerGroup: 5,
-      // Whoever opens an execution late gets all of it, so all of it is kept.
-      history: [{ topics: topicPattern('execution:*'), maxSize: 10_000 }],
-    }),
-  ],
   controllers: [
     PageController,
     NotificationsController,
@@ -41,4 +32,17 @@ import { PageController } from './page/page.controller.js';
     ConnectionsService,
   ],
 })
-export class AppModule {}
+export class AppModule {
+  /** One node, or one of many: only the log is another. */
+  static withLog(backplane: Backplane): DynamicModule {
+    const hub = SSEModule.forRoot({
+      backplane,
+      heartbeatInterval: 15_000,
+      // Streams say whose they are with `group: 'user:42'`: a sixth one of the same user ends the oldest for good.
+      maxClientsPerGroup: 5,
+      // Whoever opens an execution late gets all of it, so all of it is kept.
+      history: [{ topics: topicPattern('execution:*'), maxSize: 10_000 }],
+    });
+    return { module: AppModule, imports: [hub] };
+  }
+}

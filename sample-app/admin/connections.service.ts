@@ -2,6 +2,8 @@ import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/com
 import { type SSEClient, SSEService } from 'nestjs-sse-hub';
 import { auditTime, filter, type Subscription } from 'rxjs';
 
+import { NODE_NAME } from '../node-name.js';
+
 export interface Connection {
   readonly id: string;
   readonly user: unknown;
@@ -17,7 +19,9 @@ export interface TopicConnections {
   readonly oldest: Connection;
 }
 
+/** Of one node: clients by id are its own affair. */
 export interface ConnectionReport {
+  readonly node: string;
   readonly open: number;
   readonly oldest?: Connection;
   readonly topics: readonly TopicConnections[];
@@ -65,6 +69,7 @@ export class ConnectionsService implements OnModuleInit, OnModuleDestroy {
       }
     }
     return {
+      node: NODE_NAME,
       open: connections.length,
       ...(connections[0] && { oldest: connections[0] }),
       topics: [...topics.values()].toSorted((a, b) => a.topic.localeCompare(b.topic)),

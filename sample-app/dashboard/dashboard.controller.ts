@@ -3,6 +3,7 @@ import { SSEService, topicPattern } from 'nestjs-sse-hub';
 import type { Observable } from 'rxjs';
 
 import { CONNECTIONS_TOPIC } from '../admin/connections.service.js';
+import { NODE_NAME } from '../node-name.js';
 import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';
 import type { DemoUser } from '../users/demo-users.js';
@@ -26,6 +27,8 @@ export class DashboardController {
     return this.sse.stream(user.admin ? [...topics, CONNECTIONS_TOPIC] : topics, {
       // A fresh page begins with what its curves would show by now.
       since: Date.now() - MINUTE,
+      // Figures are those of the node that serves the stream; everything else is of all nodes.
+      filter: ({ metadata }) => (metadata?.['node'] ?? NODE_NAME) === NODE_NAME,
       metadata: { user: user.name },
     });
   }

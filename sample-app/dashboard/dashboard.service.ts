@@ -1,19 +1,21 @@
+import { randomUUID } from 'node:crypto';
+
 import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { SSEService } from 'nestjs-sse-hub';
 
+import { NODE_NAME } from '../node-name.js';
 import type { DemoUser } from '../users/demo-users.js';
-import { Figures, type MachineFigures, type ProcessFigures } from './figures.js';
+import { Figures } from './figures.js';
 
 export interface Order {
-  readonly id: number;
+  /** No number: two nodes would count to the same one. */
+  readonly id: string;
   readonly item: string;
   readonly quantity: number;
   readonly by: string;
 }
 
 interface Events {
-  process: ProcessFigures;
-  machine: MachineFigures;
   order: Order;
 }
 
@@ -28,7 +30,6 @@ export class DashboardService implements OnModuleInit, OnModuleDestroy {
   readonly #figures = new Figures();
   #measuring = false;
   #timer: NodeJS.Timeout | undefined;
-  #lastOrder = 0;
 
   constructor(private readonly sse: SSEService<Events>) {}
 
@@ -42,7 +43,7 @@ export class DashboardService implements OnModuleInit, OnModuleDestroy {
   }
 
   order(item: string, quantity: number, user: DemoUser): Order {
-    const order = { id: ++this.#lastOrder, item, quantity, by: user.name };
+    const order = { id: randomUUID(), item, quantity, by: user.name };
     this.sse.broadcast(ORDERS_TOPIC, 'order', order);
     return order;
   }
@@ -59,7 +60,8 @@ export class DashboardService implements OnModuleInit, OnModuleDestroy {
 
   #publish(): void {
     const { process, machine } = this.#figures.take(this.sse.getClientCount());
-    this.sse.broadcast(PROCESS_TOPIC, 'process', process);
-    this.sse.broadcast(MACHINE_TOPIC, 'machine', machine);
+    const metadata = { node: NODE_NAME };
+    this.sse.broadcast({ topic: PROCESS_TOPIC, event: 'process', data: process, metadata });
+    this.sse.broadcast({ topic: MACHINE_TOPIC, event: 'machine', data: machine, metadata });
   }
 }

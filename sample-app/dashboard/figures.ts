@@ -1,7 +1,11 @@
 import { cpus, freemem, loadavg, totalmem } from 'node:os';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
+import { NODE_NAME } from '../node-name.js';
+
 export interface ProcessFigures {
+  /** Whose figures these are. */
+  readonly node: string;
   readonly at: number;
   /** 100 is one core. */
   readonly cpuPercent: number;
@@ -43,6 +47,7 @@ export class Figures {
     const idle = machine.idle - this.#machine.idle;
     const figures = {
       process: {
+        node: NODE_NAME,
         at: Date.now(),
         cpuPercent: round((used.user + used.system) / 10 / Math.max(now - this.#at, 1)),
         memoryBytes: process.memoryUsage.rss(),

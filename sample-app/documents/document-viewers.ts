@@ -1,6 +1,9 @@
 import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { type ConnectionChange, type SSEClient, SSEService } from 'nestjs-sse-hub';
-import type { Subscription } from 'rxjs';
+import { concatMap, filter, type Subscription } from 'rxjs';
+
+import { DEMO_USERS, type DemoUser } from '../users/demo-users.js';
+import { documentTopic } from './documents.service.js';
 
 /** What the streams of documents carry as `metadata`. */
 export interface Viewing {
@@ -13,8 +16,12 @@ interface Events {
   left: { user: string; viewers: string[] };
 }
 
-export function documentTopic(id: string): string {
-  return `document:${id}`;
+/**
+ * The streams of one user that show one document. Nothing is published there: whoever follows it can be counted, on all
+ * nodes.
+ */
+export function viewerTopic(documentId: string, { id }: DemoUser): string {
+  return `${documentTopic(documentId)}:viewer:${id}`;
 }
 
 /** Tells the viewers of a document who comes and goes. */
@@ -25,26 +32,43 @@ export class DocumentViewers implements OnModuleInit, OnModuleDestroy {
   constructor(private readonly sse: SSEService<Events>) {}
 
   onModuleInit(): void {
-    this.#subscription = this.sse.connections.subscribe((change) => this.#announce(change));
+    this.#subscription = this.sse.connections
+      .pipe(
+        filter(({ reason }) => reason !== 'shutdown'),
+        concatMap((change) => this.#announce(change)),
+      )
+      .subscribe();
   }
 
   onModuleDestroy(): void {
     this.#subscription?.unsubscribe();
   }
 
-  /** Their names, each once however many streams they have open. */
-  of(documentId: string): string[] {
-    const viewings = this.sse.getClientsByTopic(documentTopic(documentId)).map(viewingOf);
-    return [...new Set(viewings.flatMap((viewing) => viewing?.user ?? []))];
+  /** Their names, each once however many streams they have open, on whichever node. What is said of others may be a second old. */
+  async of(documentId: string): Promise<string[]> {
+    const counts = await Promise.all(DEMO_USERS.map((user) => this.#countStreams(viewerTopic(documentId, user))));
+    return DEMO_USERS.filter((_, i) => counts[i]! > 0).map(({ name }) => name);
   }
 
-  #announce({ type, client, reason }: ConnectionChange): void {
+  async #countStreams(topic: string): Promise<number> {
+    try {
+      return await this.sse.countClients(topic);
+    } catch {
+      // The broker is away: then those of this node.
+      return this.sse.getClientCount(topic);
+    }
+  }
+
+  async #announce({ type, client }: ConnectionChange): Promise<void> {
     const viewing = viewingOf(client);
-    // At shutdown everybody leaves, and nobody is left to hear it.
-    if (!viewing || reason === 'shutdown') return;
+    if (!viewing) return;
     const { user, documentId } = viewing;
-    const event = type === 'connect' ? 'joined' : 'left';
-    this.sse.broadcast(documentTopic(documentId), event, { user, viewers: this.of(documentId) });
+    const viewers = await this.of(documentId);
+    try {
+      this.sse.broadcast(documentTopic(documentId), type === 'connect' ? 'joined' : 'left', { user, viewers });
+    } catch {
+      // The hub is shutting down by now: nobody is left to hear it.
+    }
   }
 }
 

@@ -5,12 +5,8 @@ import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';
 import { type DemoUser, userTopic } from '../users/demo-users.js';
 import { requireText } from '../validate.js';
-import { documentTopic, DocumentViewers } from './document-viewers.js';
-import { type Content, DocumentsService } from './documents.service.js';
-
-interface Events {
-  edit: Content & { author: string };
-}
+import { DocumentViewers, viewerTopic } from './document-viewers.js';
+import { type Content, documentTopic, DocumentsService } from './documents.service.js';
 
 @Controller('documents')
 @UseGuards(DemoUserGuard)
@@ -18,12 +14,19 @@ export class DocumentsController {
   constructor(
     private readonly documents: DocumentsService,
     private readonly viewers: DocumentViewers,
-    private readonly sse: SSEService<Events>,
+    private readonly sse: SSEService,
   ) {}
 
   @Get()
   list(@CurrentUser() user: DemoUser): { id: string; title: string }[] {
     return this.documents.listFor(user);
+  }
+
+  /** How many streams of it are open, on whichever node. */
+  @Get(':id/viewers')
+  async countViewers(@CurrentUser() user: DemoUser, @Param('id') id: string): Promise<{ streams: number }> {
+    this.documents.read(id, user);
+    return { streams: await this.sse.countClients(documentTopic(id)) };
   }
 
   /** A web-standard response, as in any `fetch`-style server. */
@@ -32,12 +35,12 @@ export class DocumentsController {
     // Asked before the stream begins: whoever may not read it gets a 403, and an EventSource stays away.
     this.documents.read(id, user);
     const { response } = this.sse.addClient({
-      topics: documentTopic(id),
+      topics: [documentTopic(id), viewerTopic(id, user)],
       group: viewerGroup(user),
-      initial: () => ({
-        event: 'document',
-        data: { ...this.documents.read(id, user), viewers: this.viewers.of(id) },
-      }),
+      initial: async () => {
+        const viewers = await this.viewers.of(id);
+        return { event: 'document', data: { ...this.documents.read(id, user), viewers } };
+      },
       onGap: 'latest',
       metadata: { user: user.name, documentId: id },
     });
@@ -52,10 +55,7 @@ export class DocumentsController {
     @Body('text') text: unknown,
     @Body('clientId') clientId?: unknown,
   ): Content {
-    const content = this.documents.write(id, requireText(text, 'text', 2_000), user);
-    const edit = { ...content, author: user.name };
-    this.sse.broadcast(documentTopic(id), 'edit', edit, undefined, this.#exceptAuthor(user, clientId));
-    return content;
+    return this.documents.write(id, requireText(text, 'text', 2_000), user, this.#exceptAuthor(user, clientId));
   }
 
   // The author's other tabs want the edit too, so a page says which stream is its own. It is believed of its own only.

@@ -1,4 +1,5 @@
 import { ForbiddenException, Injectable, NotFoundException } from '@nestjs/common';
+import { type BroadcastOptions, SSEService } from 'nestjs-sse-hub';
 
 import type { DemoUser } from '../users/demo-users.js';
 
@@ -13,6 +14,15 @@ interface StoredDocument extends Content {
   readonly readers: readonly number[];
 }
 
+interface Events {
+  edit: Content & { author: string };
+}
+
+export function documentTopic(id: string): string {
+  return `document:${id}`;
+}
+
+/** The log puts edits in order: every node has the text of the last one that it has read. */
 @Injectable()
 export class DocumentsService {
   readonly #documents = new Map<string, StoredDocument>([
@@ -20,6 +30,15 @@ export class DocumentsService {
     ['roadmap', { title: 'Roadmap', readers: [42], version: 1, text: 'One node first, then many.' }],
     ['letters', { title: 'Letters', readers: [7], version: 1, text: 'Dear Ada,' }],
   ]);
+
+  constructor(private readonly sse: SSEService<Events>) {
+    for (const id of this.#documents.keys()) {
+      sse.observe<Content>(documentTopic(id)).subscribe(({ event, data: { text, version } }) => {
+        const document = this.#documents.get(id);
+        if (event === 'edit' && document) this.#documents.set(id, { ...document, text, version });
+      });
+    }
+  }
 
   listFor(user: DemoUser): { id: string; title: string }[] {
     return [...this.#documents]
@@ -32,10 +51,11 @@ export class DocumentsService {
     return { title, text, version };
   }
 
-  write(id: string, text: string, user: DemoUser): Content {
-    const document = this.#find(id, user);
-    this.#documents.set(id, { ...document, text, version: document.version + 1 });
-    return this.read(id, user);
+  write(id: string, text: string, user: DemoUser, options: BroadcastOptions): Content {
+    const { title, version } = this.#find(id, user);
+    const content = { title, text, version: version + 1 };
+    this.sse.broadcast(documentTopic(id), 'edit', { ...content, author: user.name }, undefined, options);
+    return content;
   }
 
   #find(id: string, user: DemoUser): StoredDocument {

@@ -1,5 +1,5 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Res, UseGuards } from '@nestjs/common';
-import { type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
+import { LastEventId, type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
 
 import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';
@@ -30,8 +30,14 @@ export class ExecutionsController {
 
   /** Straight onto the response of Express or Fastify. */
   @Get(':id/events')
-  events(@CurrentUser() user: DemoUser, @Param('id') id: string, @Res() response: NodeResponseLike): void {
-    this.executions.get(id);
+  async events(
+    @CurrentUser() user: DemoUser,
+    @Param('id') id: string,
+    @LastEventId() lastEventId: string,
+    @Res() response: NodeResponseLike,
+  ): Promise<void> {
+    // Whoever comes back was let in before, perhaps by another node, when this one was not there to hear of it.
+    if (!lastEventId) await this.executions.assertKnown(id);
     this.sse.createClient(response, {
       topics: executionTopic(id),
       // From the beginning, however late the viewer comes.

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 import { HttpException, HttpStatus, Injectable, Logger, NotFoundException, type OnModuleDestroy } from '@nestjs/common';
 import { SSEService } from 'nestjs-sse-hub';
+import { filter, firstValueFrom, map, takeUntil, timer } from 'rxjs';
 
 import { hashFolder } from './hash-folder.js';
 
@@ -11,8 +12,15 @@ export interface Execution {
   readonly state: 'running' | 'complete' | 'failed';
 }
 
+/** On this node. */
 const MAX_RUNNING = 3;
 const KEPT = 20;
+
+/** What every node knows of executions. Their own events have topics of their own. */
+const EXECUTIONS_TOPIC = 'executions';
+
+/** Milliseconds in which the news of an execution gets from its node to the others. */
+const NEWS_TIME = 500;
 
 export function executionTopic(id: string): string {
   return `execution:${id}`;
@@ -26,7 +34,9 @@ export class ExecutionsService implements OnModuleDestroy {
   readonly #running = new Set<Promise<void>>();
   readonly #shutdown = new AbortController();
 
-  constructor(private readonly sse: SSEService) {}
+  constructor(private readonly sse: SSEService) {
+    sse.observe<Execution>(EXECUTIONS_TOPIC).subscribe(({ data }) => this.#keep(data));
+  }
 
   async onModuleDestroy(): Promise<void> {
     this.#shutdown.abort();
@@ -38,10 +48,16 @@ export class ExecutionsService implements OnModuleDestroy {
     return [...this.#executions.values()].toReversed();
   }
 
-  get(id: string): Execution {
-    const execution = this.#executions.get(id);
-    if (!execution) throw new NotFoundException('There is no such execution.');
-    return execution;
+  /** Throws a 404 if no node has begun it. */
+  async assertKnown(id: string): Promise<void> {
+    if (this.#executions.has(id)) return;
+    const news = this.sse.observe<Execution>(EXECUTIONS_TOPIC).pipe(
+      filter(({ data }) => data.id === id),
+      map(() => true),
+      takeUntil(timer(NEWS_TIME)),
+    );
+    if (await firstValueFrom(news, { defaultValue: false })) return;
+    throw new NotFoundException('There is no such execution.');
   }
 
   /** `folder` is how the visitor calls it, `path` where it is. */
@@ -50,7 +66,7 @@ export class ExecutionsService implements OnModuleDestroy {
       throw new HttpException(`${MAX_RUNNING} executions are running already.`, HttpStatus.TOO_MANY_REQUESTS);
     }
     const execution: Execution = { id: randomUUID(), folder, state: 'running' };
-    this.#keep(execution);
+    this.#tell(execution);
     const run = this.#run(execution, path).finally(() => this.#running.delete(run));
     this.#running.add(run);
     return execution;
@@ -61,21 +77,29 @@ export class ExecutionsService implements OnModuleDestroy {
     const { signal } = this.#shutdown;
     try {
       for await (const { event, data } of hashFolder(path, signal)) {
-        if (signal.aborted) return;
+        signal.throwIfAborted();
         this.sse.broadcast(topic, event, data);
       }
-      this.#keep({ ...execution, state: 'complete' });
+      this.#tell({ ...execution, state: 'complete' });
     } catch (error) {
-      if (signal.aborted) return;
-      this.#logger.error(error);
-      this.#keep({ ...execution, state: 'failed' });
-      this.sse.broadcast(topic, 'execution-failed', { message: 'The folder could not be hashed.' });
+      if (!signal.aborted) this.#logger.error(error);
+      const message = signal.aborted ? 'Its node was shut down.' : 'The folder could not be hashed.';
+      this.#tell({ ...execution, state: 'failed' });
+      this.sse.broadcast(topic, 'execution-failed', { message });
     }
     // Everything above is delivered first; then the streams of this execution end, and browsers do not come back.
     this.sse.closeTopic(topic);
   }
 
+  #tell(execution: Execution): void {
+    this.#keep(execution);
+    this.sse.broadcast(EXECUTIONS_TOPIC, 'execution', execution);
+  }
+
+  // What this node has told comes back, perhaps when it has told more.
   #keep(execution: Execution): void {
+    const known = this.#executions.get(execution.id);
+    if (known && known.state !== 'running') return;
     this.#executions.set(execution.id, execution);
     if (this.#executions.size <= KEPT) return;
     const oldest = [...this.#executions.values()].find(({ state }) => state !== 'running');

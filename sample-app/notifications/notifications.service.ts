@@ -1,10 +1,12 @@
+import { randomUUID } from 'node:crypto';
+
 import { Injectable } from '@nestjs/common';
 import { SSEService } from 'nestjs-sse-hub';
 
-import { type DemoUser, userTopic } from '../users/demo-users.js';
+import { DEMO_USERS, type DemoUser, userTopic } from '../users/demo-users.js';
 
 export interface Notification {
-  readonly id: number;
+  readonly id: string;
   readonly from: string;
   readonly text: string;
   readonly createdAt: string;
@@ -17,34 +19,43 @@ export interface Inbox {
 }
 
 interface Events {
-  notification: { notification: Notification; unread: number };
+  /** Without the number of unread ones: two nodes that publish at a time would both say the same. The page counts. */
+  notification: { notification: Notification };
   read: { unread: number };
 }
 
 const KEPT = 20;
 
+/** Inboxes are what the log says, so they are the same on every node that was there to hear it. */
 @Injectable()
 export class NotificationsService {
   readonly #inboxes = new Map<number, Inbox>();
-  #lastId = 0;
 
-  constructor(private readonly sse: SSEService<Events>) {}
+  constructor(private readonly sse: SSEService<Events>) {
+    for (const user of DEMO_USERS) {
+      sse.observe(userTopic(user)).subscribe(({ event, data }) => {
+        if (event === 'notification') this.#put(user, (data as Events['notification']).notification);
+        if (event === 'read') this.#inboxes.set(user.id, { ...this.inboxOf(user), unread: 0 });
+      });
+    }
+  }
 
   inboxOf(user: DemoUser): Inbox {
     return this.#inboxes.get(user.id) ?? { unread: 0, notifications: [] };
   }
 
   create(from: DemoUser, to: DemoUser, text: string): Notification {
-    const notification = { id: ++this.#lastId, from: from.name, text, createdAt: new Date().toISOString() };
-    const inbox = this.inboxOf(to);
-    const unread = inbox.unread + 1;
-    this.#inboxes.set(to.id, { unread, notifications: [notification, ...inbox.notifications].slice(0, KEPT) });
-    this.sse.broadcast(userTopic(to), 'notification', { notification, unread });
+    const notification = { id: randomUUID(), from: from.name, text, createdAt: new Date().toISOString() };
+    this.sse.broadcast(userTopic(to), 'notification', { notification });
     return notification;
   }
 
   markAllRead(user: DemoUser): void {
-    this.#inboxes.set(user.id, { ...this.inboxOf(user), unread: 0 });
     this.sse.broadcast(userTopic(user), 'read', { unread: 0 });
+  }
+
+  #put(user: DemoUser, notification: Notification): void {
+    const { unread, notifications } = this.inboxOf(user);
+    this.#inboxes.set(user.id, { unread: unread + 1, notifications: [notification, ...notifications].slice(0, KEPT) });
   }
 }

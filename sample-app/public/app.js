@@ -218,7 +218,8 @@ const figures = {
 };
 
 follow(byId('dashboard'), '/dashboard/events', {
-  process: ({ cpuPercent, memoryBytes, eventLoopDelayMs, openStreams }) => {
+  process: ({ node, cpuPercent, memoryBytes, eventLoopDelayMs, openStreams }) => {
+    byId('node').textContent = node;
     figures.processCpu(cpuPercent);
     figures.processMemory(memoryBytes);
     figures.delay(eventLoopDelayMs);
@@ -229,7 +230,7 @@ follow(byId('dashboard'), '/dashboard/events', {
     figures.machineMemory(memoryPercent);
     figures.load(load);
   },
-  order: ({ id, item, quantity, by }) => addLine(byId('orders'), line(`${quantity} × ${item}`, `no. ${id}, ${by}`), 8),
+  order: ({ item, quantity, by }) => addLine(byId('orders'), line(`${quantity} × ${item}`, by), 8),
   'connections-changed': () => refreshConnections(),
 });
 
@@ -241,20 +242,24 @@ onSubmit('order-form', ({ item, quantity }) =>
 
 const notificationLine = ({ from, text, createdAt }) => line(`${from}: ${text}`, timeOf(createdAt));
 
-function showUnread(unread) {
-  byId('unread').textContent = unread;
+let unread = 0;
+
+function showUnread(number) {
+  unread = number;
+  byId('unread').textContent = number;
 }
 
 follow(byId('notifications'), '/notifications/events', {
-  inbox: ({ unread, notifications }) => {
-    showUnread(unread);
+  inbox: ({ unread: number, notifications }) => {
+    showUnread(number);
     byId('inbox').replaceChildren(...notifications.map(notificationLine));
   },
-  notification: ({ notification, unread }) => {
-    showUnread(unread);
+  // Each arrives once, so whoever begins with the right number can count on.
+  notification: ({ notification }) => {
+    showUnread(unread + 1);
     addLine(byId('inbox'), notificationLine(notification), 20);
   },
-  read: ({ unread }) => showUnread(unread),
+  read: ({ unread: number }) => showUnread(number),
 });
 
 byId('notification-form').elements.to.value = me;
@@ -417,11 +422,11 @@ function refreshConnections() {
   clearTimeout(refreshing);
   refreshing = setTimeout(
     doing(async () => {
-      const { open, oldest, topics, connections } = await request('GET', '/admin/connections');
+      const { node, open, oldest, topics, connections } = await request('GET', '/admin/connections');
       byId('open-connections').textContent = open;
       byId('oldest').textContent = oldest
-        ? `The oldest is ${oldest.user}'s, open since ${timeOf(oldest.connectedAt)}.`
-        : '';
+        ? `Of ${node}. The oldest is ${oldest.user}'s, open since ${timeOf(oldest.connectedAt)}.`
+        : `Of ${node}.`;
       byId('topics').replaceChildren(
         ...topics.map(({ topic, connections: streams, oldest: first }) =>
           row(topic, String(streams), timeCell(first.connectedAt)),

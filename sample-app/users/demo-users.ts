@@ -7,7 +7,10 @@ export interface DemoUser {
 const ADA: DemoUser = { id: 42, name: 'Ada', admin: true };
 const GRACE: DemoUser = { id: 7, name: 'Grace', admin: false };
 
-const USERS = new Map([ADA, GRACE].map((user) => [String(user.id), user]));
+/** All there are. */
+export const DEMO_USERS: readonly DemoUser[] = [ADA, GRACE];
+
+const USERS = new Map(DEMO_USERS.map((user) => [String(user.id), user]));
 
 /** Who a visitor is that does not say. */
 export const DEFAULT_USER = ADA;

@@ -31,12 +31,12 @@ async function manifestOf(directory: string): Promise<Manifest> {
   return JSON.parse(await readFile(join(directory, 'package.json'), 'utf8')) as Manifest;
 }
 
-/** The Nest of the other tests, and the oldest that the package says it works with. */
-async function nestVersions(): Promise<string[]> {
-  const { version } = await manifestOf(join(ROOT, 'node_modules/@nestjs/core'));
+/** What the other tests use of a peer, and the oldest that the package says it works with. */
+async function versionsOf(peer: string): Promise<[string, string]> {
+  const { version } = await manifestOf(join(ROOT, 'node_modules', peer));
   const { peerDependencies } = await manifestOf(ROOT);
-  const lowest = /^\^([\d.]+)/.exec(peerDependencies['@nestjs/core'] ?? '')?.[1];
-  if (lowest === undefined) throw new Error('The range of the peer @nestjs/core does not begin with a lowest version.');
+  const lowest = /^\^([\d.]+)/.exec(peerDependencies[peer] ?? '')?.[1];
+  if (lowest === undefined) throw new Error(`The range of the peer ${peer} does not begin with a lowest version.`);
   return [version, lowest];
 }
 
@@ -71,13 +71,20 @@ async function pack(destination: string): Promise<string> {
   return join(destination, tarball);
 }
 
-async function install(tarball: string, nest: string): Promise<string> {
+async function install(tarball: string, nest: string, ioredis: string, nats: string): Promise<string> {
   if (tarball === '') throw new Error('There is no tarball to install.');
   const project = join(dirname(tarball), `nest-${nest}`);
   await mkdir(project);
   await writeFile(join(project, 'package.json'), '{ "name": "consumer", "private": true }');
   const frameworks = ['common', 'core', 'platform-express'].map((name) => `@nestjs/${name}@${nest}`);
-  const others = ['rxjs@^7.8.0', 'reflect-metadata@^0.2.0', 'typescript@~6.0.2', '@types/node@^20.19.0'];
+  const others = [
+    `ioredis@${ioredis}`,
+    ...['jetstream', 'transport-node'].map((name) => `@nats-io/${name}@${nats}`),
+    'rxjs@^7.8.0',
+    'reflect-metadata@^0.2.0',
+    'typescript@~6.0.2',
+    '@types/node@^20.19.0',
+  ];
   const options = ['--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts'];
   await run(project, 'npm', 'install', ...options, tarball, ...frameworks, ...others);
   for (const file of ['nest-app.mjs', 'plain-server.cjs']) await cp(join(FIXTURES, file), join(project, file));
@@ -209,12 +216,15 @@ describe('the tarball', () => {
 const isPossible = process.env['CI'] === 'true' || (await isRegistryReachable());
 if (!isPossible) process.stderr.write('The npm registry cannot be reached: the packed package is not tried out.\n');
 
-for (const nest of await nestVersions()) {
-  (isPossible ? describe : describe.skip)(`installed beside Nest ${nest}`, () => {
+const ioredis = await versionsOf('ioredis');
+const nats = await versionsOf('@nats-io/jetstream');
+
+for (const [age, nest] of (await versionsOf('@nestjs/core')).entries()) {
+  (isPossible ? describe : describe.skip)(`installed beside Nest ${nest} and ioredis ${ioredis[age]}`, () => {
     let project = '';
 
     beforeAll(async () => {
-      project = await install(tarball, nest);
+      project = await install(tarball, nest, ioredis[age]!, nats[age]!);
     }, INSTALL_TIMEOUT);
 
     it('has its peers, and brings no second Nest along', async () => {
@@ -240,7 +250,30 @@ for (const nest of await nestVersions()) {
       };
       await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }));
       await run(project, process.execPath, 'node_modules/typescript/bin/tsc', '--project', '.');
-    }, 60_000);
+    }, 120_000);
+
+    it('has entries for brokers and for tests, and loads no client that is not asked for', async () => {
+      const use = `console.log(new RedisBackplane().kind, new NatsBackplane().kind, backplaneContract().length > 10)`;
+      const names = [
+        ['RedisBackplane', 'nestjs-sse-hub/redis'],
+        ['NatsBackplane', 'nestjs-sse-hub/nats'],
+        ['backplaneContract', 'nestjs-sse-hub/testing'],
+      ];
+      const imports = names.map(([name, from]) => `import { ${name} } from '${from}';`).join('');
+      const requires = names.map(([name, from]) => `const { ${name} } = require('${from}');`).join('');
+      expect(await run(project, process.execPath, '--input-type=module', '-e', imports + use)).toBe(
+        'redis nats true\n',
+      );
+      expect(await run(project, process.execPath, '--input-type=commonjs', '-e', requires + use)).toBe(
+        'redis nats true\n',
+      );
+
+      const withoutClient = `
+        require('nestjs-sse-hub');
+        require('nestjs-sse-hub/testing');
+        console.log(Object.keys(require.cache).filter((file) => /ioredis|@nats-io/.test(file)).length);`;
+      expect(await run(project, process.execPath, '--input-type=commonjs', '-e', withoutClient)).toBe('0\n');
+    });
 
     it('can be required, and serves without Nest', async () => {
       const server = await Server.start(project, 'plain-server.cjs');

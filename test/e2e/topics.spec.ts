@@ -231,6 +231,19 @@ describe('events on the server', () => {
     expect(sse.getClientCount()).toBe(0);
   });
 
+  it('the same however much has gone to others in this turn', () => {
+    const sse = new SSEService();
+    const subscriptions = ['a', 'b'].map((topic) => {
+      const events: unknown[] = [];
+      const subscription = sse.stream(topic).subscribe(({ data }) => events.push(data));
+      sse.broadcast(topic, 'n', 'x'.repeat(100_000));
+      sse.broadcast(topic, 'n', topic);
+      expect(events.at(-1)).toBe(topic);
+      return subscription;
+    });
+    for (const subscription of subscriptions) subscription.unsubscribe();
+  });
+
   it('publish() settles with the cursor once the log has the event', async () => {
     const sse = new SSEService();
     let id: string | undefined;

@@ -12,6 +12,10 @@ import {
   SSEService,
   topicPattern,
 } from 'nestjs-sse-hub';
+import { NatsBackplane } from 'nestjs-sse-hub/nats';
+import { RedisBackplane } from 'nestjs-sse-hub/redis';
+import { backplaneContract, type ContractCheck } from 'nestjs-sse-hub/testing';
+import { Redis } from 'ioredis';
 import type { Observable } from 'rxjs';
 
 interface Events {
@@ -76,6 +80,19 @@ export class AppModule {}
   ],
 })
 export class AsyncModule {}
+
+export const onRedis: SSEConfig[] = [
+  { backplane: new RedisBackplane({ url: 'redis://localhost', prefix: 'shop' }) },
+  { backplane: new RedisBackplane({ options: { host: 'localhost', tls: {} }, maxPending: 5 }) },
+  { backplane: new RedisBackplane({ client: new Redis({ lazyConnect: true }) }) },
+];
+
+export const onNats: SSEConfig[] = [
+  { backplane: new NatsBackplane({ servers: ['nats://localhost:4222'], prefix: 'shop' }) },
+  { backplane: new NatsBackplane({ options: { user: 'u', pass: 'p' }, storage: 'memory', replicas: 3 }) },
+];
+
+export const checks: readonly ContractCheck[] = backplaneContract({ retains: false });
 
 export const unconfigured: SSEService = new SSEService();
 unconfigured.broadcast('anything', 'goes', { here: true });

@@ -1,0 +1,109 @@
+import { describe, expect, it } from '@jest/globals';
+import { MemoryBackplane, SSEService, topicPattern } from 'nestjs-sse-hub';
+
+import { returnToBaseline, until } from '../support/baseline.js';
+import { LateBackplane } from '../support/lagging-backplane.js';
+import { platforms } from '../support/platforms.js';
+import { nestSse, transports } from '../support/stream-controllers.js';
+
+const bench = returnToBaseline();
+
+for (const platform of platforms) {
+  for (const transport of transports) {
+    describe(`two nodes on one log, ${transport.name} on ${platform.name}`, () => {
+      const controllers = [transport.controller(() => ({ group: 'user:42' }))];
+      const startTwo = async () => {
+        const backplane = new MemoryBackplane();
+        const one = await bench.start(platform, { config: { backplane }, controllers });
+        const other = await bench.start(platform, { config: { backplane }, controllers });
+        return [one, other] as const;
+      };
+
+      it('subscribeGroup and unsubscribeGroup reach the open streams of a group wherever they are', async () => {
+        const [one, other] = await startTwo();
+        const streams = [await bench.open(`${one.url}/events/me`), await bench.open(`${other.url}/events/me`)];
+        for (const stream of streams) await stream.next();
+        one.sse.broadcast('room:7', 'n', 'before');
+        one.sse.subscribeGroup('user:42', 'room:7');
+        one.sse.subscribeGroup('user:43', 'me');
+        other.sse.broadcast('room:7', 'n', 1);
+        other.sse.subscribeGroup('user:42', topicPattern('news:*'));
+        one.sse.broadcast('news:today', 'n', 2);
+        other.sse.unsubscribeGroup('user:42', 'room:7');
+        other.sse.unsubscribeGroup('user:42', topicPattern('news:*'));
+        one.sse.broadcast('room:7', 'n', 'after');
+        one.sse.broadcast('news:today', 'n', 'after');
+        one.sse.broadcast('me', 'n', 3);
+        for (const stream of streams) expect(await stream.messagesUpTo(3)).toEqual([1, 2, 3]);
+        expect(other.sse.getClients().map(({ topics }) => [...topics])).toEqual([['me']]);
+      });
+
+      it('countClients counts the clients of all nodes, each once, until they leave', async () => {
+        const [one, other] = await startTwo();
+        const streams = [await bench.open(`${one.url}/events/a,b`), await bench.open(`${other.url}/events/a`)];
+        for (const stream of streams) await stream.next();
+        other.sse.subscribeGroup('user:42', topicPattern('*'));
+        for (const { sse } of [one, other]) {
+          expect([await sse.countClients('a'), sse.getClientCount('a')]).toEqual([2, 1]);
+          expect([await sse.countClients('b'), await sse.countClients('c:d')]).toEqual([2, 0]);
+        }
+        streams[1]!.close();
+        await until('it is gone', async () => (await one.sse.countClients('a')) === 1);
+        await other.close();
+        expect(await one.sse.countClients('b')).toBe(1);
+        await expect(one.sse.countClients('a*')).rejects.toMatchObject({ code: 'INVALID_TOPIC' });
+      });
+
+      it('a client that comes while the broker is away has its headers, retry and heartbeats, and then the rest', async () => {
+        const log = new MemoryBackplane();
+        const backplane = new LateBackplane(log);
+        const config = { backplane, heartbeatInterval: 100, retryInterval: 700, maxClients: 2 };
+        const { url, sse } = await bench.start(platform, { config, controllers });
+        const cursor = await new SSEService({ backplane: log }).publish('t', 'n', 1);
+        const fresh = await bench.open(`${url}/events/t`);
+        const back = await bench.open(`${url}/events/t`, { lastEventId: cursor });
+        expect([fresh.status, back.status]).toEqual([200, 200]);
+        const heartbeats = (raw: string): number => raw.split(/^: ?$/m).length - 1;
+        await until('heartbeats', () => heartbeats(fresh.raw) > 1 && heartbeats(back.raw) > 1);
+        // Without a cursor Nest would number the block, so through @Sse() a fresh client has to wait for sse.open.
+        expect(/^retry: \d+$/m.test(fresh.raw)).toBe(transport !== nestSse);
+        expect(back.raw).toMatch(/^retry: \d+$/m);
+        expect([fresh.events, back.events, fresh.lastEventId, back.lastEventId]).toEqual([[], [], '', cursor]);
+        expect(sse.stats()).toMatchObject({ clients: 2, backplane: { kind: 'late', status: 'down' } });
+        const refused = await bench.open(`${url}/events/t`);
+        expect((await refused.next()).event).toBe('sse.busy');
+        sse.broadcast('t', 'n', 'lost');
+        await until('it is counted', () => sse.stats().publishFailures === 1);
+        await expect(sse.publish('t', 'n', 'lost')).rejects.toMatchObject({ code: 'BACKPLANE_UNAVAILABLE' });
+        await expect(sse.countClients('t')).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
+        await backplane.arrive();
+        await until('they have begun', () => [fresh, back].every(({ events }) => events[0]?.event === 'sse.open'));
+        sse.broadcast('t', 'n', 2);
+        for (const stream of [fresh, back]) expect(await stream.messagesUpTo(1)).toEqual([2]);
+        const resumed = [fresh, back].map(({ events }) => JSON.parse(events[0]!.data) as unknown);
+        expect(resumed).toMatchObject([{ resumed: 'none' }, { resumed: 'full' }]);
+        expect(fresh.raw).toMatch(/^retry: \d+$/m);
+        expect(sse.stats().backplane.status).toBe('up');
+      });
+    });
+  }
+}
+
+describe('what is refused', () => {
+  it('a topic or pattern for a group that could be none', () => {
+    const sse = bench.watch(new SSEService());
+    const invalid = expect.objectContaining({ code: 'INVALID_TOPIC' });
+    for (const topic of ['', 'room:*', topicPattern('room*')]) {
+      expect(() => sse.subscribeGroup('g', topic)).toThrow(invalid);
+      expect(() => sse.unsubscribeGroup('g', topic)).toThrow(invalid);
+    }
+  });
+
+  it('counting and groups after shutdown; with enabled: false there is nobody', async () => {
+    const sse = bench.watch(new SSEService());
+    await sse.shutdown();
+    await expect(sse.countClients('t')).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
+    expect(() => sse.subscribeGroup('g', 't')).toThrow(expect.objectContaining({ code: 'SHUTTING_DOWN' }));
+    expect(await bench.watch(new SSEService({ enabled: false })).countClients('t')).toBe(0);
+  });
+});
