@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 
+import { note } from '../support/figures.js';
 import { limits, operation } from '../support/model/operations.js';
 import { World } from '../support/model/world.js';
 import { seed } from '../support/seed.js';
@@ -34,7 +35,7 @@ describe('whatever happens in whatever order', () => {
         }),
         { numRuns: RUNS, seed },
       );
-      console.info(`Model: ${RUNS} runs, ${JSON.stringify(totals)}`);
+      note(`Model: ${RUNS} runs, ${JSON.stringify(totals)}`);
     },
     10_000 + RUNS * 100,
   );

@@ -1,5 +1,5 @@
-// A Jest reporter: ends a run of the fault suite with its figures. `npm run faults`; with `-- --json` they are in Jest's
-// JSON too, as `faults`.
+// A Jest reporter: ends a run of the fault suite with what its tests measured, and its figures. `npm run faults`; with
+// `-- --json` the figures are in Jest's JSON too, as `faults`.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -28,11 +28,13 @@ export default class FaultReport {
     for (const { testFilePath, numPassingTests, numFailingTests } of results.testResults) {
       add(testFilePath, { faults: numPassingTests + numFailingTests });
     }
-    for (const { path, ...figures } of this.#recorded()) add(path, figures);
+    const recorded = this.#recorded();
+    for (const { path, ...figures } of recorded.filter(({ path }) => path)) add(path, figures);
     rmSync(this.#folder, { recursive: true });
     const rows = Object.fromEntries([...tables].sort(([a], [b]) => a.localeCompare(b)));
     results.faults = rows;
-    process.stderr.write(`\n${format({ ...rows, all: sum(Object.values(rows)) })}\n`);
+    const notes = recorded.flatMap(({ note = [] }) => note).sort((a, b) => a.localeCompare(b));
+    process.stderr.write(`\n${notes.join('\n')}\n\n${format({ ...rows, all: sum(Object.values(rows)) })}\n`);
   }
 
   #recorded() {

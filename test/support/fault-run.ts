@@ -4,6 +4,7 @@ import type { SSEConfig, SSEService } from 'nestjs-sse-hub';
 import { until } from './baseline.js';
 import type { Broker, NodeOptions } from './brokers.js';
 import { Checker } from './checker.js';
+import { note } from './figures.js';
 import { Follower } from './follower.js';
 import { type PlainServer, startPlain } from './plain-server.js';
 import { buildStandalone, Standalone } from './standalone.js';
@@ -114,7 +115,7 @@ export class FaultRun {
     );
   }
 
-  /** What is wrong with what the clients got; and the figures, printed. */
+  /** What is wrong with what the clients got; and the figures go to the report. */
   faults(topics: readonly string[]): string[] {
     const faults = this.followers.flatMap(({ received }) => this.checker.faultsOf(topics, received));
     const losses = faults.filter((fault) => /expected publication|never arrived/.test(fault)).length;
@@ -131,7 +132,7 @@ export class FaultRun {
       resets += follower.resets.length;
       connections += follower.connections;
     }
-    console.info(
+    note(
       `${this.row}: ${Math.max(this.published, this.checker.size)} published, ${delivered} delivered to ${this.followers.length} clients over ` +
         `${connections} connections, ${resets} resets, ${losses} losses, ${duplicates} duplicates`,
     );

@@ -18,13 +18,21 @@ export interface Figures {
 
 /** Adds to the figures of the test that is running, where somebody asked for them: see fault-report.js. */
 export function record(figures: Partial<Figures>): void {
-  const file = process.env['FAULT_FIGURES'];
-  if (!file) return;
-  appendFileSync(file, `${JSON.stringify({ path: expect.getState().testPath, ...figures })}\n`);
+  append({ path: expect.getState().testPath, ...figures });
+}
+
+/** Says in that report what a test has measured. */
+export function note(text: string): void {
+  append({ note: text });
 }
 
 /** To be called when a hub has done its part. */
 export function recordHub(sse: SSEService): void {
   const { published, delivered, resets } = sse.stats();
   record({ published, delivered, resets: Object.values(resets).reduce((sum, count) => sum + count, 0) });
+}
+
+function append(line: object): void {
+  const file = process.env['FAULT_FIGURES'];
+  if (file) appendFileSync(file, `${JSON.stringify(line)}\n`);
 }

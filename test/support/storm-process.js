@@ -1,9 +1,8 @@
-// Runs in a thread of its own, so that reading costs the server's event loop nothing: opens many streams at once, each
+// Runs in a process of its own, so that reading costs the server's event loop nothing: opens many streams at once, each
 // with the same last event ID, and counts the events that come.
 import http from 'node:http';
-import { parentPort, workerData } from 'node:worker_threads';
 
-const { url, clients, lastEventId, expected } = workerData;
+const { url, clients, lastEventId, expected } = JSON.parse(process.argv[2]);
 const counts = [];
 
 function countEvents(text) {
@@ -39,4 +38,5 @@ function openOne() {
 }
 
 await Promise.all(Array.from({ length: clients }, openOne));
-parentPort.postMessage(counts);
+process.send(counts);
+process.disconnect();
