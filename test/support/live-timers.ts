@@ -1,23 +1,40 @@
-import { createHook } from 'node:async_hooks';
 import { join } from 'node:path';
 
 import type { Bench } from './baseline.js';
 
 const LIBRARY = join(import.meta.dirname, '../../src/');
 
-/** The timers of the library that are running, those too that keep no process alive. Node, Nest and Jest have others. */
+/**
+ * The timers of the library that are running, those too that keep no process alive; Node, Nest and Jest have others.
+ * Counts what is started and stopped: the destroy hook of `node:async_hooks` stays away in a process that has run other
+ * test files before.
+ */
 export class LiveTimers {
-  readonly #startedAt = new Map<number, string>();
+  readonly #startedAt = new Map<unknown, string>();
 
   constructor(bench: Bench) {
-    const hook = createHook({
-      init: (id, type) => {
-        const place = type === 'Timeout' && placeInLibrary();
-        if (place) this.#startedAt.set(id, place);
-      },
-      destroy: (id) => void this.#startedAt.delete(id),
-    }).enable();
-    bench.onEnd(() => hook.disable());
+    const { setTimeout, setInterval, clearTimeout, clearInterval } = globalThis;
+    const start = (timer: NodeJS.Timeout): NodeJS.Timeout => {
+      const place = placeInLibrary();
+      if (place) this.#startedAt.set(timer, place);
+      return timer;
+    };
+    const stop = (timer: unknown): void => void this.#startedAt.delete(timer);
+
+    const startTimeout = (act: (...values: unknown[]) => void, ms?: number, ...values: unknown[]): NodeJS.Timeout => {
+      const timer = setTimeout(() => {
+        stop(timer);
+        act(...values);
+      }, ms);
+      return start(timer);
+    };
+    Object.assign(globalThis, {
+      setTimeout: startTimeout,
+      setInterval: (...parameters: Parameters<typeof setInterval>) => start(setInterval(...parameters)),
+      clearTimeout: (timer: NodeJS.Timeout) => (stop(timer), clearTimeout(timer)),
+      clearInterval: (timer: NodeJS.Timeout) => (stop(timer), clearInterval(timer)),
+    });
+    bench.onEnd(() => Object.assign(globalThis, { setTimeout, setInterval, clearTimeout, clearInterval }));
   }
 
   /** Of those that were started since the watch began: the line of the library that each was started by. */
