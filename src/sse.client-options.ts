@@ -45,9 +45,13 @@ export interface ClientOptions {
   expiresAt?: Date | number;
   /** More response headers. */
   headers?: OutgoingHttpHeaders;
+  /** After a gap: what is still retained, or only what is new. Default: as configured. */
   onGap?: OnGap;
+  /** Milliseconds of silence after which it gets a comment; 0 for none. Default: as configured. */
   heartbeatInterval?: number;
+  /** Milliseconds that its EventSource waits before it comes back, jittered. Default: as configured. */
   retryInterval?: number;
+  /** Whether it gets the `sse.*` events. Default: as configured. */
   controlEvents?: boolean;
 }
 

@@ -77,7 +77,7 @@ export interface SSEConfig {
   highWaterMark?: number;
   /** With data waiting and none accepted for this long, a client is closed. Default: 30,000. */
   slowTimeout?: number;
-  /** The longest that `shutdown()` takes. Default: 5,000. */
+  /** How long `shutdown()` gives streams to end; what is left then is destroyed. Default: 5,000. */
   drainTimeout?: number;
   /** Stands between the segments of a topic, for patterns. Default: `:`. */
   topicDelimiter?: string;

@@ -41,7 +41,7 @@ export class SSEModule extends ConfigurableModuleClass implements OnModuleInit {
    * @example
    * SSEModule.forRootAsync({
    *   inject: [ConfigService],
-   *   useFactory: (config: ConfigService) => ({ maxClients: config.getOrThrow('SSE_MAX_CLIENTS') }),
+   *   useFactory: (config: ConfigService) => ({ maxClients: Number(config.getOrThrow('SSE_MAX_CLIENTS')) }),
    * });
    */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {

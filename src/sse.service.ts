@@ -81,7 +81,12 @@ export class SSEService<Events extends object = AnyEvents>
 {
   readonly #config: ResolvedConfig;
   readonly #hub: Hub;
-  /** Clients come and go here. An observer that throws is logged, and disturbs nobody. */
+  /**
+   * Clients come and go here. An observer that throws is logged, and disturbs nobody.
+   *
+   * @example
+   * sse.connections.subscribe(({ type, client, reason }) => logger.log(`${client.id}: ${type} ${reason ?? ''}`));
+   */
   readonly connections: Observable<ConnectionChange>;
   readonly #warned = new Set<string>();
 
@@ -105,7 +110,7 @@ export class SSEService<Events extends object = AnyEvents>
 
   /**
    * Turns new connections away, ends every open stream with its cursor and a random `retry`, and lets go of the log.
-   * Takes at most `drainTimeout`. Idempotent; Nest calls it when the application closes.
+   * Streams have `drainTimeout` for it; a broker takes up to a second more. Idempotent; Nest calls it when the application closes.
    *
    * @example
    * process.once('SIGTERM', () => void sse.shutdown());
@@ -181,7 +186,7 @@ export class SSEService<Events extends object = AnyEvents>
 
   /**
    * A client with a web-standard `Response`: return it from a handler (Nest 12.4 or later), or from any `fetch`-style
-   * server. A body that nobody reads for `slowTimeout` is given up. Throws what `createClient` does.
+   * server, which passes the `request` (Nest's is known): its last event ID, what it accepts, when it is gone. A body that nobody reads for `slowTimeout` is given up. Throws what `createClient` does.
    *
    * @example
    * @Get('prices')
@@ -259,7 +264,12 @@ export class SSEService<Events extends object = AnyEvents>
     return this.#hub.list();
   }
 
-  /** The clients of this node that an event on the topic would reach, by pattern too; oldest first. */
+  /**
+   * The clients of this node that an event on the topic would reach, by pattern too; oldest first.
+   *
+   * @example
+   * const [oldest] = sse.getClientsByTopic('room:7');
+   */
   getClientsByTopic(topic: string): SSEClient[] {
     assertTopic(topic);
     return this.#hub.listTopic(topic);
@@ -292,8 +302,8 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   /**
-   * Has a client follow one more topic or pattern; `false` when it is not on this node. Topics added in the turn in
-   * which it connected count from its cursor, later ones from the head. Following it already, it gets the new filter.
+   * Has a client follow one more topic or pattern; `false` when it is not on this node. The first ones
+   * count from its cursor, whenever they are added; those of later turns from the head. Following it already, it gets the new filter.
    * Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`.
    *
    * @example
@@ -303,7 +313,12 @@ export class SSEService<Events extends object = AnyEvents>
     return this.#hub.subscribe(clientId, literalOf(topic), options.filter);
   }
 
-  /** The opposite: no event of the topic leaves after this call. `false` when the client is gone or did not follow it. */
+  /**
+   * The opposite: no event of the topic leaves after this call. `false` when the client is gone or did not follow it.
+   *
+   * @example
+   * sse.unsubscribe(clientId, 'room:7');
+   */
   unsubscribe(clientId: string, topic: string | TopicPattern): boolean {
     return this.#hub.unsubscribe(clientId, literalOf(topic));
   }

@@ -1,6 +1,8 @@
 import type { Client } from './client.js';
 
+/** At `maxClients`: `retry` answers `sse.busy`, after which an EventSource comes back; `reject` is a 503, which stops it. */
 export type OnLimit = 'retry' | 'reject';
+/** At `maxClientsPerGroup`: the same, or the oldest of the group ends for good. */
 export type OnGroupLimit = 'evict-oldest' | OnLimit;
 
 export interface AdmissionLimits {

@@ -22,7 +22,8 @@ export class TopicPattern {
  * A pattern of topics: `*` stands for exactly one segment, `**` for any number, none included.
  * Segments are separated by the configured `topicDelimiter`, `:` by default.
  *
- * Throws `INVALID_TOPIC` when the pattern is not a single line of 1 to 512 bytes.
+ * Throws `INVALID_TOPIC` when the pattern is not a single line of 1 to 512 bytes. A wildcard stands for a whole segment:
+ * `order*` is `INVALID_TOPIC` where it is used.
  *
  * @example
  * sse.stream(topicPattern('dashboard:*')); // dashboard:cpu, dashboard:memory; not dashboard:cpu:0
