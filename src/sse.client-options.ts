@@ -37,7 +37,10 @@ export interface ClientOptions {
   since?: Date | number;
   /** Replays nothing older than this, whatever the cursor says. */
   notBefore?: Date | number;
-  /** What it gets right after connecting, before anything that is published from then on. Not called when it resumed in full. */
+  /**
+   * What it gets right after connecting, before anything that is published from then on. Not called when it resumed in
+   * full; called again when the stream ended before all of it had left.
+   */
   initial?: Initial | ((client: SSEClient) => Initial | Promise<Initial>);
   /** The application's own notes. */
   metadata?: Record<string, unknown>;

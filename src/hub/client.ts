@@ -1,6 +1,6 @@
 import type { EventEntry } from '../backplane/backplane.js';
 import { blocksOf } from '../log/publication.js';
-import { comparePositions, parseCursor, type Position } from '../protocol/cursor.js';
+import { comparePositions, parseCursor, type Position, withInitialDue } from '../protocol/cursor.js';
 import { Batch, Frame, HEARTBEAT } from '../protocol/frame.js';
 import { type ControlFrames, cursorFrame, type Resumed, retryFrame } from './control-frames.js';
 import { SSEError } from './errors.js';
@@ -52,6 +52,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
   /** Whether its way through the log has begun. One that follows nothing yet stays at its cursor. */
   #following = false;
   #announced = false;
+  /** Until all of its `initial` events have left, its cursors say that they have not: it may have to come back for them. */
+  #initialDue = false;
   /** Its place is in another history, for this reason; until it has a new one. */
   #gap: 'epoch' | 'diverged' | undefined;
   #pumping = false;
@@ -308,6 +310,14 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   /** A cursor to come back with, for somebody who has everything before `index`: never one behind an untold loss. */
   #cursorAt(index: number): string {
+    return this.asOwn(this.#claimAt(index));
+  }
+
+  asOwn(cursor: string): string {
+    return withInitialDue(cursor, this.#initialDue);
+  }
+
+  #claimAt(index: number): string {
     const { log } = this.#hub;
     if (this.#following && this.#reader.mayClaim(index)) return log.cursorBefore(index);
     return this.#given.cursor ?? this.#givenCursor ?? log.cursorBefore(index);
@@ -364,8 +374,10 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (this.#following) this.#setBehind(true);
     this.#hub.journal.connected(this, start);
     this.#tellClosedBefore(start);
+    const initial = start.resumed === 'full' ? undefined : this.#settings.initial;
+    this.#initialDue = initial !== undefined;
     this.#sendOpen(start.resumed);
-    if (start.resumed !== 'full' && this.#settings.initial) void this.#initialise(this.#settings.initial);
+    if (initial) void this.#initialise(initial);
   }
 
   /** `sse.open`, and in the same write what has to be said before anything else. */
@@ -413,9 +425,18 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   #initialised(entries: readonly EventEntry[]): void {
     if (this.#state !== 'initialising') return;
-    this.#reader.addPrivateFirst(entries.map((entry) => this.#privateFrame(entry, this.#reader.next)));
+    const frames = entries.map((entry) => this.#privateFrame(entry, this.#reader.next));
+    const last = frames.pop();
+    if (last) frames.push({ ...last, make: (index) => this.#lastInitial(last, index) });
+    else this.#initialDue = false;
+    this.#reader.addPrivateFirst(frames);
     this.#state = 'streaming';
     this.#pumpSoon();
+  }
+
+  #lastInitial(last: PrivateFrame, index: number): Frame {
+    this.#initialDue = false;
+    return last.make(index);
   }
 
   /** At once where others write at once, else at the end of the turn. */

@@ -45,6 +45,8 @@ interface Owner extends SSEClient {
   readonly notBefore: number | undefined;
   readonly onGap: OnGap;
   readonly control: ControlFrames;
+  /** The cursor as this client has to bring it back. */
+  asOwn(cursor: string): string;
 }
 
 /** Most readers never need theirs, and there are many readers. */
@@ -302,7 +304,7 @@ export class Reader {
 
   #resetAt(index: number, reason: ResetReason, topics: readonly string[] = [...this.selection.names]): Frame {
     this.context.journal.reset(this.client, reason);
-    return this.client.control.reset(this.context.log.cursorBefore(index), reason, topics);
+    return this.client.control.reset(this.client.asOwn(this.context.log.cursorBefore(index)), reason, topics);
   }
 
   /**

@@ -58,14 +58,19 @@ function startAfter(log: EventLog, selection: Selection, wish: StartWish, cursor
   const located = log.locate(cursor.position);
   switch (located.at) {
     case 'window':
-      return startAt(log, selection, wish, located.index);
+      return withInitial(cursor, startAt(log, selection, wish, located.index));
     case 'before':
-      return startAt(log, selection, wish, log.start, cursor.position);
+      return withInitial(cursor, startAt(log, selection, wish, log.start, cursor.position));
     case 'ahead':
       return { ahead: cursor.position };
     case 'diverged':
       return startAfterGap(log, selection, wish, 'diverged');
   }
+}
+
+/** Nothing is missing, but for what it was to get before everything else: in that it begins. */
+function withInitial({ initialDue }: Cursor, start: Start): Start {
+  return initialDue && start.resumed === 'full' ? { ...start, resumed: 'none' } : start;
 }
 
 function freshStart(log: EventLog, selection: Selection, wish: StartWish): Start {

@@ -16,15 +16,18 @@ export const TERMINAL_CURSOR = `${CURSOR_PREFIX}end`;
 
 export const MAX_CURSOR_BYTES = 128;
 
-const CURSOR = /^1~([0-9a-z._]{1,64})~([0-9a-z]{1,11})-([0-9a-z]{1,11})$/;
+/** Ends the cursor of a client whose `initial` events have not all left yet. */
+const INITIAL_DUE = '~i';
+
+const CURSOR = /^1~([0-9a-z._]{1,64})~([0-9a-z]{1,11})-([0-9a-z]{1,11})(~i)?$/;
 
 export function comparePositions(a: Position, b: Position): number {
   return a.ms - b.ms || a.seq - b.seq;
 }
 
 /**
- * The value of `Last-Event-ID`: `1~<epoch>~<ms>-<sequence>`, numbers in base 36. The alphabet is a conservative choice
- * for headers, URLs and CORS-safelisted requests.
+ * The value of `Last-Event-ID`: `1~<epoch>~<ms>-<sequence>`, numbers in base 36, and `~i` behind it while the client's
+ * `initial` events are due. The alphabet is a conservative choice for headers, URLs and CORS-safelisted requests.
  */
 export function formatCursor(epoch: string, position: Position): string {
   return `${CURSOR_PREFIX}${epoch}~${position.ms.toString(36)}-${position.seq.toString(36)}`;
@@ -33,6 +36,8 @@ export function formatCursor(epoch: string, position: Position): string {
 export interface Cursor {
   readonly epoch: string;
   readonly position: Position;
+  /** Its client has not got all of its `initial` events. */
+  readonly initialDue?: true;
 }
 
 /** The cursor in `text`, or `undefined` when it is none of ours. */
@@ -40,8 +45,14 @@ export function parseCursor(text: string): Cursor | undefined {
   if (text.length > MAX_CURSOR_BYTES) return undefined;
   const match = CURSOR.exec(text);
   if (!match) return undefined;
-  const [, epoch = '', ms = '', seq = ''] = match;
+  const [, epoch = '', ms = '', seq = '', initialDue] = match;
   const position = { ms: Number.parseInt(ms, 36), seq: Number.parseInt(seq, 36) };
   if (!Number.isSafeInteger(position.ms) || !Number.isSafeInteger(position.seq)) return undefined;
-  return { epoch, position };
+  return { epoch, position, ...(initialDue !== undefined && { initialDue: true }) };
+}
+
+/** The same cursor, for a client that has its `initial` events before it, or has not. */
+export function withInitialDue(cursor: string, due: boolean): string {
+  if (cursor.endsWith(INITIAL_DUE) === due) return cursor;
+  return due ? cursor + INITIAL_DUE : cursor.slice(0, -INITIAL_DUE.length);
 }

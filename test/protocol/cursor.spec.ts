@@ -8,6 +8,7 @@ import {
   ORIGIN,
   parseCursor,
   TERMINAL_CURSOR,
+  withInitialDue,
 } from '../../src/protocol/cursor.js';
 import { seed } from '../support/seed.js';
 
@@ -29,10 +30,22 @@ describe('a cursor', () => {
     );
   });
 
+  it('says at its end that initial events are due', () => {
+    fc.assert(
+      fc.property(epoch, position, fc.boolean(), (epoch, position, due) => {
+        const cursor = withInitialDue(formatCursor(epoch, position), due);
+        expect(parseCursor(cursor)).toEqual({ epoch, position, ...(due && { initialDue: true }) });
+        expect(withInitialDue(cursor, true)).toBe(`${formatCursor(epoch, position)}~i`);
+        expect(withInitialDue(cursor, false)).toBe(formatCursor(epoch, position));
+      }),
+      { seed },
+    );
+  });
+
   it('is short, and holds only characters that are safe in headers and URLs', () => {
     fc.assert(
       fc.property(epoch, position, (epoch, position) => {
-        const cursor = formatCursor(epoch, position);
+        const cursor = withInitialDue(formatCursor(epoch, position), true);
         expect(cursor).toMatch(/^[0-9a-z~._-]+$/);
         expect(cursor.length).toBeLessThanOrEqual(MAX_CURSOR_BYTES);
         expect(encodeURIComponent(cursor)).toBe(cursor);
