@@ -43,7 +43,8 @@ export class EventLog {
   /** The position just before the window. */
   #origin: Position = ORIGIN;
   #last: Position = ORIGIN;
-  #lastAppend = performance.now();
+  /** How far the log's clock is ahead of `performance.now()`, by the entry that was read soonest after it was written. */
+  #ahead = -performance.now();
   readonly #histories = new Map<string | undefined, History>();
   readonly #overfull = new Set<History>();
   /** Covers topics that nobody keeps a history for. */
@@ -101,9 +102,9 @@ export class EventLog {
     return this.#events > 0 ? this.#positionAt(this.#start).ms : undefined;
   }
 
-  /** The time on the log's own clock, which no change of the machine's clock can turn back. */
+  /** The time on the log's own clock, which neither a change of the machine's clock nor reading late can turn back. */
   get now(): number {
-    return this.#last.ms + performance.now() - this.#lastAppend;
+    return performance.now() + this.#ahead;
   }
 
   /** Another life of the log: everything known so far is void, and what is not after `from` is unknown. */
@@ -112,6 +113,7 @@ export class EventLog {
     this.epoch = epoch;
     this.#origin = from;
     this.#last = from;
+    this.#ahead = from.ms - performance.now();
     const isWhole = comparePositions(from, ORIGIN) === 0;
     this.#globalFloor = isWhole ? NO_FLOOR : { index: this.#head - 1, position: from, eviction: ++this.#evictions };
     this.#newestFloor = this.#globalFloor;
@@ -140,7 +142,7 @@ export class EventLog {
     const segment = this.#segmentFor(index);
     segment.set(index, position, item);
     this.#last = position;
-    this.#lastAppend = performance.now();
+    this.#ahead = Math.max(this.#ahead, position.ms - performance.now());
     if (!item) {
       if (index === this.#start) this.#trimStart();
       return index;

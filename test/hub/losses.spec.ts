@@ -120,6 +120,28 @@ describe('what must arrive, or must not', () => {
     expect(transport.lines).toEqual(['open none', 'after', 'and on']);
   });
 
+  it('a node that reads late, a part at a time, sends nothing that is older than notBefore either', async () => {
+    const log = new TestLog();
+    const view = new LaggingBackplane(log);
+    const late = new TestHub({}, log, view);
+    late.publish('room', 'read in time');
+    await turn();
+    view.hold();
+    for (const text of ['long before', 'before the member joined']) {
+      clock.advance(1_000);
+      late.publish('room', text);
+    }
+    clock.advance(1_000);
+    view.readSome(1);
+    const { transport } = late.connect({ topics: ['room'], notBefore: Date.now() });
+    await turn();
+    view.release();
+    clock.advance(1);
+    late.publish('room', 'after');
+    await turn();
+    expect(transport.lines).toEqual(['open none', 'after']);
+  });
+
   it('a clock that is ahead of the log hides nothing that is published from now on', async () => {
     const test = new TestHub();
     test.publish('room', 'earlier');

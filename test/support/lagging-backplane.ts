@@ -52,6 +52,11 @@ export class LaggingBackplane implements Backplane {
     this.#late ??= [];
   }
 
+  /** Reads so many of what has come meanwhile, and no more for now. */
+  readSome(count: number): void {
+    this.#reader?.deliver(this.#late?.splice(0, count) ?? []);
+  }
+
   /** Reads what has come meanwhile. */
   release(): void {
     const late = this.#late ?? [];
