@@ -78,7 +78,7 @@ function idOf({ lastEventId }: Person, { test }: Node, id: Manner['id']): string
 function cameWith(facts: Facts, lastEventId: string, position: Position | undefined): Came {
   if (lastEventId === '') return { with: 'nothing' };
   const cursor = parseCursor(lastEventId);
-  if (cursor) return facts.has(cursor) ? { with: 'cursor', position: cursor.position } : { with: 'garbage' };
+  if (cursor) return facts.has(cursor) ? { with: 'cursor', ...cursor } : { with: 'garbage' };
   if (!position || !facts.has({ epoch: facts.epoch, position })) return { with: 'garbage' };
   return { with: 'id', position };
 }

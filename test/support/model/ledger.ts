@@ -129,7 +129,7 @@ export class Ledger {
     this.underWay = this.names.size > 0;
     const { resumed } = JSON.parse(block.data!) as { resumed: string };
     const { came } = this.#terms.options;
-    if ((resumed === 'none') !== (came.with === 'nothing')) this.#blame('resumed otherwise', block);
+    if (!this.#mayResume(resumed)) this.#blame('resumed otherwise', block);
     if (resumed === 'full' && came.with === 'garbage') this.#blame('cannot resume', block);
     // Whose last event ID is no cursor learns from this very block that something is missing.
     if (resumed === 'reset' && came.with !== 'cursor') return;
@@ -137,6 +137,13 @@ export class Ledger {
     if (came.with === 'nothing')
       this.#due = this.#due.filter((fact) => this.#terms.isLeft(fact) || !isUpTo(block, fact));
     this.#claim(block.id, block);
+  }
+
+  #mayResume(resumed: string): boolean {
+    const { came } = this.#terms.options;
+    // What it was to get before everything else is missing, if nothing more is.
+    if (came.with === 'cursor' && came.initialDue) return resumed !== 'full';
+    return (resumed === 'none') === (came.with === 'nothing');
   }
 
   #reset(block: Block): void {

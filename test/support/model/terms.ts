@@ -11,7 +11,7 @@ export function passes(sieve: Sieve, n: number): boolean {
 /** With what a client comes. */
 export type Came =
   | { readonly with: 'nothing' }
-  | { readonly with: 'cursor'; readonly position: Position }
+  | { readonly with: 'cursor'; readonly position: Position; readonly initialDue?: true | undefined }
   /** An id of the application's; `position` is where the client really is. */
   | { readonly with: 'id'; readonly position: Position }
   | { readonly with: 'garbage' };
