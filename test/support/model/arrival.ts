@@ -1,4 +1,4 @@
-import { formatCursor, parseCursor, type Position } from '../../../src/protocol/cursor.js';
+import { type Cursor, formatCursor, parseCursor } from '../../../src/protocol/cursor.js';
 import type { Block } from '../../../src/protocol/encode.js';
 import { FakeTransport } from '../fake-transport.js';
 import type { ConnectOptions } from '../test-hub.js';
@@ -21,7 +21,7 @@ export class Arrival {
     facts: Facts,
   ) {
     const lastEventId = idOf(person, node, how.id);
-    const came = cameWith(facts, lastEventId, how.id === 'own' ? person.position : undefined);
+    const came = cameWith(facts, lastEventId, how.id === 'own' ? person.cursor : undefined);
     const names = [...new Set(how.names.map((name) => NAMES[name]!))];
     const { id, group } = person;
     const now = Date.now();
@@ -75,10 +75,10 @@ function idOf({ lastEventId }: Person, { test }: Node, id: Manner['id']): string
 }
 
 /** What a node can make of the last event ID that somebody brings. */
-function cameWith(facts: Facts, lastEventId: string, position: Position | undefined): Came {
+function cameWith(facts: Facts, lastEventId: string, received: Cursor | undefined): Came {
   if (lastEventId === '') return { with: 'nothing' };
   const cursor = parseCursor(lastEventId);
   if (cursor) return facts.has(cursor) ? { with: 'cursor', ...cursor } : { with: 'garbage' };
-  if (!position || !facts.has({ epoch: facts.epoch, position })) return { with: 'garbage' };
-  return { with: 'id', position };
+  if (!received || !facts.has({ ...received, epoch: facts.epoch })) return { with: 'garbage' };
+  return { with: 'id', ...received };
 }

@@ -142,7 +142,7 @@ export class Ledger {
   #mayResume(resumed: string): boolean {
     const { came } = this.#terms.options;
     // What it was to get before everything else is missing, if nothing more is.
-    if (came.with === 'cursor' && came.initialDue) return resumed !== 'full';
+    if ('initialDue' in came && came.initialDue) return resumed !== 'full';
     return (resumed === 'none') === (came.with === 'nothing');
   }
 

@@ -1,5 +1,5 @@
 import { topicPattern } from '../../../src/hub/topic-pattern.js';
-import { parseCursor, type Position, TERMINAL_CURSOR } from '../../../src/protocol/cursor.js';
+import { type Cursor, parseCursor, TERMINAL_CURSOR } from '../../../src/protocol/cursor.js';
 import type { Block } from '../../../src/protocol/encode.js';
 import type { FakeTransport } from '../fake-transport.js';
 import { LaggingBackplane } from '../lagging-backplane.js';
@@ -23,7 +23,7 @@ export class Person {
   connection: Connection | undefined;
   lastEventId = '';
   /** What it has really got, whatever its last event ID says. */
-  position: Position | undefined;
+  cursor: Cursor | undefined;
 
   constructor(i: number) {
     this.id = `client-${i}`;
@@ -35,15 +35,14 @@ export class Person {
       if (id === undefined) continue;
       this.lastEventId = id;
       // Behind an id of the application's comes the cursor, and a cut may be between them.
-      const cursor = parseCursor(id) ?? parseCursor((blocks[i + 1] ?? next)?.id ?? '');
-      this.position = cursor?.position;
+      this.cursor = parseCursor(id) ?? parseCursor((blocks[i + 1] ?? next)?.id ?? '');
     }
     if (this.lastEventId === TERMINAL_CURSOR) this.forget();
   }
 
   forget(): void {
     this.lastEventId = '';
-    this.position = undefined;
+    this.cursor = undefined;
   }
 }
 

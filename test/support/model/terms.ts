@@ -12,8 +12,8 @@ export function passes(sieve: Sieve, n: number): boolean {
 export type Came =
   | { readonly with: 'nothing' }
   | { readonly with: 'cursor'; readonly position: Position; readonly initialDue?: true | undefined }
-  /** An id of the application's; `position` is where the client really is. */
-  | { readonly with: 'id'; readonly position: Position }
+  /** An id of the application's; the rest is where the client really is. */
+  | { readonly with: 'id'; readonly position: Position; readonly initialDue?: true | undefined }
   | { readonly with: 'garbage' };
 
 export interface TermsOptions {
