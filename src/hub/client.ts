@@ -397,10 +397,14 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (resumed === 'full' || this.#reader.finished) return;
     for (const topic of this.#reader.selection.topics) {
       const closedAt = this.#hub.lives.closedAt(topic);
-      if (closedAt < 0 || closedAt >= next) continue;
-      const make = (index: number): Frame => this.control.closed(this.#cursorAt(index), topic);
-      this.#reader.addPrivate({ after: next, size: FRAME_BYTES, make });
+      if (closedAt < 0 || (closedAt >= next && this.#hub.log.itemAt(closedAt))) continue;
+      this.#tellClosed(topic, next);
     }
+  }
+
+  #tellClosed(topic: string, after: number): void {
+    const make = (index: number): Frame => this.control.closed(this.#cursorAt(index), topic);
+    this.#reader.addPrivate({ after, size: FRAME_BYTES, make });
   }
 
   /** The first topics came after the stream was open: the replay begins now, from the cursor it has kept. */
@@ -410,6 +414,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     const start = this.#resolveStart();
     if ('ahead' in start) return;
     this.#startAt(start);
+    this.#tellClosedBefore(start);
   }
 
   async #initialise(initial: NonNullable<ClientSettings['initial']>): Promise<void> {
@@ -487,6 +492,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (!this.#following) return;
     this.#reader.addLate(name, this.#hub.log.head);
     if (this.#skips(name)) this.#tellLate(name);
+    if (this.#hub.lives.isClosed(name) && !this.#reader.finished) this.#tellClosed(name, this.#hub.log.head);
   }
 
   // Only a client that came back expects what was published while it was away.
