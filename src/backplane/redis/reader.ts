@@ -103,6 +103,7 @@ export class RedisReader implements HubReader {
       } catch (error) {
         if (error instanceof LostEntries) await this.log.renew(connection, this.#life!.epoch);
         else if (!(error instanceof AnotherLife)) throw error;
+        this.#reachability.lost();
         if (this.#last) this.hub.warn(`${error.message} Clients are reset.`);
         this.#life = undefined;
         await this.#backOff.wait();

@@ -94,7 +94,9 @@ export class RedisLog {
     } catch (error) {
       if (!this.noteRights(error)) throw error;
     }
-    if (!this.#scripts) await ask(connection.hset(this.keys.head, 'epoch', randomEpoch()));
+    if (this.#scripts) return;
+    await ask(connection.hdel(this.keys.head, 'last'));
+    await ask(connection.hset(this.keys.head, 'epoch', randomEpoch()));
   }
 
   async #topOfStream(connection: Connection): Promise<Position> {

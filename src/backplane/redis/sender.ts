@@ -107,10 +107,10 @@ export class RedisSender implements Sender {
     const { epoch } = await this.log.begin(connection);
     const [seconds] = await within(connection.time(), COMMAND_TIMEOUT, 'Redis');
     const now = Number(seconds) * 1_000;
-    const pipeline = connection.pipeline();
-    for (const { text } of batch) {
-      pipeline.xadd(keys.log, 'MAXLEN', '~', options.maxLength, '*', 'e', epoch, 'd', text);
-    }
+    const limit = ['MAXLEN', '~', options.maxLength];
+    const additions = batch.map(({ text }) => ['xadd', keys.log, ...limit, '*', 'e', epoch, 'd', text]);
+    // At once: whenever a script of another node runs, what the head names as the last entry has to be just that.
+    const pipeline = connection.pipeline([['multi'], ...additions, ['hdel', keys.head, 'last'], ['exec']]);
     for (const { entry } of batch) {
       if (entry.kind === 'close') pipeline.zadd(keys.closed, now, entry.topic);
       else if (entry.kind === 'open') pipeline.zrem(keys.closed, entry.topic);
@@ -118,7 +118,7 @@ export class RedisSender implements Sender {
     pipeline.zremrangebyscore(keys.closed, '-inf', `(${now - options.closedTopicAge}`);
     pipeline.xtrim(keys.log, 'MINID', '~', Math.max(0, now - options.maxAge));
     const answers = (await within(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? [];
-    return answers.map(([error, id]) => [error, `${epoch} ${String(id)}`]);
+    return addedBy(answers, batch.length).map(([error, id]) => [error, `${epoch} ${String(id)}`]);
   }
 
   #placeIn(answers: Answers, i: number): Cursor {
@@ -140,4 +140,18 @@ export class RedisSender implements Sender {
     if (/^(READONLY|MASTERDOWN|LOADING|CLUSTERDOWN)/.test(message)) this.drop();
     return new BackplaneError(`Redis refuses it: ${message}`, 'no');
   }
+}
+
+/** What has become of each entry in the transaction at the beginning of `answers`. */
+function addedBy(answers: Answers, entries: number): Answers {
+  const [begun] = answers;
+  const added = answers.slice(1, 1 + entries);
+  const [failed, ids] = answers[entries + 2] ?? [];
+  // Who may not use transactions has added each on its own.
+  if (!begun || begun[0]) return added;
+  return added.map(([error], i) => {
+    if (error ?? failed) return [error ?? failed!, undefined];
+    const id = (ids as unknown[])[i];
+    return id instanceof Error ? [id, undefined] : [null, id];
+  });
 }
