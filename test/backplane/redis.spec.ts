@@ -9,6 +9,7 @@ import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis
 import { until } from '../support/baseline.js';
 import { expectClosedTopicsRemembered } from '../support/closed-topics.js';
 import { LogRecorder } from '../support/log-recorder.js';
+import { Proxy } from '../support/proxy.js';
 import { RedisServer } from '../support/redis.js';
 import { isInstalled } from '../support/server-process.js';
 import { event } from '../support/test-hub.js';
@@ -302,6 +303,21 @@ describe('the options of RedisBackplane', () => {
     await until('it begins anew', () => reader.epochs.length === 2);
     expect(status).toBe('down');
     await until('it is up again', () => log.status === 'up');
+  });
+
+  it('becomes ready while others do not cease to publish', async () => {
+    const { log } = await start();
+    await log.append(event('0'), 'timeout');
+    const far = await Proxy.start(server.url);
+    far.toClient.delay = 100;
+    const publishing = setInterval(() => void log.append(event('and on'), 'queue'), 5);
+    try {
+      const late = await start({ url: far.url.replace('http:', 'redis:') });
+      await until('it is up', () => late.log.status === 'up', 10_000);
+    } finally {
+      clearInterval(publishing);
+      far.close();
+    }
   });
 
   it('works on a cluster', async () => {
