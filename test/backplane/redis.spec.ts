@@ -320,6 +320,47 @@ describe('the options of RedisBackplane', () => {
     }
   });
 
+  for (const rule of ['+@scripting', '-@scripting']) {
+    it(`says once that Redis refuses what is published, and stores it when Redis no longer does: ${rule}`, async () => {
+      const { log, reader } = await start({ url: await allow('reader', rule) });
+      await log.append(event('0'), 'timeout');
+      const before = reader.warnings.length;
+      for (const round of ['1', '2']) {
+        await allow('reader', rule, '-xadd');
+        const waiting = [log.append(event(`${round}a`), 'queue'), log.append(event(`${round}b`), 'queue')];
+        await until('it says so', () => reader.warnings.length > before);
+        await delay(500);
+        expect(log.status).toBe('down');
+        await allow('reader', rule);
+        await Promise.all(waiting);
+      }
+      await until('all have come', () => reader.data.length === 5);
+      expect(reader.data).toEqual(['0', '1a', '1b', '2a', '2b']);
+      expect(reader.warnings.slice(before)).toEqual([
+        expect.stringMatching(/^Redis refuses what is published \(.*run.*\)\. What is broadcast waits/),
+      ]);
+    });
+
+    it(`refuses an entry that is larger than Redis allows, and goes on with the next: ${rule}`, async () => {
+      const small = await RedisServer.start({ persistent: false, args: ['--proto-max-bulk-len', '1mb'] });
+      try {
+        await small.run((redis) => redis.call('ACL', 'SETUSER', 'default', rule));
+        const { log, reader } = await start({ url: small.url });
+        const appended = ['0', 'x'.repeat(1024 * 1024), '1'].map((data) => log.append(event(data), 'queue'));
+        await expect(appended[1]).rejects.toMatchObject({
+          stored: 'no',
+          message: expect.stringMatching(/bulk length/) as unknown,
+        });
+        await Promise.all([appended[0], appended[2]]);
+        await until('both have come', () => reader.data.length === 2);
+        expect(reader.data).toEqual(['0', '1']);
+        await log.close(reader);
+      } finally {
+        await small.remove();
+      }
+    });
+  }
+
   it('works on a cluster', async () => {
     const node = await RedisServer.start({
       persistent: false,

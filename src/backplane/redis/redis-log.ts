@@ -30,7 +30,7 @@ export class RedisLog {
   constructor(
     readonly open: Open,
     readonly options: ResolvedRedisOptions,
-    private readonly warn: (message: string) => void,
+    readonly warn: (message: string) => void,
   ) {
     this.keys = new Keys(options.prefix);
   }

@@ -17,6 +17,15 @@ const MAX_CLOSED = 100_000;
 /** Places in one millisecond that may be jumped over; see `APPEND`. */
 const JUMP = 2 ** 20;
 
+/** A limit of the server's own, or of a service's: this entry it will never take, unlike with any other error. */
+const TOO_LARGE = /^ERR .*(max request size|invalid bulk length|too large)/i;
+
+/** Follows from something else, or is mended by the next attempt. */
+const PASSING = /^(GAP|EXECABORT|NOSCRIPT)/;
+
+/** Milliseconds without a refusal after which the next one is worth a message. */
+const QUIET = 60_000;
+
 type Answers = readonly [Error | null, unknown][];
 
 /** Appends over a connection of its own, opened when there is something to send. */
@@ -27,6 +36,7 @@ export class RedisSender implements Sender {
   #life = 0;
   /** This connection has been sent the text of the script, so its name will do. */
   #introduced = false;
+  #refusedAt = -Infinity;
 
   constructor(
     private readonly log: RedisLog,
@@ -134,11 +144,21 @@ export class RedisSender implements Sender {
     if (!isReply(error)) return new BackplaneError(`The connection to Redis was lost: ${error.message}`, 'unknown');
     const { message } = error;
     if (message.startsWith('STALE')) return new Refused(message, 'no');
-    this.log.noteRights(error);
+    if (TOO_LARGE.test(message)) return new Refused(`Redis refuses it: ${message}`, 'no');
+    if (!this.log.noteRights(error) && !PASSING.test(message)) this.#tell(message);
     if (message.startsWith('NOSCRIPT')) this.#introduced = false;
     // A replica, or a node that is not ready: another connection finds the one that is in charge.
     if (/^(READONLY|MASTERDOWN|LOADING|CLUSTERDOWN)/.test(message)) this.drop();
     return new BackplaneError(`Redis refuses it: ${message}`, 'no');
+  }
+
+  /** Once for all in a row. */
+  #tell(message: string): void {
+    const now = performance.now();
+    const isNew = now - this.#refusedAt > QUIET;
+    this.#refusedAt = now;
+    if (!isNew) return;
+    this.log.warn(`Redis refuses what is published (${message}). What is broadcast waits; it is tried again.`);
   }
 }
 
