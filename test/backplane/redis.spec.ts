@@ -361,6 +361,21 @@ describe('the options of RedisBackplane', () => {
     });
   }
 
+  it('keeps the appends of a hub that leaves apart from those of one that comes meanwhile', async () => {
+    const { log, reader } = await start();
+    const second = new LogRecorder();
+    const left = log.append(event('of the one that leaves'), 'queue');
+    const leaving = log.close(reader);
+    const coming = log.start(second);
+    const came = log.append(event('of the one that comes'), 'queue');
+    started.push([log, second]);
+    const places = await Promise.all([left, came]);
+    await Promise.all([leaving, coming]);
+    expect(places[0]).not.toEqual(places[1]);
+    await until('both have come', () => second.data.length === 2);
+    expect(second.data.toSorted()).toEqual(['of the one that comes', 'of the one that leaves']);
+  });
+
   it('works on a cluster', async () => {
     const node = await RedisServer.start({
       persistent: false,

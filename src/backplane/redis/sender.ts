@@ -38,10 +38,7 @@ export class RedisSender implements Sender {
   #introduced = false;
   #refusedAt = -Infinity;
 
-  constructor(
-    private readonly log: RedisLog,
-    private readonly publisher: () => string,
-  ) {}
+  constructor(private readonly log: RedisLog) {}
 
   async open(): Promise<void> {
     await this.connection();
@@ -97,11 +94,11 @@ export class RedisSender implements Sender {
 
   async #runScript(connection: Connection, batch: readonly Outgoing[], oldest: number): Promise<Answers> {
     const { keys, options } = this.log;
-    const places = [keys.log, keys.head, keys.publisher(this.publisher()), keys.closed] as const;
     const limits = [options.maxLength, options.maxAge, REMEMBERED];
     const limitsOfClosed = [options.closedTopicAge, MAX_CLOSED];
     const pipeline = connection.pipeline();
-    for (const { text, n, after, entry } of batch) {
+    for (const { uid, text, n, after, entry } of batch) {
+      const places = [keys.log, keys.head, keys.publisher(publisherOf(uid)), keys.closed] as const;
       const jump = Math.floor(Math.random() * JUMP);
       const mark = entry.kind === 'close' || entry.kind === 'open' ? [entry.kind, entry.topic] : ['', ''];
       const args = [...places, text, n, after, oldest, randomEpoch(), jump, ...limits, ...mark, ...limitsOfClosed];
@@ -160,6 +157,11 @@ export class RedisSender implements Sender {
     if (!isNew) return;
     this.log.warn(`Redis refuses what is published (${message}). What is broadcast waits; it is tried again.`);
   }
+}
+
+/** Whose entry it is: an outbox that is being closed may still send beside the one that comes after it. */
+function publisherOf(uid: string): string {
+  return uid.slice(0, uid.lastIndexOf('-'));
 }
 
 /** What has become of each entry in the transaction at the beginning of `answers`. */
