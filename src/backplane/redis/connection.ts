@@ -24,6 +24,10 @@ const OWN: RedisOptions = {
   // The replies of one protocol, whatever the version of ioredis.
   protocol: 2,
   connectTimeout: CONNECT_TIMEOUT,
+  // The application's are for commands that are answered at once. Every answer is waited for with a limit of its own.
+  commandTimeout: undefined,
+  socketTimeout: undefined,
+  blockingTimeout: undefined,
 };
 
 export type Connection = Redis | Cluster;
@@ -37,7 +41,9 @@ export function openerOf({ url, options, client }: RedisBackplaneOptions): Open 
     if (!client) return url === undefined ? new Redis({ ...options, ...own }) : new Redis(url, { ...options, ...own });
     if (!client.isCluster) return (client as Redis).duplicate(own);
     // A cluster opens the connections to its nodes itself, so commands have to wait for that; none is sent twice.
-    const { lazyConnect, enableOfflineQueue: _, ...redisOptions } = own;
+    const { lazyConnect, enableOfflineQueue: _, ...ownOfNodes } = own;
+    // ioredis 5 does not merge them.
+    const redisOptions = { ...(client as Cluster).options.redisOptions, ...ownOfNodes };
     const ofCluster = { lazyConnect, scaleReads: 'master', retryDelayOnFailover: 0 } as const;
     return (client as Cluster).duplicate([], { ...ofCluster, clusterRetryStrategy: () => null, redisOptions });
   };
