@@ -54,6 +54,9 @@ async function expectToWork(options: RedisBackplaneOptions, meanwhile = () => Pr
       expectToWork({ url: server.url, options: { [name]: 200 } }, () => delay(1_200)));
   }
 
+  it('are as they have to be, whatever the URL says', () =>
+    expectToWork({ url: `${server.url}?commandTimeout=200&socketTimeout=200` }, () => delay(1_200)));
+
   it("have the application's credentials on a cluster, with ioredis 5 too", async () => {
     const node = await RedisServer.start({
       persistent: false,

@@ -38,7 +38,9 @@ export type Open = (name: string) => Promise<Connection>;
 export function openerOf({ url, options, client }: RedisBackplaneOptions): Open {
   const make = (connectionName: string): Connection => {
     const own: RedisOptions = { ...OWN, connectionName };
-    if (!client) return url === undefined ? new Redis({ ...options, ...own }) : new Redis(url, { ...options, ...own });
+    // What a URL says in its query is above what stands beside it, but not above what a duplicate is given.
+    if (url !== undefined) return new Redis(url, { ...options, ...own }).duplicate(own);
+    if (!client) return new Redis({ ...options, ...own });
     if (!client.isCluster) return (client as Redis).duplicate(own);
     // A cluster opens the connections to its nodes itself, so commands have to wait for that; none is sent twice.
     const { lazyConnect, enableOfflineQueue: _, ...ownOfNodes } = own;
