@@ -10,7 +10,7 @@ import { encodeEntry } from './entry-codec.js';
 export interface Outgoing {
   /** Counts the appends of this outbox, from 1 on. */
   readonly n: number;
-  /** The same whenever it is sent, and no other's: for the broker to tell a repetition. */
+  /** Publisher, `-` and `n`. The same whenever it is sent, and no other's: for the broker to tell a repetition. */
   readonly uid: string;
   readonly entry: Entry;
   /** The entry, encoded. */

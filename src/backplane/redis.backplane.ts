@@ -36,7 +36,7 @@ export class RedisBackplane implements Backplane {
     this.#options = resolveRedisOptions(options);
     this.#readers = new Readers(this.#options.publishTimeout);
     this.#log = new RedisLog(openerOf(options), this.#options, (message) => this.#readers.warn(message));
-    this.#sender = new RedisSender(this.#log, () => this.#outbox.publisher);
+    this.#sender = new RedisSender(this.#log);
     this.#outbox = this.#makeOutbox();
     this.presence = new RedisPresence(this.#log.keys, () => this.#sender.connection());
   }

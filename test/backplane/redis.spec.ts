@@ -9,6 +9,7 @@ import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis
 import { until } from '../support/baseline.js';
 import { expectClosedTopicsRemembered } from '../support/closed-topics.js';
 import { LogRecorder } from '../support/log-recorder.js';
+import { Proxy } from '../support/proxy.js';
 import { RedisServer } from '../support/redis.js';
 import { isInstalled } from '../support/server-process.js';
 import { event } from '../support/test-hub.js';
@@ -69,6 +70,13 @@ describe('the options of RedisBackplane', () => {
   beforeEach(() => {
     prefix = randomUUID();
   });
+
+  /** Lets a user of its own do everything but what the rules forbid, and answers with its URL. */
+  async function allow(name: string, ...rules: string[]): Promise<string> {
+    const user = [name, 'on', '>secret', '~*', '+@all', ...rules];
+    await server.run((redis) => redis.call('ACL', 'SETUSER', ...user));
+    return server.url.replace('//', `//${name}:secret@`);
+  }
 
   it('keeps all its keys in one slot of a cluster', async () => {
     const { log } = await start();
@@ -230,6 +238,144 @@ describe('the options of RedisBackplane', () => {
     expect(a.reader.epochs[1]).toBe(b.reader.epochs[1]);
   });
 
+  it('stays in one life of the log when its user loses the right to run scripts, and when only some nodes have it', async () => {
+    const url = await allow('changing');
+    const [a, b] = [await start({ url }), await start({ url })];
+    const add = (log: Backplane, from: number, to: number) =>
+      Promise.all(numbers(from, to).map((data) => log.append(event(data), 'timeout')));
+    await add(a.log, 0, 9);
+    await allow('changing', '-@scripting');
+    await add(a.log, 10, 19);
+    await add(b.log, 20, 29);
+    await allow('changing');
+    // Long enough for every reader to have looked at the head.
+    await delay(1_200);
+    const c = await start({ url });
+    for (let from = 30; from < 60; from += 10) await add(from % 20 === 0 ? b.log : c.log, from, from + 9);
+    const late = await start({ url });
+    await delay(1_200);
+    for (const { log, reader } of [a, b, c, late]) {
+      await until('all have come', () => reader.data.length === 60);
+      expect(reader.data).toEqual(numbers(0, 59));
+      expect(reader.epochs).toHaveLength(1);
+      expect(log.status).toBe('up');
+    }
+    for (const { reader } of [c, late]) {
+      for (const [i, entry] of reader.entries.slice(1).entries()) {
+        expect(entry.previous).toEqual(reader.entries[i]!.position);
+      }
+    }
+  });
+
+  for (const rule of ['+@scripting', '-@scripting']) {
+    it(`begins another life that nodes can read when the log ends before what they have: ${rule}`, async () => {
+      const { log, reader } = await start({ url: await allow('unlucky', rule) });
+      const { position } = await log.append(event('0'), 'timeout');
+      await log.append(event('1'), 'timeout');
+      await until('both have come', () => reader.data.length === 2);
+      await server.run((redis) => redis.hset(`{${prefix}}:head`, 'last', `${position.ms}-${position.seq}`));
+      await until('it begins anew', () => reader.epochs.length === 2);
+      await until('it is up', () => log.status === 'up' && reader.data.length === 2);
+      await log.append(event('2'), 'timeout');
+      await delay(1_200);
+      expect(reader.epochs).toHaveLength(2);
+      expect(reader.data).toEqual(numbers(0, 2));
+    });
+  }
+
+  it('does without transactions where they are not allowed either', async () => {
+    const { log, reader } = await start({ url: await allow('poor', '-@scripting', '-@transaction') });
+    const places = await Promise.all(numbers(0, 9).map((data) => log.append(event(data), 'timeout')));
+    await until('all have come', () => reader.data.length === 10);
+    expect(reader.data).toEqual(numbers(0, 9));
+    expect(reader.entries.map(({ epoch, position }) => ({ epoch, position }))).toEqual(places);
+  });
+
+  it('is down from when the log turns out to be another one', async () => {
+    const { log, reader } = await start();
+    await log.append(event('0'), 'timeout');
+    await until('it has come', () => reader.data.length === 1);
+    let status: string | undefined;
+    reader.warn = () => {
+      status = log.status;
+    };
+    await server.run((redis) => redis.flushall());
+    await until('it begins anew', () => reader.epochs.length === 2);
+    expect(status).toBe('down');
+    await until('it is up again', () => log.status === 'up');
+  });
+
+  it('becomes ready while others do not cease to publish', async () => {
+    const { log } = await start();
+    await log.append(event('0'), 'timeout');
+    const far = await Proxy.start(server.url);
+    far.toClient.delay = 100;
+    const publishing = setInterval(() => void log.append(event('and on'), 'queue'), 5);
+    try {
+      const late = await start({ url: far.url.replace('http:', 'redis:') });
+      await until('it is up', () => late.log.status === 'up', 10_000);
+    } finally {
+      clearInterval(publishing);
+      far.close();
+    }
+  });
+
+  for (const rule of ['+@scripting', '-@scripting']) {
+    it(`says once that Redis refuses what is published, and stores it when Redis no longer does: ${rule}`, async () => {
+      const { log, reader } = await start({ url: await allow('reader', rule) });
+      await log.append(event('0'), 'timeout');
+      const before = reader.warnings.length;
+      for (const round of ['1', '2']) {
+        await allow('reader', rule, '-xadd');
+        const waiting = [log.append(event(`${round}a`), 'queue'), log.append(event(`${round}b`), 'queue')];
+        await until('it says so', () => reader.warnings.length > before);
+        await delay(500);
+        expect(log.status).toBe('down');
+        await allow('reader', rule);
+        await Promise.all(waiting);
+      }
+      await until('all have come', () => reader.data.length === 5);
+      expect(reader.data).toEqual(['0', '1a', '1b', '2a', '2b']);
+      expect(reader.warnings.slice(before)).toEqual([
+        expect.stringMatching(/^Redis refuses what is published \(.*run.*\)\. What is broadcast waits/),
+      ]);
+    });
+
+    it(`refuses an entry that is larger than Redis allows, and goes on with the next: ${rule}`, async () => {
+      const small = await RedisServer.start({ persistent: false, args: ['--proto-max-bulk-len', '1mb'] });
+      try {
+        await small.run((redis) => redis.call('ACL', 'SETUSER', 'default', rule));
+        const { log, reader } = await start({ url: small.url });
+        const appended = ['0', 'x'.repeat(1024 * 1024), '1'].map((data) => log.append(event(data), 'queue'));
+        await expect(appended[1]).rejects.toMatchObject({
+          stored: 'no',
+          message: expect.stringMatching(/bulk length/) as unknown,
+        });
+        await Promise.all([appended[0], appended[2]]);
+        await until('both have come', () => reader.data.length === 2);
+        expect(reader.data).toEqual(['0', '1']);
+        await log.close(reader);
+      } finally {
+        await small.remove();
+      }
+    });
+  }
+
+  it('keeps the appends of a hub that leaves apart from those of one that comes meanwhile', async () => {
+    const { log, reader } = await start();
+    const second = new LogRecorder();
+    const left = log.append(event('of the one that leaves'), 'queue');
+    const leaving = log.close(reader);
+    const coming = log.start(second);
+    const came = log.append(event('of the one that comes'), 'queue');
+    started.push([log, second]);
+    const places = await Promise.all([left, came]);
+    await Promise.all([leaving, coming]);
+    expect(places[0]).not.toEqual(places[1]);
+    await until('both have come', () => second.data.length === 2);
+    expect(second.data.toSorted()).toEqual(['of the one that comes', 'of the one that leaves']);
+  });
+
   it('works on a cluster', async () => {
     const node = await RedisServer.start({
       persistent: false,
@@ -245,6 +391,10 @@ describe('the options of RedisBackplane', () => {
       await Promise.all(numbers(0, 99).map((data) => a.log.append(event(data), 'timeout')));
       await until('all have come', () => b.reader.data.length === 100);
       expect(b.reader.data).toEqual(numbers(0, 99));
+      await node.run((redis) => redis.call('ACL', 'SETUSER', 'default', '-@scripting'));
+      await Promise.all(numbers(100, 199).map((data) => a.log.append(event(data), 'timeout')));
+      await until('all have come', () => b.reader.data.length === 200);
+      expect(b.reader.data).toEqual(numbers(0, 199));
       for (const { log, reader } of [a, b]) await log.close(reader);
     } finally {
       cluster.disconnect();

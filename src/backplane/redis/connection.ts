@@ -24,6 +24,10 @@ const OWN: RedisOptions = {
   // The replies of one protocol, whatever the version of ioredis.
   protocol: 2,
   connectTimeout: CONNECT_TIMEOUT,
+  // The application's are for commands that are answered at once. Every answer is waited for with a limit of its own.
+  commandTimeout: undefined,
+  socketTimeout: undefined,
+  blockingTimeout: undefined,
 };
 
 export type Connection = Redis | Cluster;
@@ -34,10 +38,14 @@ export type Open = (name: string) => Promise<Connection>;
 export function openerOf({ url, options, client }: RedisBackplaneOptions): Open {
   const make = (connectionName: string): Connection => {
     const own: RedisOptions = { ...OWN, connectionName };
-    if (!client) return url === undefined ? new Redis({ ...options, ...own }) : new Redis(url, { ...options, ...own });
+    // What a URL says in its query is above what stands beside it, but not above what a duplicate is given.
+    if (url !== undefined) return new Redis(url, { ...options, ...own }).duplicate(own);
+    if (!client) return new Redis({ ...options, ...own });
     if (!client.isCluster) return (client as Redis).duplicate(own);
     // A cluster opens the connections to its nodes itself, so commands have to wait for that; none is sent twice.
-    const { lazyConnect, enableOfflineQueue: _, ...redisOptions } = own;
+    const { lazyConnect, enableOfflineQueue: _, ...ownOfNodes } = own;
+    // ioredis 5 does not merge them.
+    const redisOptions = { ...(client as Cluster).options.redisOptions, ...ownOfNodes };
     const ofCluster = { lazyConnect, scaleReads: 'master', retryDelayOnFailover: 0 } as const;
     return (client as Cluster).duplicate([], { ...ofCluster, clusterRetryStrategy: () => null, redisOptions });
   };

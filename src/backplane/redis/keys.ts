@@ -4,7 +4,7 @@ import type { Position } from '../../protocol/cursor.js';
 export class Keys {
   /** The stream. */
   readonly log: string;
-  /** Beside it: its epoch, and the ID of its last entry. */
+  /** Beside it: its epoch, and the ID of its last entry if a script has added that. */
   readonly head: string;
   /** The nodes that have said what their clients follow. */
   readonly nodes: string;

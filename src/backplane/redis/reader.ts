@@ -103,6 +103,7 @@ export class RedisReader implements HubReader {
       } catch (error) {
         if (error instanceof LostEntries) await this.log.renew(connection, this.#life!.epoch);
         else if (!(error instanceof AnotherLife)) throw error;
+        this.#reachability.lost();
         if (this.#last) this.hub.warn(`${error.message} Clients are reset.`);
         this.#life = undefined;
         await this.#backOff.wait();
@@ -112,10 +113,12 @@ export class RedisReader implements HubReader {
 
   async #follow(connection: Connection): Promise<void> {
     while (!this.#isOver()) {
+      const count = this.#count;
       const reply = await this.#read(connection);
       if (this.#isOver()) return;
       if (reply.length > 0) this.#take(reply);
-      else if (!this.#ready) await this.#becomeReady(connection);
+      // Not only when it is empty: others may publish all the time.
+      if (!this.#ready && reply.length < count) await this.#becomeReady(connection);
       if (performance.now() - this.#askedAt > TICK) await this.#check(connection);
     }
   }

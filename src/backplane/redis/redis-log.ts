@@ -30,7 +30,7 @@ export class RedisLog {
   constructor(
     readonly open: Open,
     readonly options: ResolvedRedisOptions,
-    private readonly warn: (message: string) => void,
+    readonly warn: (message: string) => void,
   ) {
     this.keys = new Keys(options.prefix);
   }
@@ -77,14 +77,17 @@ export class RedisLog {
     return (await this.head(connection)) ?? { epoch, last: ORIGIN };
   }
 
-  /** Topics that are closed, with the time when they were. */
+  /** Topics that are closed, with the time when they were, oldest first. */
   async closed(connection: Connection): Promise<[topic: string, ms: number][]> {
-    const closed: [string, number][] = [];
-    for (let at = 0; ; at += BATCH) {
-      const some = await ask(connection.zrange(this.keys.closed, at, String(at + BATCH - 1), 'WITHSCORES'));
-      for (let i = 0; i + 1 < some.length; i += 2) closed.push([some[i]!, Number(some[i + 1])]);
-      if (some.length < 2 * BATCH) return closed;
-    }
+    const closed = new Map<string, number>();
+    let cursor = '0';
+    do {
+      // Ranks move while others open topics; a scan passes over nothing that stays.
+      const [next, some] = await ask(connection.zscan(this.keys.closed, cursor, 'COUNT', BATCH));
+      for (let i = 0; i + 1 < some.length; i += 2) closed.set(some[i]!, Number(some[i + 1]));
+      cursor = next;
+    } while (cursor !== '0');
+    return [...closed].sort(([, a], [, b]) => a - b);
   }
 
   /** Ends this life of the log: entries that were handed out in it are gone. */
@@ -94,7 +97,9 @@ export class RedisLog {
     } catch (error) {
       if (!this.noteRights(error)) throw error;
     }
-    if (!this.#scripts) await ask(connection.hset(this.keys.head, 'epoch', randomEpoch()));
+    if (this.#scripts) return;
+    await ask(connection.hdel(this.keys.head, 'last'));
+    await ask(connection.hset(this.keys.head, 'epoch', randomEpoch()));
   }
 
   async #topOfStream(connection: Connection): Promise<Position> {

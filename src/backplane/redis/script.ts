@@ -95,8 +95,13 @@ redis.call('HSET', KEYS[2], 'epoch', head[1], 'last', head[2])
 return head
 `);
 
-/** Another epoch, for a log that has lost what was handed out in this one. Once, however many ask for it. */
+/**
+ * Another epoch, for a log that has lost what was handed out in this one. Once, however many ask for it. The log ends
+ * where the stream does: what stands beside it may be what was lost, and would then look lost in every life.
+ */
 export const RENEW = new Script(`
-if redis.call('HGET', KEYS[2], 'epoch') == ARGV[1] then redis.call('HSET', KEYS[2], 'epoch', ARGV[2]) end
+if redis.call('HGET', KEYS[2], 'epoch') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[2], 'epoch', ARGV[2])
+redis.call('HDEL', KEYS[2], 'last')
 return 0
 `);

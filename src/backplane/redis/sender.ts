@@ -17,6 +17,15 @@ const MAX_CLOSED = 100_000;
 /** Places in one millisecond that may be jumped over; see `APPEND`. */
 const JUMP = 2 ** 20;
 
+/** A limit of the server's own, or of a service's: this entry it will never take, unlike with any other error. */
+const TOO_LARGE = /^ERR .*(max request size|invalid bulk length|too large)/i;
+
+/** Follows from something else, or is mended by the next attempt. */
+const PASSING = /^(GAP|EXECABORT|NOSCRIPT)/;
+
+/** Milliseconds without a refusal after which the next one is worth a message. */
+const QUIET = 60_000;
+
 type Answers = readonly [Error | null, unknown][];
 
 /** Appends over a connection of its own, opened when there is something to send. */
@@ -27,11 +36,9 @@ export class RedisSender implements Sender {
   #life = 0;
   /** This connection has been sent the text of the script, so its name will do. */
   #introduced = false;
+  #refusedAt = -Infinity;
 
-  constructor(
-    private readonly log: RedisLog,
-    private readonly publisher: () => string,
-  ) {}
+  constructor(private readonly log: RedisLog) {}
 
   async open(): Promise<void> {
     await this.connection();
@@ -87,11 +94,11 @@ export class RedisSender implements Sender {
 
   async #runScript(connection: Connection, batch: readonly Outgoing[], oldest: number): Promise<Answers> {
     const { keys, options } = this.log;
-    const places = [keys.log, keys.head, keys.publisher(this.publisher()), keys.closed] as const;
     const limits = [options.maxLength, options.maxAge, REMEMBERED];
     const limitsOfClosed = [options.closedTopicAge, MAX_CLOSED];
     const pipeline = connection.pipeline();
-    for (const { text, n, after, entry } of batch) {
+    for (const { uid, text, n, after, entry } of batch) {
+      const places = [keys.log, keys.head, keys.publisher(publisherOf(uid)), keys.closed] as const;
       const jump = Math.floor(Math.random() * JUMP);
       const mark = entry.kind === 'close' || entry.kind === 'open' ? [entry.kind, entry.topic] : ['', ''];
       const args = [...places, text, n, after, oldest, randomEpoch(), jump, ...limits, ...mark, ...limitsOfClosed];
@@ -107,10 +114,10 @@ export class RedisSender implements Sender {
     const { epoch } = await this.log.begin(connection);
     const [seconds] = await within(connection.time(), COMMAND_TIMEOUT, 'Redis');
     const now = Number(seconds) * 1_000;
-    const pipeline = connection.pipeline();
-    for (const { text } of batch) {
-      pipeline.xadd(keys.log, 'MAXLEN', '~', options.maxLength, '*', 'e', epoch, 'd', text);
-    }
+    const limit = ['MAXLEN', '~', options.maxLength];
+    const additions = batch.map(({ text }) => ['xadd', keys.log, ...limit, '*', 'e', epoch, 'd', text]);
+    // At once: whenever a script of another node runs, what the head names as the last entry has to be just that.
+    const pipeline = connection.pipeline([['multi'], ...additions, ['hdel', keys.head, 'last'], ['exec']]);
     for (const { entry } of batch) {
       if (entry.kind === 'close') pipeline.zadd(keys.closed, now, entry.topic);
       else if (entry.kind === 'open') pipeline.zrem(keys.closed, entry.topic);
@@ -118,7 +125,7 @@ export class RedisSender implements Sender {
     pipeline.zremrangebyscore(keys.closed, '-inf', `(${now - options.closedTopicAge}`);
     pipeline.xtrim(keys.log, 'MINID', '~', Math.max(0, now - options.maxAge));
     const answers = (await within(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? [];
-    return answers.map(([error, id]) => [error, `${epoch} ${String(id)}`]);
+    return addedBy(answers, batch.length).map(([error, id]) => [error, `${epoch} ${String(id)}`]);
   }
 
   #placeIn(answers: Answers, i: number): Cursor {
@@ -134,10 +141,39 @@ export class RedisSender implements Sender {
     if (!isReply(error)) return new BackplaneError(`The connection to Redis was lost: ${error.message}`, 'unknown');
     const { message } = error;
     if (message.startsWith('STALE')) return new Refused(message, 'no');
-    this.log.noteRights(error);
+    if (TOO_LARGE.test(message)) return new Refused(`Redis refuses it: ${message}`, 'no');
+    if (!this.log.noteRights(error) && !PASSING.test(message)) this.#tell(message);
     if (message.startsWith('NOSCRIPT')) this.#introduced = false;
     // A replica, or a node that is not ready: another connection finds the one that is in charge.
     if (/^(READONLY|MASTERDOWN|LOADING|CLUSTERDOWN)/.test(message)) this.drop();
     return new BackplaneError(`Redis refuses it: ${message}`, 'no');
   }
+
+  /** Once for all in a row. */
+  #tell(message: string): void {
+    const now = performance.now();
+    const isNew = now - this.#refusedAt > QUIET;
+    this.#refusedAt = now;
+    if (!isNew) return;
+    this.log.warn(`Redis refuses what is published (${message}). What is broadcast waits; it is tried again.`);
+  }
+}
+
+/** Whose entry it is: an outbox that is being closed may still send beside the one that comes after it. */
+function publisherOf(uid: string): string {
+  return uid.slice(0, uid.lastIndexOf('-'));
+}
+
+/** What has become of each entry in the transaction at the beginning of `answers`. */
+function addedBy(answers: Answers, entries: number): Answers {
+  const [begun] = answers;
+  const added = answers.slice(1, 1 + entries);
+  const [failed, ids] = answers[entries + 2] ?? [];
+  // Who may not use transactions has added each on its own.
+  if (!begun || begun[0]) return added;
+  return added.map(([error], i) => {
+    if (error ?? failed) return [error ?? failed!, undefined];
+    const id = (ids as unknown[])[i];
+    return id instanceof Error ? [id, undefined] : [null, id];
+  });
 }

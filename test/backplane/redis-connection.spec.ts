@@ -1,0 +1,79 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Cluster, type ClusterOptions } from 'ioredis';
+import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis';
+
+import { until } from '../support/baseline.js';
+import { LogRecorder } from '../support/log-recorder.js';
+import { RedisServer } from '../support/redis.js';
+import { isInstalled } from '../support/server-process.js';
+import { event } from '../support/test-hub.js';
+
+const isThere = await isInstalled('redis-server');
+
+/** Duplicates as ioredis 5 does: `redisOptions` that are given replace its own. */
+class ClusterOfVersion5 extends Cluster {
+  constructor(
+    private readonly port: number,
+    options: ClusterOptions,
+  ) {
+    super([{ host: '127.0.0.1', port }], options as object);
+  }
+
+  override duplicate(_: unknown, options?: object): Cluster {
+    return new ClusterOfVersion5(this.port, { ...this.options, ...options });
+  }
+}
+
+async function expectToWork(options: RedisBackplaneOptions, meanwhile = () => Promise.resolve()): Promise<void> {
+  const log = new RedisBackplane({ prefix: randomUUID(), ...options });
+  const reader = new LogRecorder();
+  try {
+    await log.start(reader);
+    await meanwhile();
+    expect(reader.warnings).toEqual([]);
+    expect(log.status).toBe('up');
+    await log.append(event('0'), 'timeout');
+    await until('it comes', () => reader.data.length === 1);
+  } finally {
+    await log.close(reader);
+  }
+}
+
+(isThere ? describe : describe.skip)('the connections of RedisBackplane', () => {
+  let server: RedisServer;
+  beforeAll(async () => {
+    server = await RedisServer.start({ persistent: false });
+  }, 30_000);
+  afterAll(() => server.remove());
+
+  for (const name of ['commandTimeout', 'socketTimeout', 'blockingTimeout'] as const) {
+    it(`wait for entries for longer than the application waits for answers: ${name}`, () =>
+      expectToWork({ url: server.url, options: { [name]: 200 } }, () => delay(1_200)));
+  }
+
+  it('are as they have to be, whatever the URL says', () =>
+    expectToWork({ url: `${server.url}?commandTimeout=200&socketTimeout=200` }, () => delay(1_200)));
+
+  it("have the application's credentials on a cluster, with ioredis 5 too", async () => {
+    const node = await RedisServer.start({
+      persistent: false,
+      args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'],
+    });
+    const options = { lazyConnect: true, redisOptions: { password: 'secret' } };
+    const cluster = new ClusterOfVersion5(node.port, options);
+    try {
+      await node.run(async (redis) => {
+        await redis.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
+        await until('the cluster is ready', async () => (await redis.cluster('INFO')).includes('cluster_state:ok'));
+        await redis.config('SET', 'requirepass', 'secret');
+      });
+      await expectToWork({ client: cluster });
+    } finally {
+      cluster.disconnect();
+      await node.remove();
+    }
+  });
+});
