@@ -1,0 +1,67 @@
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { NatsBackplane, type NatsBackplaneOptions } from 'nestjs-sse-hub/nats';
+
+import { until } from '../support/baseline.js';
+import { BrokerProxy } from '../support/broker-proxy.js';
+import { LogRecorder } from '../support/log-recorder.js';
+import { NatsServer } from '../support/nats.js';
+import { isInstalled } from '../support/server-process.js';
+
+((await isInstalled('nats-server')) ? describe : describe.skip)('a backplane in NATS', () => {
+  let server: NatsServer;
+  let proxy: BrokerProxy;
+  let prefix = '';
+  let tests = 0;
+  const endings: (() => unknown)[] = [];
+
+  beforeAll(async () => {
+    server = await NatsServer.start({ persistent: false });
+  }, 30_000);
+  afterAll(() => server.remove());
+
+  beforeEach(async () => {
+    prefix = `test-${++tests}`;
+    proxy = await BrokerProxy.start(server.port);
+    endings.push(() => proxy.close());
+  });
+  afterEach(async () => {
+    for (const end of endings.splice(0).toReversed()) await end();
+  });
+
+  function make(options: NatsBackplaneOptions = {}): { log: NatsBackplane; reader: LogRecorder } {
+    const where = options.connection ? {} : { servers: `nats://127.0.0.1:${proxy.port}` };
+    const log = new NatsBackplane({ ...where, prefix, ...options });
+    const reader = new LogRecorder();
+    endings.push(() => log.close(reader));
+    return { log, reader };
+  }
+
+  async function handedIn(): Promise<NatsConnection> {
+    const connection = await connect({ servers: `nats://127.0.0.1:${proxy.port}` });
+    endings.push(() => connection.close());
+    return connection;
+  }
+
+  it('that is closed while it connects lets go of the connection', async () => {
+    const { log, reader } = make();
+    proxy.hold(/CONNECT/);
+    const starting = log.start(reader);
+    await until('it connects', () => proxy.holds);
+    await log.close(reader);
+    proxy.release();
+    await starting;
+    await until('the connection is closed', async () => (await server.openConnections()) === 0);
+  });
+
+  it('lets go of a connection on which nobody answers', async () => {
+    const { log, reader } = make({ publishTimeout: 200 });
+    // What comes after the handshake.
+    proxy.hold(/^PING/);
+    await log.start(reader);
+    await until('it has given up', () => reader.warnings.length > 0);
+    await log.close(reader);
+    proxy.release();
+    await until('the connection is closed', async () => (await server.openConnections()) === 0);
+  });
+});
