@@ -1,3 +1,4 @@
+import { AckPolicy } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { NatsBackplane, type NatsBackplaneOptions } from 'nestjs-sse-hub/nats';
@@ -64,4 +65,33 @@ import { isInstalled } from '../support/server-process.js';
     proxy.release();
     await until('the connection is closed', async () => (await server.openConnections()) === 0);
   });
+
+  it('that is closed while it begins to read stops reading, also on a connection that is not its own', async () => {
+    const connection = await handedIn();
+    const { log, reader } = make({ connection });
+    proxy.hold(/CONSUMER\.CREATE/);
+    const starting = log.start(reader);
+    await until('it begins to read', () => proxy.holds);
+    await log.close(reader);
+    proxy.release();
+    await starting;
+    // The answer is there, and what it led to has arrived.
+    for (let i = 0; i < 3; i++) await connection.flush();
+    const [consumer] = await server.run(({ consumers }) => consumers.list(prefix).next());
+    expect(consumer).toMatchObject({ num_waiting: 0 });
+  });
+
+  it('that may not read is not up, and tries again ever less often', async () => {
+    await server.run(async ({ streams, consumers }) => {
+      await streams.add({ name: prefix, subjects: [`${prefix}.t.*`], max_consumers: 1 });
+      await consumers.add(prefix, { name: 'other', ack_policy: AckPolicy.None });
+    });
+    const { log, reader } = make({ publishTimeout: 200 });
+    await log.start(reader);
+    const before = await server.connections();
+    await until('it has tried again', async () => (await server.connections()) >= before + 4, 20_000);
+    expect(reader.warnings).toEqual([expect.stringContaining('maximum consumers limit')]);
+    await server.run(({ consumers }) => consumers.delete(prefix, 'other'));
+    await until('it reads', () => log.status === 'up', 20_000);
+  }, 60_000);
 });

@@ -129,28 +129,26 @@ export class NatsReader implements HubReader {
 
   /** Reads on until something is the matter, or it is closed. */
   async #follow(link: Link): Promise<void> {
-    let tail: Tail | undefined;
+    if (this.#isClosed()) return;
+    let failed: (error: Error) => void = () => {};
+    const end = new Promise<void>((resolve, reject) => {
+      this.#stop = resolve;
+      failed = reject;
+    });
+    void link.lost.then(failed);
+    const tail = new Tail({ message: (message) => this.#take(message), failed });
     let ticks: NodeJS.Timeout | undefined;
     try {
-      await new Promise<void>((resolve, reject) => {
-        this.#stop = resolve;
-        void link.lost.then(reject);
-        const from = this.#isContiguous ? this.#readTo.seq + 1 : this.#readTo.seq;
-        const open = Tail.open(link, this.log.subjects.stream, from, {
-          message: (message) => this.#take(message),
-          failed: reject,
-        });
-        open.then((opened) => {
-          tail = opened;
-          if (this.#isClosed()) resolve();
-        }, reject);
-        this.#settle();
-        ticks = setInterval(() => void this.#tick(link).catch(reject), TICK).unref();
-      });
+      const from = this.#isContiguous ? this.#readTo.seq + 1 : this.#readTo.seq;
+      await Promise.race([end, tail.open(link, this.log.subjects.stream, from)]);
+      if (this.#isClosed()) return;
+      this.#settle();
+      ticks = setInterval(() => void this.#tick(link).catch(failed), TICK).unref();
+      await end;
     } finally {
       this.#stop = undefined;
       clearInterval(ticks);
-      tail?.stop();
+      tail.stop();
       this.#flush();
     }
   }
