@@ -45,7 +45,7 @@ export class NatsBackplane implements Backplane {
     this.#links = new Links(options, (link) => presence.attach(link));
     this.#log = new NatsLog(subjects, this.#options, (message) => this.#readers.warn(message));
     const link = () => (this.#readers.up ? this.#links.current : undefined);
-    this.#sender = new NatsSender({ subjects, places: this.#places, link });
+    this.#sender = new NatsSender({ log: this.#log, places: this.#places, link });
     this.#outbox = this.#makeOutbox();
   }
 

@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 import { AckPolicy } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
@@ -7,7 +9,8 @@ import { until } from '../support/baseline.js';
 import { BrokerProxy } from '../support/broker-proxy.js';
 import { LogRecorder } from '../support/log-recorder.js';
 import { NatsServer } from '../support/nats.js';
-import { isInstalled } from '../support/server-process.js';
+import { freePort, isInstalled } from '../support/server-process.js';
+import { event } from '../support/test-hub.js';
 
 ((await isInstalled('nats-server')) ? describe : describe.skip)('a backplane in NATS', () => {
   let server: NatsServer;
@@ -94,4 +97,55 @@ import { isInstalled } from '../support/server-process.js';
     await server.run(({ consumers }) => consumers.delete(prefix, 'other'));
     await until('it reads', () => log.status === 'up', 20_000);
   }, 60_000);
+
+  describe('does not store an entry twice', () => {
+    const limits = { maxLength: 3, maxAge: 1_000 };
+
+    /** Appends an entry that is stored, and cut off before that is known. */
+    async function appendUnheard(log: NatsBackplane, data: string): Promise<unknown> {
+      proxy.hold(/Nats-Msg-Id/);
+      const appended = log.append(event(data), 'queue').catch((error: unknown) => error);
+      await until('it is stored', async () => (await lastSequence()) === 1);
+      proxy.leadTo(await freePort());
+      proxy.release();
+      return appended;
+    }
+
+    async function lastSequence(): Promise<number> {
+      return (await server.run(({ streams }) => streams.info(prefix))).state.last_seq;
+    }
+
+    it('when it may have been trimmed before it was read, and NATS has forgotten its ID', async () => {
+      const { log, reader } = make(limits);
+      await log.start(reader);
+      const other = make({ ...limits, servers: server.url });
+      await other.log.start(other.reader);
+      const appended = appendUnheard(log, 'x');
+      await until('it is read elsewhere', () => other.reader.data.includes('x'));
+      await delay(2 * limits.maxAge);
+      for (let n = 0; n < 5; n++) await other.log.append(event(String(n)), 'queue');
+      proxy.leadTo(server.port);
+      expect(await appended).toMatchObject({ name: 'BackplaneError', stored: 'unknown' });
+      await log.append(event('after'), 'queue');
+      await until('that is read', () => other.reader.data.includes('after'));
+      expect(other.reader.data).toEqual(['x', '0', '1', '2', '3', '4', 'after']);
+    }, 30_000);
+
+    it('when all that was added meanwhile has been trimmed', async () => {
+      const { log, reader } = make(limits);
+      await log.start(reader);
+      const appended = appendUnheard(log, 'x');
+      await until('it is gone', async () => {
+        const { state } = await server.run(({ streams }) => streams.info(prefix));
+        return state.last_seq === 1 && state.messages === 0;
+      });
+      await delay(limits.maxAge);
+      proxy.leadTo(server.port);
+      expect(await appended).toMatchObject({ name: 'BackplaneError', stored: 'unknown' });
+      const { position } = await log.append(event('after'), 'queue');
+      expect(position.seq).toBe(2);
+      await until('that is read', () => reader.data.length > 0);
+      expect(reader.entries).toMatchObject([{ previous: { seq: 1 } }]);
+    }, 30_000);
+  });
 });

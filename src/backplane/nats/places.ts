@@ -15,6 +15,8 @@ export class Places {
   readonly #stored = new Map<string, number>();
   /** The last entry that was read. */
   #last: Cursor = { epoch: '0', position: ORIGIN };
+  /** When it was last found that entries had gone before they were read. */
+  #missedAt = -Infinity;
 
   constructor(private readonly publisher: () => string) {}
 
@@ -44,6 +46,19 @@ export class Places {
     this.#last = cursor;
     if (uid.startsWith(this.publisher())) this.#remember(uid, cursor);
     if (this.#stored.size > 0) this.#settleUpTo(cursor.position.seq);
+  }
+
+  /** Up to here, entries have gone before they were read. */
+  missed(upTo: Cursor): void {
+    this.#missedAt = performance.now();
+    if (upTo.position.seq <= this.#last.position.seq) return;
+    this.#last = upTo;
+    this.#settleUpTo(upTo.position.seq);
+  }
+
+  /** Whether something that was stored since then may have gone before it was read. */
+  hasMissedSince(time: number): boolean {
+    return this.#missedAt >= time;
   }
 
   /** Another life of the log has begun: where something was says nothing about where it is. */

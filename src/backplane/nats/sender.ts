@@ -4,9 +4,8 @@ import type { Cursor } from '../../protocol/cursor.js';
 import { BackplaneError, messageOf } from '../backplane-error.js';
 import { type Outgoing, Refused, type Sender } from '../outbox.js';
 import { ANSWER_TIMEOUT, type Link } from './link.js';
-import { MESSAGE_ID } from './nats-log.js';
+import { MESSAGE_ID, type NatsLog } from './nats-log.js';
 import type { Places } from './places.js';
-import type { Subjects } from './subjects.js';
 
 /**
  * Milliseconds that the oldest append may be without an answer before the next has to wait for it. While a cluster finds
@@ -19,7 +18,7 @@ const STALL = 200;
 const OVERHEAD = 512;
 
 export interface SenderContext {
-  readonly subjects: Subjects;
+  readonly log: NatsLog;
   readonly places: Places;
   /**
    * The connection, once this node has read everything that was stored while there was none: so an append that is sent
@@ -29,7 +28,7 @@ export interface SenderContext {
 }
 
 interface Pending {
-  readonly uid: string;
+  readonly item: Outgoing;
   readonly sentAt: number;
   readonly settled: Promise<unknown>;
   readonly reject: (error: BackplaneError) => void;
@@ -39,6 +38,8 @@ interface Pending {
 export class NatsSender implements Sender {
   /** By their number, oldest first. */
   readonly #pending = new Map<number, Pending>();
+  /** When what may be stored was first sent. */
+  readonly #doubtful = new WeakMap<Outgoing, number>();
   #turn: Promise<void> = Promise.resolve();
   /** One has failed: what follows it has to wait for its repetition. */
   #failed = false;
@@ -77,8 +78,9 @@ export class NatsSender implements Sender {
     return oldest !== undefined && performance.now() - oldest.sentAt > STALL;
   }
 
-  #publish({ n, uid, entry, text, bytes }: Outgoing, resolve: Resolve, reject: Reject, settled: Promise<Cursor>): void {
-    const { places, subjects } = this.context;
+  #publish(item: Outgoing, resolve: Resolve, reject: Reject, settled: Promise<Cursor>): void {
+    const { n, uid, entry, text, bytes } = item;
+    const { places, log } = this.context;
     const known = places.find(uid);
     if (known) return resolve(known);
     const link = this.context.link();
@@ -87,16 +89,29 @@ export class NatsSender implements Sender {
     if (bytes + OVERHEAD > limit) {
       throw new Refused(`The entry is ${bytes} bytes; the max_payload of the NATS server is ${limit}.`, 'no');
     }
+    if (this.#mayBeStoredTwice(item)) {
+      throw new Refused('What the log in NATS got meanwhile is gone, and may have held the entry', 'unknown');
+    }
     this.#listen(link);
-    this.#pending.set(n, { uid, sentAt: performance.now(), settled, reject });
+    const sentAt = performance.now();
+    if (!this.#doubtful.has(item)) this.#doubtful.set(item, sentAt);
+    this.#pending.set(n, { item, sentAt, settled, reject });
     places.wait(uid, (cursor) => {
       this.#pending.delete(n);
       resolve(cursor);
     });
     const fields = headers();
     fields.set(MESSAGE_ID, uid);
-    link.nc.publish(subjects.of(entry), text, { reply: `${this.#inbox}.${n}`, headers: fields });
+    link.nc.publish(log.subjects.of(entry), text, { reply: `${this.#inbox}.${n}`, headers: fields });
     this.#watch(ANSWER_TIMEOUT);
+  }
+
+  /** It was not found in the log, but part of that is gone, and NATS may have forgotten its ID. */
+  #mayBeStoredTwice(item: Outgoing): boolean {
+    const { places, log } = this.context;
+    const sentAt = this.#doubtful.get(item);
+    if (sentAt === undefined || !places.hasMissedSince(sentAt)) return false;
+    return performance.now() - sentAt > log.duplicateWindow / 2;
   }
 
   /** One subscription for all answers: a request of its own for every append costs several times as much. */
@@ -125,7 +140,7 @@ export class NatsSender implements Sender {
     const { error, seq } = message.json<{ error?: { description?: string }; seq?: number }>();
     if (error) return this.#giveUp(n, new BackplaneError(`NATS refuses it: ${error.description}`, 'no'));
     const pending = this.#pending.get(n);
-    if (pending && seq !== undefined) this.context.places.answered(pending.uid, seq);
+    if (pending && seq !== undefined) this.context.places.answered(pending.item.uid, seq);
   }
 
   #giveUp(n: number, error: BackplaneError): void {
@@ -136,9 +151,15 @@ export class NatsSender implements Sender {
   #fail(n: number, reject: Reject, error: BackplaneError): void {
     const pending = this.#pending.get(n);
     this.#pending.delete(n);
-    if (pending) this.context.places.forget(pending.uid);
+    if (pending) this.#settleDoubt(pending, error);
     if (!(error instanceof Refused)) this.#failed = true;
     reject(error);
+  }
+
+  #settleDoubt({ item, sentAt }: Pending, { stored }: BackplaneError): void {
+    this.context.places.forget(item.uid);
+    // This attempt has stored nothing, and it was the first.
+    if (stored === 'no' && this.#doubtful.get(item) === sentAt) this.#doubtful.delete(item);
   }
 
   // One timer for all: they have the same patience, so the oldest is the next.
