@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { AckPolicy } from '@nats-io/jetstream';
+import { AckPolicy, type StreamConfig } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { NatsBackplane, type NatsBackplaneOptions } from 'nestjs-sse-hub/nats';
@@ -147,5 +147,21 @@ import { event } from '../support/test-hub.js';
       await until('that is read', () => reader.data.length > 0);
       expect(reader.entries).toMatchObject([{ previous: { seq: 1 } }]);
     }, 30_000);
+  });
+
+  it('keeps the order of a publisher: what the server did not take for a while does not come after what followed it', async () => {
+    const { log, reader } = make();
+    await log.start(reader);
+    await log.append(event('0', { topic: 'a' }), 'queue');
+    const change = (config: Partial<StreamConfig>): Promise<unknown> =>
+      server.run(({ streams }) => streams.update(prefix, config));
+    await change({ discard: 'new', discard_new_per_subject: true, max_msgs_per_subject: 1 });
+    const refused = log.append(event('1', { topic: 'a' }), 'queue').catch((error: unknown) => error);
+    await log.append(event('2', { topic: 'b' }), 'queue');
+    await change({ discard: 'old', discard_new_per_subject: false, max_msgs_per_subject: -1 });
+    expect(await refused).toMatchObject({ name: 'BackplaneError', stored: 'no' });
+    await log.append(event('3', { topic: 'a' }), 'queue');
+    await until('all is read', () => reader.data.includes('3'));
+    expect(reader.data).toEqual(['0', '2', '3']);
   });
 });

@@ -15,6 +15,8 @@ export class Places {
   readonly #stored = new Map<string, number>();
   /** The last entry that was read. */
   #last: Cursor = { epoch: '0', position: ORIGIN };
+  /** The newest entry of this process that is stored. */
+  #newest = '';
   /** When it was last found that entries had gone before they were read. */
   #missedAt = -Infinity;
 
@@ -22,6 +24,11 @@ export class Places {
 
   find(uid: string): Cursor | undefined {
     return this.#seen.get(uid);
+  }
+
+  /** Whether the log has something that the same publisher appended later. */
+  isOvertaken(uid: string): boolean {
+    return this.#newest.startsWith(this.publisher()) && numberOf(this.#newest) > numberOf(uid);
   }
 
   /** Calls back when it is known where the entry is. */
@@ -65,6 +72,7 @@ export class Places {
   clear(): void {
     this.#settleUpTo(Infinity);
     this.#seen.clear();
+    this.#newest = '';
     this.#last = { epoch: this.#last.epoch, position: ORIGIN };
   }
 
@@ -84,8 +92,14 @@ export class Places {
   }
 
   #settle(uid: string, cursor: Cursor): void {
+    if (!this.isOvertaken(uid)) this.#newest = uid;
     const callback = this.#waiting.get(uid);
     this.forget(uid);
     callback?.(cursor);
   }
+}
+
+/** Which one of its publisher's it is. */
+function numberOf(uid: string): number {
+  return Number(uid.slice(uid.lastIndexOf('-') + 1));
 }

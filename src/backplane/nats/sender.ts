@@ -89,9 +89,7 @@ export class NatsSender implements Sender {
     if (bytes + OVERHEAD > limit) {
       throw new Refused(`The entry is ${bytes} bytes; the max_payload of the NATS server is ${limit}.`, 'no');
     }
-    if (this.#mayBeStoredTwice(item)) {
-      throw new Refused('What the log in NATS got meanwhile is gone, and may have held the entry', 'unknown');
-    }
+    this.#assertInTime(item);
     this.#listen(link);
     const sentAt = performance.now();
     if (!this.#doubtful.has(item)) this.#doubtful.set(item, sentAt);
@@ -106,12 +104,19 @@ export class NatsSender implements Sender {
     this.#watch(ANSWER_TIMEOUT);
   }
 
-  /** It was not found in the log, but part of that is gone, and NATS may have forgotten its ID. */
-  #mayBeStoredTwice(item: Outgoing): boolean {
+  /** What was not found in the log must not get there behind what followed it, or for the second time. */
+  #assertInTime(item: Outgoing): void {
     const { places, log } = this.context;
     const sentAt = this.#doubtful.get(item);
-    if (sentAt === undefined || !places.hasMissedSince(sentAt)) return false;
-    return performance.now() - sentAt > log.duplicateWindow / 2;
+    const mayBeGone = sentAt !== undefined && places.hasMissedSince(sentAt);
+    if (!mayBeGone && places.isOvertaken(item.uid)) {
+      const stored = sentAt === undefined ? 'no' : 'unknown';
+      throw new Refused('A later entry of this publisher is in the log in NATS', stored);
+    }
+    // NATS forgets IDs.
+    if (mayBeGone && performance.now() - sentAt > log.duplicateWindow / 2) {
+      throw new Refused('What the log in NATS got meanwhile is gone, and may have held the entry', 'unknown');
+    }
   }
 
   /** One subscription for all answers: a request of its own for every append costs several times as much. */
