@@ -164,4 +164,17 @@ import { event } from '../support/test-hub.js';
     await until('all is read', () => reader.data.includes('3'));
     expect(reader.data).toEqual(['0', '2', '3']);
   });
+
+  it('gives up what the server will never take', async () => {
+    await server.run(({ streams }) => streams.add({ name: prefix, subjects: [`${prefix}.t.*`], max_msg_size: 2_000 }));
+    const { log, reader } = make();
+    await log.start(reader);
+    const large = log.append(event('x'.repeat(3_000)), 'queue');
+    await expect(large).rejects.toMatchObject({
+      stored: 'no',
+      message: expect.stringContaining('size exceeds maximum'),
+    });
+    expect(log.status).toBe('up');
+    await log.append(event('1'), 'queue');
+  });
 });

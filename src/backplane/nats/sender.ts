@@ -14,6 +14,9 @@ import type { Places } from './places.js';
  */
 const STALL = 200;
 
+/** Codes of what is wrong with a message, and stays wrong: it is too large for this stream, or its headers are. */
+const FAULTS_OF_ENTRIES: ReadonlySet<number | undefined> = new Set([10_054, 10_097]);
+
 /** What a message has beside its entry: the protocol line, its headers. */
 const OVERHEAD = 512;
 
@@ -32,6 +35,11 @@ interface Pending {
   readonly sentAt: number;
   readonly settled: Promise<unknown>;
   readonly reject: (error: BackplaneError) => void;
+}
+
+interface Answer {
+  readonly error?: { readonly err_code?: number; readonly description?: string };
+  readonly seq?: number;
 }
 
 /** Appends in order: without waiting for answers, as long as they come quickly. */
@@ -142,8 +150,11 @@ export class NatsSender implements Sender {
     if (message.headers?.code === 503) {
       return this.#giveUp(n, new BackplaneError('NATS has nobody who keeps the log', 'no'));
     }
-    const { error, seq } = message.json<{ error?: { description?: string }; seq?: number }>();
-    if (error) return this.#giveUp(n, new BackplaneError(`NATS refuses it: ${error.description}`, 'no'));
+    const { error, seq } = message.json<Answer>();
+    if (error) {
+      const Kind = FAULTS_OF_ENTRIES.has(error.err_code) ? Refused : BackplaneError;
+      return this.#giveUp(n, new Kind(`NATS refuses it: ${error.description}`, 'no'));
+    }
     const pending = this.#pending.get(n);
     if (pending && seq !== undefined) this.context.places.answered(pending.item.uid, seq);
   }
