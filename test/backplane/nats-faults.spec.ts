@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { AckPolicy, type StreamConfig } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { SSEService, topicPattern } from 'nestjs-sse-hub';
 import { NatsBackplane, type NatsBackplaneOptions } from 'nestjs-sse-hub/nats';
 
 import { until } from '../support/baseline.js';
@@ -176,5 +177,30 @@ import { event } from '../support/test-hub.js';
     });
     expect(log.status).toBe('up');
     await log.append(event('1'), 'queue');
+  });
+
+  it('is not disturbed by what others say where nodes ask each other', async () => {
+    const hubs = [prefix, prefix].map((name) => {
+      const sse = new SSEService({ backplane: new NatsBackplane({ servers: server.url, prefix: name }) });
+      endings.push(() => sse.shutdown());
+      return sse;
+    });
+    const [sse, other] = hubs as [SSEService, SSEService];
+    for (const hub of hubs) await hub.start();
+    sse.addClient({ topics: topicPattern('a:*') });
+    await until('it is counted', async () => (await other.countClients('a:b')) === 1);
+    const before = await server.connections();
+    await server.run(async (_, nc) => {
+      for (const text of ['', 'x', 'null', '{}', '[]', '7', '{"node":7,"topic":7}']) {
+        nc.publish(`${prefix}.presence.alive`, text);
+        nc.publish(`${prefix}.presence.ask`, text, { reply: 'nobody' });
+      }
+      nc.publish(`${prefix}.presence.ask`, '{"node":"x","topic":7}', { reply: 'nobody' });
+      await nc.flush();
+    });
+    for (const hub of hubs) await hub.publish('t', 'n', 1);
+    expect(await other.countClients('a:b')).toBe(1);
+    // The one who said it.
+    expect(await server.connections()).toBe(before + 1);
   });
 });
