@@ -203,4 +203,21 @@ import { event } from '../support/test-hub.js';
     // The one who said it.
     expect(await server.connections()).toBe(before + 1);
   });
+
+  it('that is closed for one hub while another starts stays open for that one', async () => {
+    const { log, reader } = make();
+    await log.start(reader);
+    proxy.hold(/Nats-Msg-Id/);
+    const last = log.append(event('0'), 'queue');
+    await until('it is on its way', () => proxy.holds);
+    const closing = log.close(reader);
+    const next = new LogRecorder();
+    endings.push(() => log.close(next));
+    const starting = log.start(next);
+    proxy.release();
+    await Promise.allSettled([closing, starting, last]);
+    await log.append(event('1'), 'timeout');
+    await until('it is read', () => next.data.includes('1'));
+    expect(log.status).toBe('up');
+  });
 });
