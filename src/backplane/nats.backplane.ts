@@ -33,7 +33,6 @@ export class NatsBackplane implements Backplane {
   readonly #log: NatsLog;
   readonly #places = new Places(() => this.#outbox.publisher);
   readonly #readers: Readers<NatsReader>;
-  readonly #sender: NatsSender;
   #outbox: Outbox;
 
   constructor(options: NatsBackplaneOptions = {}) {
@@ -44,8 +43,6 @@ export class NatsBackplane implements Backplane {
     this.presence = presence;
     this.#links = new Links(options, (link) => presence.attach(link));
     this.#log = new NatsLog(subjects, this.#options, (message) => this.#readers.warn(message));
-    const link = () => (this.#readers.up ? this.#links.current : undefined);
-    this.#sender = new NatsSender({ subjects, places: this.#places, link });
     this.#outbox = this.#makeOutbox();
   }
 
@@ -85,13 +82,19 @@ export class NatsBackplane implements Backplane {
 
   async close(hub: LogReader): Promise<void> {
     if (!this.#readers.has(hub)) return;
+    const outbox = this.#outbox;
+    const isLast = this.#readers.size === 1;
     // First, because it can only be sent while somebody reads.
-    if (this.#readers.size === 1) await this.#outbox.close(CLOSE_PATIENCE);
+    if (isLast) await outbox.close(CLOSE_PATIENCE);
     this.#readers.close(hub);
     if (this.#readers.size === 0) this.#links.drop();
+    // Another hub has started meanwhile.
+    else if (isLast && this.#outbox === outbox) this.#outbox = this.#makeOutbox();
   }
 
   #makeOutbox(): Outbox {
-    return new Outbox(this.#sender, { broker: 'NATS', memory: Infinity, ...this.#options });
+    const link = () => (this.#readers.up ? this.#links.current : undefined);
+    const sender = new NatsSender({ log: this.#log, places: this.#places, link });
+    return new Outbox(sender, { broker: 'NATS', memory: Infinity, ...this.#options });
   }
 }

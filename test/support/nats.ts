@@ -69,8 +69,17 @@ export class NatsServer extends ServerProcess {
 
   /** Connections that were ever opened. */
   async connections(): Promise<number> {
+    return (await this.#statistics()).total_connections;
+  }
+
+  /** Connections that are open. */
+  async openConnections(): Promise<number> {
+    return (await this.#statistics()).connections;
+  }
+
+  async #statistics(): Promise<{ connections: number; total_connections: number }> {
     const response = await fetch(`http://127.0.0.1:${this.monitor}/varz`);
-    return ((await response.json()) as { total_connections: number }).total_connections;
+    return (await response.json()) as { connections: number; total_connections: number };
   }
 
   /** Copies what it has at this moment, as a snapshot of its disk would. */

@@ -45,6 +45,8 @@ export class Links {
   #current: Link | undefined;
   #opening: Promise<Link> | undefined;
   #unwatch: (() => void) | undefined;
+  /** Counts connections, to tell whether one that opens late is still wanted. */
+  #life = 0;
 
   constructor(
     private readonly options: NatsBackplaneOptions,
@@ -59,35 +61,58 @@ export class Links {
   /** Answers with a connection that works, or rejects within some seconds. */
   open(): Promise<Link> {
     if (this.current) return Promise.resolve(this.current);
-    this.#opening ??= this.#open().finally(() => (this.#opening = undefined));
+    this.#opening ??= this.#open();
     return this.#opening;
   }
 
-  /** Lets go of the connection; one of the application's stays open. */
+  /** Lets go of the connection, also of one that is just being opened; one of the application's stays open. */
   drop(): void {
+    this.#life++;
     const link = this.#current;
     this.#current = undefined;
+    this.#opening = undefined;
     this.#unwatch?.();
     this.#unwatch = undefined;
     if (!link) return;
     link.lose();
-    // Closing waits for a server that may not answer; nobody here needs to.
-    if (!this.options.connection) link.nc.close().catch(() => {});
+    this.#close(link.nc);
+  }
+
+  // Closing waits for a server that may not answer; nobody here needs to.
+  #close(nc: NatsConnection): void {
+    if (!this.options.connection) nc.close().catch(() => {});
   }
 
   async #open(): Promise<Link> {
     this.drop();
-    const { connection, domain } = this.options;
-    const nc = connection ?? (await this.#connect());
-    // One that was handed in may just be looking for its server.
-    await within(nc.flush(), ANSWER_TIMEOUT, 'NATS');
-    const where = domain === undefined ? {} : { domain };
-    const jsm = await jetstreamManager(nc, { checkAPI: false, timeout: ANSWER_TIMEOUT, ...where });
-    const link = new Link(nc, jsm);
-    this.#current = link;
-    this.#watch(link);
-    this.onOpen(link);
-    return link;
+    const life = this.#life;
+    try {
+      const nc = this.options.connection ?? (await this.#connect());
+      const link = await this.#try(nc);
+      if (life !== this.#life) {
+        this.#close(nc);
+        throw new Error('the connection to NATS is not needed any more');
+      }
+      this.#current = link;
+      this.#watch(link);
+      this.onOpen(link);
+      return link;
+    } finally {
+      if (life === this.#life) this.#opening = undefined;
+    }
+  }
+
+  async #try(nc: NatsConnection): Promise<Link> {
+    const { domain } = this.options;
+    try {
+      // One that was handed in may just be looking for its server.
+      await within(nc.flush(), ANSWER_TIMEOUT, 'NATS');
+      const where = domain === undefined ? {} : { domain };
+      return new Link(nc, await jetstreamManager(nc, { checkAPI: false, timeout: ANSWER_TIMEOUT, ...where }));
+    } catch (error) {
+      this.#close(nc);
+      throw error;
+    }
   }
 
   #watch(link: Link): void {

@@ -106,6 +106,11 @@ export class NatsLog {
     return this.#make(link, { name: stream, ...this.#limits, ...this.#fixed, subjects: [...this.subjects.all] });
   }
 
+  /** The server takes none that is longer than what it keeps. */
+  get duplicateWindow(): number {
+    return Math.min(DUPLICATE_WINDOW, this.options.maxAge);
+  }
+
   get #limits() {
     const { maxLength, maxAge, maxBytes } = this.options;
     return {
@@ -114,7 +119,7 @@ export class NatsLog {
       max_bytes: maxBytes === Infinity ? -1 : maxBytes,
       // Limits of one subject delete in the middle of the log, where nobody sees it.
       max_msgs_per_subject: -1,
-      duplicate_window: Math.min(DUPLICATE_WINDOW, maxAge) * NANOS,
+      duplicate_window: this.duplicateWindow * NANOS,
     };
   }
 

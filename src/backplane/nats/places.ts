@@ -15,11 +15,20 @@ export class Places {
   readonly #stored = new Map<string, number>();
   /** The last entry that was read. */
   #last: Cursor = { epoch: '0', position: ORIGIN };
+  /** The newest entry of this process that is stored. */
+  #newest = '';
+  /** When it was last found that entries had gone before they were read. */
+  #missedAt = -Infinity;
 
   constructor(private readonly publisher: () => string) {}
 
   find(uid: string): Cursor | undefined {
     return this.#seen.get(uid);
+  }
+
+  /** Whether the log has something that the same publisher appended later. */
+  isOvertaken(uid: string): boolean {
+    return this.#newest.startsWith(this.publisher()) && numberOf(this.#newest) > numberOf(uid);
   }
 
   /** Calls back when it is known where the entry is. */
@@ -46,10 +55,24 @@ export class Places {
     if (this.#stored.size > 0) this.#settleUpTo(cursor.position.seq);
   }
 
+  /** Up to here, entries have gone before they were read. */
+  missed(upTo: Cursor): void {
+    this.#missedAt = performance.now();
+    if (upTo.position.seq <= this.#last.position.seq) return;
+    this.#last = upTo;
+    this.#settleUpTo(upTo.position.seq);
+  }
+
+  /** Whether something that was stored since then may have gone before it was read. */
+  hasMissedSince(time: number): boolean {
+    return this.#missedAt >= time;
+  }
+
   /** Another life of the log has begun: where something was says nothing about where it is. */
   clear(): void {
     this.#settleUpTo(Infinity);
     this.#seen.clear();
+    this.#newest = '';
     this.#last = { epoch: this.#last.epoch, position: ORIGIN };
   }
 
@@ -69,8 +92,14 @@ export class Places {
   }
 
   #settle(uid: string, cursor: Cursor): void {
+    if (!this.isOvertaken(uid)) this.#newest = uid;
     const callback = this.#waiting.get(uid);
     this.forget(uid);
     callback?.(cursor);
   }
+}
+
+/** Which one of its publisher's it is. */
+function numberOf(uid: string): number {
+  return Number(uid.slice(uid.lastIndexOf('-') + 1));
 }

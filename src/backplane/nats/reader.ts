@@ -129,28 +129,26 @@ export class NatsReader implements HubReader {
 
   /** Reads on until something is the matter, or it is closed. */
   async #follow(link: Link): Promise<void> {
-    let tail: Tail | undefined;
+    if (this.#isClosed()) return;
+    let failed: (error: Error) => void = () => {};
+    const end = new Promise<void>((resolve, reject) => {
+      this.#stop = resolve;
+      failed = reject;
+    });
+    void link.lost.then(failed);
+    const tail = new Tail({ message: (message) => this.#take(message), failed });
     let ticks: NodeJS.Timeout | undefined;
     try {
-      await new Promise<void>((resolve, reject) => {
-        this.#stop = resolve;
-        void link.lost.then(reject);
-        const from = this.#isContiguous ? this.#readTo.seq + 1 : this.#readTo.seq;
-        const open = Tail.open(link, this.log.subjects.stream, from, {
-          message: (message) => this.#take(message),
-          failed: reject,
-        });
-        open.then((opened) => {
-          tail = opened;
-          if (this.#isClosed()) resolve();
-        }, reject);
-        this.#settle();
-        ticks = setInterval(() => void this.#tick(link).catch(reject), TICK).unref();
-      });
+      const from = this.#isContiguous ? this.#readTo.seq + 1 : this.#readTo.seq;
+      await Promise.race([end, tail.open(link, this.log.subjects.stream, from)]);
+      if (this.#isClosed()) return;
+      this.#settle();
+      ticks = setInterval(() => void this.#tick(link).catch(failed), TICK).unref();
+      await end;
     } finally {
       this.#stop = undefined;
       clearInterval(ticks);
-      tail?.stop();
+      tail.stop();
       this.#flush();
     }
   }
@@ -161,8 +159,21 @@ export class NatsReader implements HubReader {
     this.#lag = head.last > seq && this.#last ? Math.max(0, millisOf(head.lastNanos) - this.#last.ms) : 0;
     // What was to be read may have been trimmed meanwhile, and be all there was.
     if (!this.#last && head.first > head.last) this.#startOver(head);
+    else if (head.first > head.last && this.#readTo.seq < this.#target) this.#passOver(head);
     if (head.first > this.#target) this.#target = head.first > head.last ? head.last : head.first;
     this.#settle();
+  }
+
+  /** All that was to be read is gone: what comes next follows the last entry there was, which nobody here has. */
+  #passOver({ last, lastNanos }: Head): void {
+    this.#readTo = { seq: last, nanos: lastNanos };
+    this.#isContiguous = true;
+    this.#miss({ ms: Math.max(millisOf(lastNanos), this.#last!.ms), seq: last });
+  }
+
+  #miss(upTo: Position): void {
+    this.#last = upTo;
+    this.places.missed({ epoch: this.#epoch!, position: upTo });
   }
 
   /** Is it still the log that was read so far, and as long as that? */
@@ -214,7 +225,7 @@ export class NatsReader implements HubReader {
     this.#readTo = { seq, nanos };
     this.#isContiguous = true;
     if (!this.#last) this.#begin(seq === 1 ? ORIGIN : justBefore(position));
-    else if (isMissing) this.#last = justBefore(position);
+    else if (isMissing) this.#miss(justBefore(position));
     this.#read(message, position);
     this.#settle();
   }
@@ -249,6 +260,7 @@ export class NatsReader implements HubReader {
 
   #begin(from: Position): void {
     this.#last = from;
+    if (from.seq > 0) this.#miss(from);
     // What was closed later is in the window: there, what is before it is to be delivered.
     const closed = this.#finished.filter(({ seq }) => seq <= from.seq).map(({ topic }) => topic);
     this.#finished = [];

@@ -4,9 +4,8 @@ import type { Cursor } from '../../protocol/cursor.js';
 import { BackplaneError, messageOf } from '../backplane-error.js';
 import { type Outgoing, Refused, type Sender } from '../outbox.js';
 import { ANSWER_TIMEOUT, type Link } from './link.js';
-import { MESSAGE_ID } from './nats-log.js';
+import { MESSAGE_ID, type NatsLog } from './nats-log.js';
 import type { Places } from './places.js';
-import type { Subjects } from './subjects.js';
 
 /**
  * Milliseconds that the oldest append may be without an answer before the next has to wait for it. While a cluster finds
@@ -15,11 +14,14 @@ import type { Subjects } from './subjects.js';
  */
 const STALL = 200;
 
+/** Codes of what is wrong with a message, and stays wrong: it is too large for this stream, or its headers are. */
+const FAULTS_OF_ENTRIES: ReadonlySet<number | undefined> = new Set([10_054, 10_097]);
+
 /** What a message has beside its entry: the protocol line, its headers. */
 const OVERHEAD = 512;
 
 export interface SenderContext {
-  readonly subjects: Subjects;
+  readonly log: NatsLog;
   readonly places: Places;
   /**
    * The connection, once this node has read everything that was stored while there was none: so an append that is sent
@@ -29,16 +31,23 @@ export interface SenderContext {
 }
 
 interface Pending {
-  readonly uid: string;
+  readonly item: Outgoing;
   readonly sentAt: number;
   readonly settled: Promise<unknown>;
   readonly reject: (error: BackplaneError) => void;
+}
+
+interface Answer {
+  readonly error?: { readonly err_code?: number; readonly description?: string };
+  readonly seq?: number;
 }
 
 /** Appends in order: without waiting for answers, as long as they come quickly. */
 export class NatsSender implements Sender {
   /** By their number, oldest first. */
   readonly #pending = new Map<number, Pending>();
+  /** When what may be stored was first sent. */
+  readonly #doubtful = new WeakMap<Outgoing, number>();
   #turn: Promise<void> = Promise.resolve();
   /** One has failed: what follows it has to wait for its repetition. */
   #failed = false;
@@ -77,8 +86,9 @@ export class NatsSender implements Sender {
     return oldest !== undefined && performance.now() - oldest.sentAt > STALL;
   }
 
-  #publish({ n, uid, entry, text, bytes }: Outgoing, resolve: Resolve, reject: Reject, settled: Promise<Cursor>): void {
-    const { places, subjects } = this.context;
+  #publish(item: Outgoing, resolve: Resolve, reject: Reject, settled: Promise<Cursor>): void {
+    const { n, uid, entry, text, bytes } = item;
+    const { places, log } = this.context;
     const known = places.find(uid);
     if (known) return resolve(known);
     const link = this.context.link();
@@ -87,16 +97,34 @@ export class NatsSender implements Sender {
     if (bytes + OVERHEAD > limit) {
       throw new Refused(`The entry is ${bytes} bytes; the max_payload of the NATS server is ${limit}.`, 'no');
     }
+    this.#assertInTime(item);
     this.#listen(link);
-    this.#pending.set(n, { uid, sentAt: performance.now(), settled, reject });
+    const sentAt = performance.now();
+    if (!this.#doubtful.has(item)) this.#doubtful.set(item, sentAt);
+    this.#pending.set(n, { item, sentAt, settled, reject });
     places.wait(uid, (cursor) => {
       this.#pending.delete(n);
       resolve(cursor);
     });
     const fields = headers();
     fields.set(MESSAGE_ID, uid);
-    link.nc.publish(subjects.of(entry), text, { reply: `${this.#inbox}.${n}`, headers: fields });
+    link.nc.publish(log.subjects.of(entry), text, { reply: `${this.#inbox}.${n}`, headers: fields });
     this.#watch(ANSWER_TIMEOUT);
+  }
+
+  /** What was not found in the log must not get there behind what followed it, or for the second time. */
+  #assertInTime(item: Outgoing): void {
+    const { places, log } = this.context;
+    const sentAt = this.#doubtful.get(item);
+    const mayBeGone = sentAt !== undefined && places.hasMissedSince(sentAt);
+    if (!mayBeGone && places.isOvertaken(item.uid)) {
+      const stored = sentAt === undefined ? 'no' : 'unknown';
+      throw new Refused('A later entry of this publisher is in the log in NATS', stored);
+    }
+    // NATS forgets IDs.
+    if (mayBeGone && performance.now() - sentAt > log.duplicateWindow / 2) {
+      throw new Refused('What the log in NATS got meanwhile is gone, and may have held the entry', 'unknown');
+    }
   }
 
   /** One subscription for all answers: a request of its own for every append costs several times as much. */
@@ -122,10 +150,13 @@ export class NatsSender implements Sender {
     if (message.headers?.code === 503) {
       return this.#giveUp(n, new BackplaneError('NATS has nobody who keeps the log', 'no'));
     }
-    const { error, seq } = message.json<{ error?: { description?: string }; seq?: number }>();
-    if (error) return this.#giveUp(n, new BackplaneError(`NATS refuses it: ${error.description}`, 'no'));
+    const { error, seq } = message.json<Answer>();
+    if (error) {
+      const Kind = FAULTS_OF_ENTRIES.has(error.err_code) ? Refused : BackplaneError;
+      return this.#giveUp(n, new Kind(`NATS refuses it: ${error.description}`, 'no'));
+    }
     const pending = this.#pending.get(n);
-    if (pending && seq !== undefined) this.context.places.answered(pending.uid, seq);
+    if (pending && seq !== undefined) this.context.places.answered(pending.item.uid, seq);
   }
 
   #giveUp(n: number, error: BackplaneError): void {
@@ -136,9 +167,15 @@ export class NatsSender implements Sender {
   #fail(n: number, reject: Reject, error: BackplaneError): void {
     const pending = this.#pending.get(n);
     this.#pending.delete(n);
-    if (pending) this.context.places.forget(pending.uid);
+    if (pending) this.#settleDoubt(pending, error);
     if (!(error instanceof Refused)) this.#failed = true;
     reject(error);
+  }
+
+  #settleDoubt({ item, sentAt }: Pending, { stored }: BackplaneError): void {
+    this.context.places.forget(item.uid);
+    // This attempt has stored nothing, and it was the first.
+    if (stored === 'no' && this.#doubtful.get(item) === sentAt) this.#doubtful.delete(item);
   }
 
   // One timer for all: they have the same patience, so the oldest is the next.

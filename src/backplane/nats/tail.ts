@@ -38,15 +38,12 @@ export interface TailListener {
 export class Tail {
   #delivered = 0;
   #over = false;
+  #messages: ConsumerMessages | undefined;
 
-  private constructor(
-    private readonly messages: ConsumerMessages,
-    private readonly listener: TailListener,
-  ) {
-    void this.#watch();
-  }
+  constructor(private readonly listener: TailListener) {}
 
-  static async open(link: Link, stream: string, from: number, listener: TailListener): Promise<Tail> {
+  /** Settles when it reads, or has been stopped before that. */
+  async open(link: Link, stream: string, from: number): Promise<void> {
     const info = await link.jsm.consumers.add(stream, {
       ack_policy: AckPolicy.None,
       deliver_policy: DeliverPolicy.StartSequence,
@@ -56,26 +53,22 @@ export class Tail {
       num_replicas: 1,
       max_deliver: 1,
     });
-    const held: JsMsg[] = [];
-    let tail: Tail | undefined;
+    if (this.#over) return;
     const messages = await link.js.consumers.getConsumerFromInfo(info).consume({
       max_messages: WINDOW,
       expires: PULL_EXPIRES,
       idle_heartbeat: IDLE_HEARTBEAT,
       bind: true,
-      callback: (message) => {
-        if (tail) tail.#take(message);
-        else held.push(message);
-      },
+      callback: (message) => this.#take(message),
     });
-    tail = new Tail(messages, listener);
-    for (const message of held) tail.#take(message);
-    return tail;
+    this.#messages = messages;
+    if (this.#over) return this.stop();
+    void this.#watch(messages);
   }
 
   stop(): void {
     this.#over = true;
-    this.messages.close().catch(() => {});
+    this.#messages?.close().catch(() => {});
   }
 
   #take(message: JsMsg): void {
@@ -90,8 +83,8 @@ export class Tail {
     }
   }
 
-  async #watch(): Promise<void> {
-    for await (const { type } of this.messages.status()) {
+  async #watch(messages: ConsumerMessages): Promise<void> {
+    for await (const { type } of messages.status()) {
       if (FAILURES.has(type)) this.#fail(`the stream does not answer (${type.replaceAll('_', ' ')})`);
     }
     this.#fail('reading the stream has ended');

@@ -1,0 +1,223 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { AckPolicy, type StreamConfig } from '@nats-io/jetstream';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { SSEService, topicPattern } from 'nestjs-sse-hub';
+import { NatsBackplane, type NatsBackplaneOptions } from 'nestjs-sse-hub/nats';
+
+import { until } from '../support/baseline.js';
+import { BrokerProxy } from '../support/broker-proxy.js';
+import { LogRecorder } from '../support/log-recorder.js';
+import { NatsServer } from '../support/nats.js';
+import { freePort, isInstalled } from '../support/server-process.js';
+import { event } from '../support/test-hub.js';
+
+((await isInstalled('nats-server')) ? describe : describe.skip)('a backplane in NATS', () => {
+  let server: NatsServer;
+  let proxy: BrokerProxy;
+  let prefix = '';
+  let tests = 0;
+  const endings: (() => unknown)[] = [];
+
+  beforeAll(async () => {
+    server = await NatsServer.start({ persistent: false });
+  }, 30_000);
+  afterAll(() => server.remove());
+
+  beforeEach(async () => {
+    prefix = `test-${++tests}`;
+    proxy = await BrokerProxy.start(server.port);
+    endings.push(() => proxy.close());
+  });
+  afterEach(async () => {
+    for (const end of endings.splice(0).toReversed()) await end();
+  });
+
+  function make(options: NatsBackplaneOptions = {}): { log: NatsBackplane; reader: LogRecorder } {
+    const where = options.connection ? {} : { servers: `nats://127.0.0.1:${proxy.port}` };
+    const log = new NatsBackplane({ ...where, prefix, ...options });
+    const reader = new LogRecorder();
+    endings.push(() => log.close(reader));
+    return { log, reader };
+  }
+
+  async function handedIn(): Promise<NatsConnection> {
+    const connection = await connect({ servers: `nats://127.0.0.1:${proxy.port}` });
+    endings.push(() => connection.close());
+    return connection;
+  }
+
+  it('that is closed while it connects lets go of the connection', async () => {
+    const { log, reader } = make();
+    proxy.hold(/CONNECT/);
+    const starting = log.start(reader);
+    await until('it connects', () => proxy.holds);
+    await log.close(reader);
+    proxy.release();
+    await starting;
+    await until('the connection is closed', async () => (await server.openConnections()) === 0);
+  });
+
+  it('lets go of a connection on which nobody answers', async () => {
+    const { log, reader } = make({ publishTimeout: 200 });
+    // What comes after the handshake.
+    proxy.hold(/^PING/);
+    await log.start(reader);
+    await until('it has given up', () => reader.warnings.length > 0);
+    await log.close(reader);
+    proxy.release();
+    await until('the connection is closed', async () => (await server.openConnections()) === 0);
+  });
+
+  it('that is closed while it begins to read stops reading, also on a connection that is not its own', async () => {
+    const connection = await handedIn();
+    const { log, reader } = make({ connection });
+    proxy.hold(/CONSUMER\.CREATE/);
+    const starting = log.start(reader);
+    await until('it begins to read', () => proxy.holds);
+    await log.close(reader);
+    proxy.release();
+    await starting;
+    // The answer is there, and what it led to has arrived.
+    for (let i = 0; i < 3; i++) await connection.flush();
+    const [consumer] = await server.run(({ consumers }) => consumers.list(prefix).next());
+    expect(consumer).toMatchObject({ num_waiting: 0 });
+  });
+
+  it('that may not read is not up, and tries again ever less often', async () => {
+    await server.run(async ({ streams, consumers }) => {
+      await streams.add({ name: prefix, subjects: [`${prefix}.t.*`], max_consumers: 1 });
+      await consumers.add(prefix, { name: 'other', ack_policy: AckPolicy.None });
+    });
+    const { log, reader } = make({ publishTimeout: 200 });
+    await log.start(reader);
+    const before = await server.connections();
+    await until('it has tried again', async () => (await server.connections()) >= before + 4, 20_000);
+    expect(reader.warnings).toEqual([expect.stringContaining('maximum consumers limit')]);
+    await server.run(({ consumers }) => consumers.delete(prefix, 'other'));
+    await until('it reads', () => log.status === 'up', 20_000);
+  }, 60_000);
+
+  describe('does not store an entry twice', () => {
+    const limits = { maxLength: 3, maxAge: 1_000 };
+
+    /** Appends an entry that is stored, and cut off before that is known. */
+    async function appendUnheard(log: NatsBackplane, data: string): Promise<unknown> {
+      proxy.hold(/Nats-Msg-Id/);
+      const appended = log.append(event(data), 'queue').catch((error: unknown) => error);
+      await until('it is stored', async () => (await lastSequence()) === 1);
+      proxy.leadTo(await freePort());
+      proxy.release();
+      return appended;
+    }
+
+    async function lastSequence(): Promise<number> {
+      return (await server.run(({ streams }) => streams.info(prefix))).state.last_seq;
+    }
+
+    it('when it may have been trimmed before it was read, and NATS has forgotten its ID', async () => {
+      const { log, reader } = make(limits);
+      await log.start(reader);
+      const other = make({ ...limits, servers: server.url });
+      await other.log.start(other.reader);
+      const appended = appendUnheard(log, 'x');
+      await until('it is read elsewhere', () => other.reader.data.includes('x'));
+      await delay(2 * limits.maxAge);
+      for (let n = 0; n < 5; n++) await other.log.append(event(String(n)), 'queue');
+      proxy.leadTo(server.port);
+      expect(await appended).toMatchObject({ name: 'BackplaneError', stored: 'unknown' });
+      await log.append(event('after'), 'queue');
+      await until('that is read', () => other.reader.data.includes('after'));
+      expect(other.reader.data).toEqual(['x', '0', '1', '2', '3', '4', 'after']);
+    }, 30_000);
+
+    it('when all that was added meanwhile has been trimmed', async () => {
+      const { log, reader } = make(limits);
+      await log.start(reader);
+      const appended = appendUnheard(log, 'x');
+      await until('it is gone', async () => {
+        const { state } = await server.run(({ streams }) => streams.info(prefix));
+        return state.last_seq === 1 && state.messages === 0;
+      });
+      await delay(limits.maxAge);
+      proxy.leadTo(server.port);
+      expect(await appended).toMatchObject({ name: 'BackplaneError', stored: 'unknown' });
+      const { position } = await log.append(event('after'), 'queue');
+      expect(position.seq).toBe(2);
+      await until('that is read', () => reader.data.length > 0);
+      expect(reader.entries).toMatchObject([{ previous: { seq: 1 } }]);
+    }, 30_000);
+  });
+
+  it('keeps the order of a publisher: what the server did not take for a while does not come after what followed it', async () => {
+    const { log, reader } = make();
+    await log.start(reader);
+    await log.append(event('0', { topic: 'a' }), 'queue');
+    const change = (config: Partial<StreamConfig>): Promise<unknown> =>
+      server.run(({ streams }) => streams.update(prefix, config));
+    await change({ discard: 'new', discard_new_per_subject: true, max_msgs_per_subject: 1 });
+    const refused = log.append(event('1', { topic: 'a' }), 'queue').catch((error: unknown) => error);
+    await log.append(event('2', { topic: 'b' }), 'queue');
+    await change({ discard: 'old', discard_new_per_subject: false, max_msgs_per_subject: -1 });
+    expect(await refused).toMatchObject({ name: 'BackplaneError', stored: 'no' });
+    await log.append(event('3', { topic: 'a' }), 'queue');
+    await until('all is read', () => reader.data.includes('3'));
+    expect(reader.data).toEqual(['0', '2', '3']);
+  });
+
+  it('gives up what the server will never take', async () => {
+    await server.run(({ streams }) => streams.add({ name: prefix, subjects: [`${prefix}.t.*`], max_msg_size: 2_000 }));
+    const { log, reader } = make();
+    await log.start(reader);
+    const large = log.append(event('x'.repeat(3_000)), 'queue');
+    await expect(large).rejects.toMatchObject({
+      stored: 'no',
+      message: expect.stringContaining('size exceeds maximum'),
+    });
+    expect(log.status).toBe('up');
+    await log.append(event('1'), 'queue');
+  });
+
+  it('is not disturbed by what others say where nodes ask each other', async () => {
+    const hubs = [prefix, prefix].map((name) => {
+      const sse = new SSEService({ backplane: new NatsBackplane({ servers: server.url, prefix: name }) });
+      endings.push(() => sse.shutdown());
+      return sse;
+    });
+    const [sse, other] = hubs as [SSEService, SSEService];
+    for (const hub of hubs) await hub.start();
+    sse.addClient({ topics: topicPattern('a:*') });
+    await until('it is counted', async () => (await other.countClients('a:b')) === 1);
+    const before = await server.connections();
+    await server.run(async (_, nc) => {
+      for (const text of ['', 'x', 'null', '{}', '[]', '7', '{"node":7,"topic":7}']) {
+        nc.publish(`${prefix}.presence.alive`, text);
+        nc.publish(`${prefix}.presence.ask`, text, { reply: 'nobody' });
+      }
+      nc.publish(`${prefix}.presence.ask`, '{"node":"x","topic":7}', { reply: 'nobody' });
+      await nc.flush();
+    });
+    for (const hub of hubs) await hub.publish('t', 'n', 1);
+    expect(await other.countClients('a:b')).toBe(1);
+    // The one who said it.
+    expect(await server.connections()).toBe(before + 1);
+  });
+
+  it('that is closed for one hub while another starts stays open for that one', async () => {
+    const { log, reader } = make();
+    await log.start(reader);
+    proxy.hold(/Nats-Msg-Id/);
+    const last = log.append(event('0'), 'queue');
+    await until('it is on its way', () => proxy.holds);
+    const closing = log.close(reader);
+    const next = new LogRecorder();
+    endings.push(() => log.close(next));
+    const starting = log.start(next);
+    proxy.release();
+    await Promise.allSettled([closing, starting, last]);
+    await log.append(event('1'), 'timeout');
+    await until('it is read', () => next.data.includes('1'));
+    expect(log.status).toBe('up');
+  });
+});
