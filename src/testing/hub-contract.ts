@@ -139,7 +139,10 @@ export const hubContract: readonly ContractCheck[] = [
     assert.deepEqual(client.control, ['sse.open', 'sse.end']);
     assert.throws(() => there.broadcast('topic', 'n', 'more'), { code: 'TOPIC_CLOSED' });
 
+    const other = await listen(there, 'other');
     there.openTopic('topic');
+    there.broadcast('other', 'n', 'it is open');
+    await until('its own node has read that it is open', () => other.data.length > 0);
     const publishes = (): boolean => {
       try {
         here.broadcast('topic', 'n', 'again');

@@ -156,7 +156,14 @@ describe('a time of the server', () => {
   it('closed topics are remembered for longer than the events in them, also for nodes that start later', async () => {
     const server = await startServer();
     const options = { servers: server.url, prefix: 'sse', maxLength: 100 };
-    const late = await expectClosedTopicsRemembered(() => startHub(options));
+    const copied = async (): Promise<boolean> => {
+      const { state } = await server.run(({ streams }) => streams.info('sse-marks'));
+      return state.last_seq === 3;
+    };
+    const late = await expectClosedTopicsRemembered(
+      () => startHub(options),
+      () => until('two ends and a beginning are copied', copied),
+    );
 
     // In another life of the log they are forgotten.
     await server.run(({ streams }) => streams.delete('sse'));

@@ -6,14 +6,19 @@ import { publish } from './numbered.js';
 
 /**
  * Closed topics are remembered for longer than the events in them, also by a node that starts later, which this answers
- * with; `finished` is closed. Every call of `start` is another node on one log of 100 entries.
+ * with; `finished` is closed. Every call of `start` is another node on one log of 100 entries. `kept` waits until the
+ * broker has put aside what it remembers, where that takes it a moment.
  */
-export async function expectClosedTopicsRemembered(start: () => Promise<SSEService>): Promise<SSEService> {
+export async function expectClosedTopicsRemembered(
+  start: () => Promise<SSEService>,
+  kept: () => Promise<void> = async () => {},
+): Promise<SSEService> {
   const early = await start();
   early.broadcast('finished', 'n', 'result');
   for (const topic of ['finished', 'reopened']) early.closeTopic(topic);
   await until('they are closed', () => early.stats().history.events === 3);
   early.openTopic('reopened');
+  await kept();
   publish(early, 'other', 1, 1_000);
   await early.publish('other', 'n', 'last');
 
