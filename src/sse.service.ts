@@ -32,7 +32,14 @@ import {
   resolveTopics,
   type StreamOptions,
 } from './sse.client-options.js';
-import { assertOption, type ResolvedConfig, resolveConfig, type SSEConfig, type Topics } from './sse.config.js';
+import {
+  assertOption,
+  invalid,
+  type ResolvedConfig,
+  resolveConfig,
+  type SSEConfig,
+  type Topics,
+} from './sse.config.js';
 import { type CurrentRequest, currentRequest } from './sse.interceptor.js';
 import { alight, board } from './transport/connection.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
@@ -221,12 +228,15 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   /**
-   * The same for every client of a group, on every node.
+   * The same for every client of a group, on every node. Throws `INVALID_CONFIG` for a group that is not a string,
+   * `SHUTTING_DOWN`.
    *
    * @example
    * sse.removeGroup(`user:${user.id}`); // signed out
    */
   removeGroup(group: string, { reconnect = true }: { reconnect?: boolean } = {}): void {
+    assertGroup(group);
+    assertReconnect(reconnect);
     this.#appendLater({ kind: 'removeGroup', group, reconnect });
   }
 
@@ -234,13 +244,14 @@ export class SSEService<Events extends object = AnyEvents>
    * Has every client of a group that is open now follow one more topic or pattern, on every node, from this place in the
    * log on. Who connects later does not get it: your handler says what a new stream follows. Clients that would follow
    * more than `maxTopicsPerClient` are left as they are, which is logged. There is no `filter` for it, because code does
-   * not travel; the one that a client connected with holds. Throws `INVALID_TOPIC`, `SHUTTING_DOWN`; what fails later is
-   * logged and counted, as for `broadcast`.
+   * not travel; the one that a client connected with holds. Throws `INVALID_TOPIC`, `SHUTTING_DOWN`, and `INVALID_CONFIG`
+   * for a group that is not a string; what fails later is logged and counted, as for `broadcast`.
    *
    * @example
    * sse.subscribeGroup(`user:${user.id}`, 'room:7'); // joined, wherever their streams are open
    */
   subscribeGroup(group: string, topic: string | TopicPattern): void {
+    assertGroup(group);
     this.#appendLater({ kind: 'subscribeGroup', group, ...this.#nameOf(topic) });
   }
 
@@ -251,6 +262,7 @@ export class SSEService<Events extends object = AnyEvents>
    * sse.unsubscribeGroup(`user:${user.id}`, 'room:7'); // left
    */
   unsubscribeGroup(group: string, topic: string | TopicPattern): void {
+    assertGroup(group);
     this.#appendLater({ kind: 'unsubscribeGroup', group, ...this.#nameOf(topic) });
   }
 
@@ -604,6 +616,15 @@ export class SSEService<Events extends object = AnyEvents>
     this.#warned.add(kind);
     LOGGER.warn(message);
   }
+}
+
+// What other nodes could not read would be a hole in their log.
+function assertGroup(group: unknown): void {
+  if (typeof group !== 'string') throw invalid('group', group, 'a string');
+}
+
+function assertReconnect(reconnect: unknown): void {
+  if (typeof reconnect !== 'boolean') throw invalid('reconnect', reconnect, 'true or false');
 }
 
 /** Calls back when the request is over, whether or not anybody reads the response. */

@@ -161,8 +161,17 @@ export class Delivery implements LogReader {
     try {
       this.#deliverOne(entry);
     } catch (error) {
+      this.#keepPlace(entry);
       this.context.logger.error(`Delivery of an entry failed: ${describe(error)}`);
     }
+  }
+
+  /** Its successor names it as its predecessor: without its place, everything before it would count as lost. */
+  #keepPlace({ position, previous }: LogEntry): void {
+    const { log, counters } = this.context;
+    if (comparePositions(previous, log.last) !== 0) return;
+    log.append(position, undefined);
+    counters.dropped++;
   }
 
   #deliverOne({ epoch, position, previous, entry }: LogEntry): void {

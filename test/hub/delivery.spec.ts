@@ -74,6 +74,19 @@ describe('what is gone', () => {
     expect(v.transport.lines).toEqual(['open none', 'reset slow v', '3']);
   });
 
+  it('an entry that cannot be delivered takes nothing else with it', async () => {
+    const test = new TestHub();
+    const { transport } = await test.open({ topics: ['a'] });
+    await publishInTurns(test, '1', '2');
+    void test.hub.append(event('broken', { topic: 'a', except: [null] as unknown as string[] }), 'queue');
+    await publishInTurns(test, '3');
+    expect(transport.lines).toEqual(['open none', '1', '2', '3']);
+    const back = await test.open({ topics: ['a'], lastEventId: test.log.cursors[0]! });
+    expect(back.transport.lines).toEqual(['open full', '2', '3']);
+    expect(test.warnings).toEqual([expect.stringMatching(/^Delivery of an entry failed: TypeError/)]);
+    expect(test.hub.stats().dropped).toBe(1);
+  });
+
   it('a client that is cut after sse.open comes back to the same loss', async () => {
     const test = await trimmed();
     const first = await test.open({ topics: ['a'], lastEventId: test.log.cursors[0]! });
