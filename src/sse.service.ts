@@ -345,13 +345,19 @@ export class SSEService<Events extends object = AnyEvents>
    */
   closeTopic(topic: string): void {
     assertTopic(topic);
-    if (!this.#hub.lives.isClosed(topic)) this.#appendLater({ kind: 'close', topic });
+    // Whether it changes anything is for the log to say: another node may have opened it meanwhile.
+    this.#appendLater({ kind: 'close', topic });
   }
 
-  /** Starts a closed topic over. `sse.openTopic('execution:7')` */
+  /**
+   * Starts a closed topic over; one that is open stays as it is. What this node publishes from now on is of its new life.
+   *
+   * @example
+   * sse.openTopic('execution:7');
+   */
   openTopic(topic: string): void {
     assertTopic(topic);
-    if (this.#hub.lives.isClosed(topic)) this.#appendLater({ kind: 'open', topic });
+    this.#appendLater({ kind: 'open', topic });
   }
 
   /**
@@ -543,7 +549,7 @@ export class SSEService<Events extends object = AnyEvents>
   #topicEntry(event: TopicEvent, options: BroadcastOptions | undefined): EventEntry {
     assertTopic(event.topic);
     const entry = toEntry(event, this.#config, options);
-    if (!this.#hub.lives.isClosed(event.topic)) return entry;
+    if (!this.#hub.isClosed(event.topic)) return entry;
     throw new SSEError(
       'TOPIC_CLOSED',
       `The topic ${JSON.stringify(event.topic)} is closed. openTopic() starts it over.`,

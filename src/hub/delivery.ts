@@ -241,6 +241,11 @@ export class Delivery implements LogReader {
 
   #deliverMark({ kind, topic }: TopicEntry, position: Position): void {
     const { log, lives } = this.context;
+    // Nothing begins or ends with it: a topic that several close is closed once.
+    if (lives.isClosed(topic) === (kind === 'close')) {
+      log.append(position, undefined);
+      return;
+    }
     const index = log.append(position, { kind, topic });
     if (kind === 'open') return lives.open(topic, index);
     lives.close(topic, index);

@@ -17,6 +17,7 @@ import { Heartbeat, type Ticking } from './heartbeat.js';
 import { Journal } from './journal.js';
 import { describe, type SSELogger } from './logger.js';
 import { observe } from './observers.js';
+import { OwnMarks } from './own-marks.js';
 import { PrivateIds } from './private-ids.js';
 import type { Deadlines } from './pulse.js';
 import type { Filter, ReaderContext } from './reader.js';
@@ -68,6 +69,7 @@ export class Hub {
   readonly delivery: Delivery;
   readonly readerContext: ReaderContext;
   readonly audience: Audience;
+  readonly #ownMarks: OwnMarks;
   readonly #clients = new Map<string, Client>();
   readonly #admission: Admission;
   readonly #selections: Selections;
@@ -86,6 +88,7 @@ export class Hub {
     this.#noDeadlines = { expiresAt: Infinity, endsAt: Infinity, slowTimeout: options.slowTimeout };
     this.log = new EventLog({ retentionOf, maxBytes: maxHistoryBytes });
     this.lives = new TopicLives(options.closedTopicAge);
+    this.#ownMarks = new OwnMarks(this.log);
     this.readerContext = { log: this.log, lives: this.lives, journal: this.journal, deserialize };
     this.#admission = new Admission(options);
     this.#selections = new Selections(topicDelimiter);
@@ -109,7 +112,10 @@ export class Hub {
           act,
         );
       },
-      onDelivered: () => this.#keepHouse(),
+      onDelivered: () => {
+        this.#ownMarks.forgetRead();
+        this.#keepHouse();
+      },
     });
   }
 
@@ -160,10 +166,18 @@ export class Hub {
     }
     this.#startIfNeeded();
     try {
-      return this.options.backplane.append(entry, patience);
+      const appended = this.options.backplane.append(entry, patience);
+      if (entry.kind === 'close' || entry.kind === 'open') this.#ownMarks.note(entry, appended);
+      return appended;
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Whether the topic is finished, for those who publish on this node: what it has appended is not always read yet. */
+  isClosed(topic: string): boolean {
+    const own = this.#ownMarks.latest(topic);
+    return own ? own === 'close' : this.lives.isClosed(topic);
   }
 
   /** Lets a request in, or turns it away in the way that the limits ask for. Throws only for `reject` and `CLIENT_EXISTS`. */
