@@ -57,7 +57,6 @@ type EventName<Events> = [keyof Events] extends [never] ? string : Extract<keyof
 type EventData<Events, Name> = Name extends keyof Events ? Events[Name] : unknown;
 type TopicEvent = SSEEvent & { topic: string };
 
-const LOGGER = new Logger('SSEService');
 const DEFAULT_HEARTBEAT = 30_000;
 
 /**
@@ -100,7 +99,7 @@ export class SSEService<Events extends object = AnyEvents>
   /** Throws `INVALID_CONFIG`. */
   constructor(config?: SSEConfig) {
     this.#config = resolveConfig(config);
-    this.#hub = new Hub(this.#config, LOGGER);
+    this.#hub = new Hub(this.#config, new Logger('SSEService'));
     this.connections = this.#hub.connectionChanges();
   }
 
@@ -584,7 +583,7 @@ export class SSEService<Events extends object = AnyEvents>
       this.closeTopic(topic);
     } catch (error) {
       // The first error is the one that the caller gets; a closed topic or a shutdown only keeps viewers from hearing.
-      LOGGER.warn(`The viewers of ${topic} could not be told that its source failed: ${String(error)}`);
+      this.#hub.logger.warn(`The viewers of ${topic} could not be told that its source failed: ${String(error)}`);
     }
   }
 
@@ -597,7 +596,7 @@ export class SSEService<Events extends object = AnyEvents>
         'return sse.stream(topics), or use @Get() with @Res() and call createClient(response, { topics }).',
     );
     // Nest does not log HTTP exceptions, and an EventSource shows nobody the answer.
-    LOGGER.error(error.message);
+    this.#hub.logger.error(error.message);
     throw error;
   }
 
@@ -620,7 +619,7 @@ export class SSEService<Events extends object = AnyEvents>
   #warnOnce(kind: string, message: string): void {
     if (this.#warned.has(kind)) return;
     this.#warned.add(kind);
-    LOGGER.warn(message);
+    this.#hub.logger.warn(message);
   }
 }
 

@@ -219,8 +219,9 @@ export class Client implements SSEClient, TransportListener, Ticking {
       this.#pumpOnce();
     } catch (error) {
       this.#fail(error);
+    } finally {
+      this.#pumping = false;
     }
-    this.#pumping = false;
   }
 
   #pumpOnce(): void {

@@ -113,9 +113,12 @@ export class Delivery implements LogReader {
     // An observer that publishes gets here while its own event is still on its way: its turn comes after.
     if (this.#delivering) return;
     this.#delivering = true;
-    for (let i = 0; i < this.#inbox.length; i++) this.#tryToDeliver(this.#inbox[i]!);
-    this.#inbox = [];
-    this.#delivering = false;
+    try {
+      for (let i = 0; i < this.#inbox.length; i++) this.#tryToDeliver(this.#inbox[i]!);
+    } finally {
+      this.#inbox = [];
+      this.#delivering = false;
+    }
     this.#schedule();
     this.context.onDelivered();
   }

@@ -15,7 +15,7 @@ import { actOnGroup } from './groups.js';
 import { GuardedObservable } from './guarded-observable.js';
 import { Heartbeat, type Ticking } from './heartbeat.js';
 import { Journal } from './journal.js';
-import { describe, type SSELogger } from './logger.js';
+import { describe, guarded, type SSELogger } from './logger.js';
 import { observe } from './observers.js';
 import { OwnMarks } from './own-marks.js';
 import { PrivateIds } from './private-ids.js';
@@ -62,6 +62,7 @@ export class Hub {
   readonly log: EventLog;
   readonly lives: TopicLives;
   readonly heartbeat = new Heartbeat();
+  readonly logger: SSELogger;
   readonly journal: Journal;
   readonly connections = new Subject<ConnectionChange>();
   readonly privateIds = new PrivateIds();
@@ -81,10 +82,11 @@ export class Hub {
 
   constructor(
     readonly options: HubOptions,
-    readonly logger: SSELogger,
+    logger: SSELogger,
   ) {
+    this.logger = guarded(logger);
     const { backplane, highWaterMark, deserialize, retentionOf, maxHistoryBytes, topicDelimiter } = options;
-    this.journal = new Journal(logger, options.debug);
+    this.journal = new Journal(this.logger, options.debug);
     this.#noDeadlines = { expiresAt: Infinity, endsAt: Infinity, slowTimeout: options.slowTimeout };
     this.log = new EventLog({ retentionOf, maxBytes: maxHistoryBytes });
     this.lives = new TopicLives(options.closedTopicAge);
@@ -100,7 +102,7 @@ export class Hub {
       topics: this.topics,
       selections: this.#selections,
       counters: this.journal.counters,
-      logger,
+      logger: this.logger,
       backplane,
       highWaterMark,
       deserialize,

@@ -332,6 +332,27 @@ describe('what happens in the middle of a delivery', () => {
   });
 });
 
+describe('a logger that throws', () => {
+  it.each([true, false])('stops nothing (eager: %s)', async (eager) => {
+    const test = new TestHub();
+    test.onWarning = () => {
+      throw new Error('the disk is full');
+    };
+    const filter = onGo(() => {
+      throw new Error('the filter fails');
+    });
+    const failing = await test.open({ topics: ['t'], filter, transport: new FakeTransport({ eager }) });
+    const { transport } = await test.open({ topics: ['t'], transport: new FakeTransport({ eager }) });
+    test.publish('t', 'go', '2');
+    await turn();
+    test.publish('t', '3');
+    await turn();
+    expect(transport.lines).toEqual(['open none', 'go', '2', '3']);
+    expect(failing.transport.lines).toEqual(['open none', 'reset filter t']);
+    expect(failing.client.connected).toBe(false);
+  });
+});
+
 describe('what is sent to one client', () => {
   it('keeps its place among the events that came while initial() ran', async () => {
     const test = new TestHub();
