@@ -142,8 +142,9 @@ export class Hub {
     return this.#clients.size;
   }
 
-  /** Begins to read the log. May be tried again when it fails. */
+  /** Begins to read the log, which nobody would let go of after a shutdown. May be tried again when it fails. */
   start(): Promise<void> {
+    if (this.shuttingDown) return this.#started ?? Promise.resolve();
     this.#started ??= this.#startReading().catch((error: unknown) => {
       this.#started = undefined;
       throw error;
