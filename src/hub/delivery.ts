@@ -50,7 +50,10 @@ export class Delivery implements LogReader {
   /** Streams that are written at once. */
   eagerClients = 0;
   #ready = false;
-  /** On the log's clock. What a window has from before, this hub has seen, or it was before its time. */
+  /**
+   * On the log's clock; until something has been read, by this node's, for want of anything better. What a window has
+   * from before, this hub has seen, or it was before its time.
+   */
   #newsSince = Date.now();
   #turnStart = 0;
   #inbox: LogEntry[] = [];
@@ -80,7 +83,8 @@ export class Delivery implements LogReader {
   begin(epoch: string, from: Position, closed: readonly string[] = []): void {
     const { log, lives } = this.context;
     const again = log.epoch !== '';
-    if (again) this.#newsSince = log.last.ms + 1;
+    // Of a life that had nothing in it, that says nothing.
+    if (again && log.last.ms > 0) this.#newsSince = log.last.ms + 1;
     this.#ready = false;
     log.begin(epoch, from);
     this.#turnStart = log.head;

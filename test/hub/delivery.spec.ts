@@ -380,6 +380,17 @@ describe('what is sent to one client', () => {
   });
 });
 
+describe('a client that ends while it is made room for', () => {
+  it('is sent nothing more', async () => {
+    const test = new TestHub({ highWaterMark: 1_024 });
+    const { client, transport } = await test.open({ topics: ['a'] });
+    client.send(event('x'.repeat(500)));
+    transport.failing = true;
+    expect(() => client.send(event('y'.repeat(500)))).toThrow(expect.objectContaining({ code: 'CLIENT_NOT_FOUND' }));
+    expect(client.connected).toBe(false);
+  });
+});
+
 describe('a client that has to wait', () => {
   it('starts at the head when it came before the window was known', async () => {
     const readers: LogReader[] = [];
@@ -513,5 +524,19 @@ describe('a window that is read', () => {
     log.bring('e2', 2, event('new', { topic: 't' }));
     await turn();
     expect(transport.lines).toEqual(['cursor', 'open none', 'new']);
+  });
+
+  it('is of another life, and old, where the first had nothing', () => {
+    const log = new WindowLog();
+    const test = new TestHub({}, log);
+    const now = Date.now();
+    const observed: unknown[] = [];
+    test.hub.observe(() => ({ topics: ['t'], patterns: [] })).subscribe(({ data }) => observed.push(data));
+    log.begin('e1');
+    log.reader!.ready();
+    log.begin('e2');
+    log.bring('e2', now - 1_000, event('old', { topic: 't' }));
+    log.bring('e2', now + 1_000, event('new', { topic: 't' }));
+    expect(observed).toEqual(['new']);
   });
 });
