@@ -78,7 +78,7 @@ function plainJson(metadata: unknown, { maxEventSize }: EntryRules): Record<stri
 
 function toJson(metadata: unknown): string | undefined {
   try {
-    return JSON.stringify(metadata) as string | undefined;
+    return JSON.stringify(metadata);
   } catch (cause) {
     throw new SSEError('INVALID_EVENT', 'metadata: it has no JSON form.', { cause });
   }
