@@ -10,7 +10,7 @@ import type { Filter } from './hub/reader.js';
 import type { Following } from './hub/selection.js';
 import type { ClientSettings, SSEClient } from './hub/sse-client.js';
 import type { OnGap } from './hub/start.js';
-import { TopicPattern } from './hub/topic-pattern.js';
+import { compilePattern, TopicPattern } from './hub/topic-pattern.js';
 import { MAX_ID_BYTES, singleLineFault, type SSEEvent } from './protocol/event.js';
 import { lastEventIdOf } from './protocol/headers.js';
 import { assertOption, invalid, listOf, type ResolvedConfig, type Topics } from './sse.config.js';
@@ -97,6 +97,8 @@ export function resolveTopics(topics: Topics, config: ResolvedConfig): Following
     if (topic instanceof TopicPattern) patterns.push(topic);
     else literal.push(topic);
   }
+  // Before anybody makes room for a client that cannot be.
+  for (const pattern of patterns) compilePattern(pattern, config.topicDelimiter);
   const count = new Set(names.map(String)).size;
   if (count > config.maxTopicsPerClient) throw tooManyTopics(count, config.maxTopicsPerClient);
   return { topics: literal, patterns };

@@ -32,7 +32,14 @@ import {
   resolveTopics,
   type StreamOptions,
 } from './sse.client-options.js';
-import { assertOption, type ResolvedConfig, resolveConfig, type SSEConfig, type Topics } from './sse.config.js';
+import {
+  assertOption,
+  invalid,
+  type ResolvedConfig,
+  resolveConfig,
+  type SSEConfig,
+  type Topics,
+} from './sse.config.js';
 import { type CurrentRequest, currentRequest } from './sse.interceptor.js';
 import { alight, board } from './transport/connection.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
@@ -50,7 +57,6 @@ type EventName<Events> = [keyof Events] extends [never] ? string : Extract<keyof
 type EventData<Events, Name> = Name extends keyof Events ? Events[Name] : unknown;
 type TopicEvent = SSEEvent & { topic: string };
 
-const LOGGER = new Logger('SSEService');
 const DEFAULT_HEARTBEAT = 30_000;
 
 /**
@@ -93,7 +99,7 @@ export class SSEService<Events extends object = AnyEvents>
   /** Throws `INVALID_CONFIG`. */
   constructor(config?: SSEConfig) {
     this.#config = resolveConfig(config);
-    this.#hub = new Hub(this.#config, LOGGER);
+    this.#hub = new Hub(this.#config, new Logger('SSEService'));
     this.connections = this.#hub.connectionChanges();
   }
 
@@ -221,12 +227,15 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   /**
-   * The same for every client of a group, on every node.
+   * The same for every client of a group, on every node. Throws `INVALID_CONFIG` for a group that is not a string,
+   * `SHUTTING_DOWN`.
    *
    * @example
    * sse.removeGroup(`user:${user.id}`); // signed out
    */
   removeGroup(group: string, { reconnect = true }: { reconnect?: boolean } = {}): void {
+    assertGroup(group);
+    assertReconnect(reconnect);
     this.#appendLater({ kind: 'removeGroup', group, reconnect });
   }
 
@@ -234,13 +243,14 @@ export class SSEService<Events extends object = AnyEvents>
    * Has every client of a group that is open now follow one more topic or pattern, on every node, from this place in the
    * log on. Who connects later does not get it: your handler says what a new stream follows. Clients that would follow
    * more than `maxTopicsPerClient` are left as they are, which is logged. There is no `filter` for it, because code does
-   * not travel; the one that a client connected with holds. Throws `INVALID_TOPIC`, `SHUTTING_DOWN`; what fails later is
-   * logged and counted, as for `broadcast`.
+   * not travel; the one that a client connected with holds. Throws `INVALID_TOPIC`, `SHUTTING_DOWN`, and `INVALID_CONFIG`
+   * for a group that is not a string; what fails later is logged and counted, as for `broadcast`.
    *
    * @example
    * sse.subscribeGroup(`user:${user.id}`, 'room:7'); // joined, wherever their streams are open
    */
   subscribeGroup(group: string, topic: string | TopicPattern): void {
+    assertGroup(group);
     this.#appendLater({ kind: 'subscribeGroup', group, ...this.#nameOf(topic) });
   }
 
@@ -251,6 +261,7 @@ export class SSEService<Events extends object = AnyEvents>
    * sse.unsubscribeGroup(`user:${user.id}`, 'room:7'); // left
    */
   unsubscribeGroup(group: string, topic: string | TopicPattern): void {
+    assertGroup(group);
     this.#appendLater({ kind: 'unsubscribeGroup', group, ...this.#nameOf(topic) });
   }
 
@@ -333,13 +344,19 @@ export class SSEService<Events extends object = AnyEvents>
    */
   closeTopic(topic: string): void {
     assertTopic(topic);
-    if (!this.#hub.lives.isClosed(topic)) this.#appendLater({ kind: 'close', topic });
+    // Whether it changes anything is for the log to say: another node may have opened it meanwhile.
+    this.#appendLater({ kind: 'close', topic });
   }
 
-  /** Starts a closed topic over. `sse.openTopic('execution:7')` */
+  /**
+   * Starts a closed topic over; one that is open stays as it is. What this node publishes from now on is of its new life.
+   *
+   * @example
+   * sse.openTopic('execution:7');
+   */
   openTopic(topic: string): void {
     assertTopic(topic);
-    if (this.#hub.lives.isClosed(topic)) this.#appendLater({ kind: 'open', topic });
+    this.#appendLater({ kind: 'open', topic });
   }
 
   /**
@@ -531,7 +548,7 @@ export class SSEService<Events extends object = AnyEvents>
   #topicEntry(event: TopicEvent, options: BroadcastOptions | undefined): EventEntry {
     assertTopic(event.topic);
     const entry = toEntry(event, this.#config, options);
-    if (!this.#hub.lives.isClosed(event.topic)) return entry;
+    if (!this.#hub.isClosed(event.topic)) return entry;
     throw new SSEError(
       'TOPIC_CLOSED',
       `The topic ${JSON.stringify(event.topic)} is closed. openTopic() starts it over.`,
@@ -566,7 +583,7 @@ export class SSEService<Events extends object = AnyEvents>
       this.closeTopic(topic);
     } catch (error) {
       // The first error is the one that the caller gets; a closed topic or a shutdown only keeps viewers from hearing.
-      LOGGER.warn(`The viewers of ${topic} could not be told that its source failed: ${String(error)}`);
+      this.#hub.logger.warn(`The viewers of ${topic} could not be told that its source failed: ${String(error)}`);
     }
   }
 
@@ -579,7 +596,7 @@ export class SSEService<Events extends object = AnyEvents>
         'return sse.stream(topics), or use @Get() with @Res() and call createClient(response, { topics }).',
     );
     // Nest does not log HTTP exceptions, and an EventSource shows nobody the answer.
-    LOGGER.error(error.message);
+    this.#hub.logger.error(error.message);
     throw error;
   }
 
@@ -602,8 +619,17 @@ export class SSEService<Events extends object = AnyEvents>
   #warnOnce(kind: string, message: string): void {
     if (this.#warned.has(kind)) return;
     this.#warned.add(kind);
-    LOGGER.warn(message);
+    this.#hub.logger.warn(message);
   }
+}
+
+// What other nodes could not read would be a hole in their log.
+function assertGroup(group: unknown): void {
+  if (typeof group !== 'string') throw invalid('group', group, 'a string');
+}
+
+function assertReconnect(reconnect: unknown): void {
+  if (typeof reconnect !== 'boolean') throw invalid('reconnect', reconnect, 'true or false');
 }
 
 /** Calls back when the request is over, whether or not anybody reads the response. */

@@ -221,8 +221,9 @@ export class Client implements SSEClient, TransportListener, Ticking {
       this.#pumpOnce();
     } catch (error) {
       this.#fail(error);
+    } finally {
+      this.#pumping = false;
     }
-    this.#pumping = false;
   }
 
   #pumpOnce(): void {
@@ -454,6 +455,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   send(entry: EventEntry): void {
     const frame = this.#privateFrame(entry, this.#hub.log.head);
     if (!this.#hasRoomFor(frame.size)) this.pump();
+    if (!this.connected) throw new SSEError('CLIENT_NOT_FOUND', `Client ${this.id} has ended just now.`);
     if (!this.#hasRoomFor(frame.size)) {
       throw new SSEError(
         'SEND_ERROR',

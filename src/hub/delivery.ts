@@ -50,7 +50,10 @@ export class Delivery implements LogReader {
   /** Streams that are written at once. */
   eagerClients = 0;
   #ready = false;
-  /** On the log's clock. What a window has from before, this hub has seen, or it was before its time. */
+  /**
+   * On the log's clock; until something has been read, by this node's, for want of anything better. What a window has
+   * from before, this hub has seen, or it was before its time.
+   */
   #newsSince = Date.now();
   #turnStart = 0;
   #inbox: LogEntry[] = [];
@@ -80,7 +83,8 @@ export class Delivery implements LogReader {
   begin(epoch: string, from: Position, closed: readonly string[] = []): void {
     const { log, lives } = this.context;
     const again = log.epoch !== '';
-    if (again) this.#newsSince = log.last.ms + 1;
+    // Of a life that had nothing in it, that says nothing.
+    if (again && log.last.ms > 0) this.#newsSince = log.last.ms + 1;
     this.#ready = false;
     log.begin(epoch, from);
     this.#turnStart = log.head;
@@ -113,9 +117,12 @@ export class Delivery implements LogReader {
     // An observer that publishes gets here while its own event is still on its way: its turn comes after.
     if (this.#delivering) return;
     this.#delivering = true;
-    for (let i = 0; i < this.#inbox.length; i++) this.#tryToDeliver(this.#inbox[i]!);
-    this.#inbox = [];
-    this.#delivering = false;
+    try {
+      for (let i = 0; i < this.#inbox.length; i++) this.#tryToDeliver(this.#inbox[i]!);
+    } finally {
+      this.#inbox = [];
+      this.#delivering = false;
+    }
     this.#schedule();
     this.context.onDelivered();
   }
@@ -161,8 +168,17 @@ export class Delivery implements LogReader {
     try {
       this.#deliverOne(entry);
     } catch (error) {
+      this.#keepPlace(entry);
       this.context.logger.error(`Delivery of an entry failed: ${describe(error)}`);
     }
+  }
+
+  /** Its successor names it as its predecessor: without its place, everything before it would count as lost. */
+  #keepPlace({ position, previous }: LogEntry): void {
+    const { log, counters } = this.context;
+    if (comparePositions(previous, log.last) !== 0) return;
+    log.append(position, undefined);
+    counters.dropped++;
   }
 
   #deliverOne({ epoch, position, previous, entry }: LogEntry): void {
@@ -232,6 +248,11 @@ export class Delivery implements LogReader {
 
   #deliverMark({ kind, topic }: TopicEntry, position: Position): void {
     const { log, lives } = this.context;
+    // Nothing begins or ends with it: a topic that several close is closed once.
+    if (lives.isClosed(topic) === (kind === 'close')) {
+      log.append(position, undefined);
+      return;
+    }
     const index = log.append(position, { kind, topic });
     if (kind === 'open') return lives.open(topic, index);
     lives.close(topic, index);

@@ -1,5 +1,12 @@
 import type { EventEntry } from '../backplane/backplane.js';
-import { type BroadcastOptions, eventFault, show, type SSEEvent, topicFault } from '../protocol/event.js';
+import {
+  type BroadcastOptions,
+  eventFault,
+  exceptionFault,
+  show,
+  type SSEEvent,
+  topicFault,
+} from '../protocol/event.js';
 import { SSEError } from './errors.js';
 
 export interface EntryRules {
@@ -20,7 +27,7 @@ export function assertTopic(topic: unknown): asserts topic is string {
  * cleaned up, and nothing of a refused event is kept. Throws `INVALID_EVENT`, `EVENT_TOO_LARGE`.
  */
 export function toEntry(event: SSEEvent, rules: EntryRules, options: BroadcastOptions = {}): EventEntry {
-  const fault = eventFault(event);
+  const fault = eventFault(event) ?? exceptionFault(options);
   if (fault) throw new SSEError('INVALID_EVENT', `${fault}.`);
   if (event.comment !== undefined) assertSize('comment', event.comment, rules.maxEventSize);
   const { except, exceptGroup } = options;
@@ -33,7 +40,7 @@ export function toEntry(event: SSEEvent, rules: EntryRules, options: BroadcastOp
     text: typeof event.data === 'string' && !rules.ownSerializer ? true : undefined,
     retry: event.retry,
     comment: event.comment,
-    metadata: event.metadata && plainJson(event.metadata, rules),
+    metadata: event.metadata === undefined ? undefined : plainJson(event.metadata, rules),
     timestamp: event.timestamp,
     except: except === undefined ? undefined : [except].flat(),
     exceptGroup,
@@ -62,13 +69,14 @@ function assertSize(field: string, text: string, maxEventSize: number): void {
 }
 
 /** The same on every backplane: what does not survive JSON is not there at all. */
-function plainJson(metadata: Record<string, unknown>, { maxEventSize }: EntryRules): Record<string, unknown> {
+function plainJson(metadata: unknown, { maxEventSize }: EntryRules): Record<string, unknown> {
   const text = toJson(metadata);
+  if (!text?.startsWith('{')) throw new SSEError('INVALID_EVENT', `metadata: ${show(metadata)} is not a plain object.`);
   assertSize('metadata', text, maxEventSize);
   return JSON.parse(text) as Record<string, unknown>;
 }
 
-function toJson(metadata: Record<string, unknown>): string {
+function toJson(metadata: unknown): string | undefined {
   try {
     return JSON.stringify(metadata);
   } catch (cause) {

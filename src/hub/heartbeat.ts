@@ -71,6 +71,8 @@ export class Heartbeat {
       }
       this.#buckets.delete(bucket);
       for (const client of clients) {
+        // One that was due before it has moved it, or removed it.
+        if (this.#bucketOf.get(client) !== bucket) continue;
         this.#bucketOf.delete(client);
         this.schedule(client, client.tick(now));
       }

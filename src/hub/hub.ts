@@ -15,8 +15,9 @@ import { actOnGroup } from './groups.js';
 import { GuardedObservable } from './guarded-observable.js';
 import { Heartbeat, type Ticking } from './heartbeat.js';
 import { Journal } from './journal.js';
-import { describe, type SSELogger } from './logger.js';
+import { describe, guarded, type SSELogger } from './logger.js';
 import { observe } from './observers.js';
+import { OwnMarks } from './own-marks.js';
 import { PrivateIds } from './private-ids.js';
 import type { Deadlines } from './pulse.js';
 import type { Filter, ReaderContext } from './reader.js';
@@ -61,6 +62,7 @@ export class Hub {
   readonly log: EventLog;
   readonly lives: TopicLives;
   readonly heartbeat = new Heartbeat();
+  readonly logger: SSELogger;
   readonly journal: Journal;
   readonly connections = new Subject<ConnectionChange>();
   readonly privateIds = new PrivateIds();
@@ -68,6 +70,7 @@ export class Hub {
   readonly delivery: Delivery;
   readonly readerContext: ReaderContext;
   readonly audience: Audience;
+  readonly #ownMarks: OwnMarks;
   readonly #clients = new Map<string, Client>();
   readonly #admission: Admission;
   readonly #selections: Selections;
@@ -79,13 +82,15 @@ export class Hub {
 
   constructor(
     readonly options: HubOptions,
-    readonly logger: SSELogger,
+    logger: SSELogger,
   ) {
+    this.logger = guarded(logger);
     const { backplane, highWaterMark, deserialize, retentionOf, maxHistoryBytes, topicDelimiter } = options;
-    this.journal = new Journal(logger, options.debug);
+    this.journal = new Journal(this.logger, options.debug);
     this.#noDeadlines = { expiresAt: Infinity, endsAt: Infinity, slowTimeout: options.slowTimeout };
     this.log = new EventLog({ retentionOf, maxBytes: maxHistoryBytes });
     this.lives = new TopicLives(options.closedTopicAge);
+    this.#ownMarks = new OwnMarks(this.log);
     this.readerContext = { log: this.log, lives: this.lives, journal: this.journal, deserialize };
     this.#admission = new Admission(options);
     this.#selections = new Selections(topicDelimiter);
@@ -97,7 +102,7 @@ export class Hub {
       topics: this.topics,
       selections: this.#selections,
       counters: this.journal.counters,
-      logger,
+      logger: this.logger,
       backplane,
       highWaterMark,
       deserialize,
@@ -109,7 +114,10 @@ export class Hub {
           act,
         );
       },
-      onDelivered: () => this.#keepHouse(),
+      onDelivered: () => {
+        this.#ownMarks.forgetRead();
+        this.#keepHouse();
+      },
     });
   }
 
@@ -134,8 +142,9 @@ export class Hub {
     return this.#clients.size;
   }
 
-  /** Begins to read the log. May be tried again when it fails. */
+  /** Begins to read the log, which nobody would let go of after a shutdown. May be tried again when it fails. */
   start(): Promise<void> {
+    if (this.shuttingDown) return this.#started ?? Promise.resolve();
     this.#started ??= this.#startReading().catch((error: unknown) => {
       this.#started = undefined;
       throw error;
@@ -160,10 +169,18 @@ export class Hub {
     }
     this.#startIfNeeded();
     try {
-      return this.options.backplane.append(entry, patience);
+      const appended = this.options.backplane.append(entry, patience);
+      if (entry.kind === 'close' || entry.kind === 'open') this.#ownMarks.note(entry, appended);
+      return appended;
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Whether the topic is finished, for those who publish on this node: what it has appended is not always read yet. */
+  isClosed(topic: string): boolean {
+    const own = this.#ownMarks.latest(topic);
+    return own ? own === 'close' : this.lives.isClosed(topic);
   }
 
   /** Lets a request in, or turns it away in the way that the limits ask for. Throws only for `reject` and `CLIENT_EXISTS`. */

@@ -20,6 +20,7 @@ export class Topic {
 /** The topics in use. One that nobody follows or observes any more leaves nothing behind here. */
 export class Topics {
   readonly #topics = new Map<string, Topic>();
+  #completed = false;
 
   constructor(
     private readonly log: EventLog,
@@ -38,6 +39,7 @@ export class Topics {
     const known = this.#topics.get(name);
     if (known) return known;
     const topic = new Topic(name);
+    if (this.#completed) topic.subject.complete();
     this.#topics.set(name, topic);
     this.log.hold(name);
     return topic;
@@ -48,8 +50,9 @@ export class Topics {
     this.log.release(topic.name);
   }
 
-  /** Tells all observers that nothing will follow. */
+  /** Tells all observers that nothing will follow, also those who come later. */
   complete(): void {
+    this.#completed = true;
     for (const { subject } of [...this.#topics.values()]) subject.complete();
   }
 

@@ -121,6 +121,17 @@ export function eventFault(event: Omit<SSEEvent, 'data'>): string | undefined {
   return undefined;
 }
 
+/** Why these cannot be passed over, naming the field, or `undefined`. What a page says of itself may be anything. */
+export function exceptionFault({ except = [], exceptGroup }: BroadcastOptions): string | undefined {
+  const ids: readonly unknown[] = [except].flat();
+  const at = ids.findIndex((id) => typeof id !== 'string');
+  if (at >= 0) return `except: ${show(ids[at])} is not a string; client ids are`;
+  if (exceptGroup !== undefined && typeof exceptGroup !== 'string') {
+    return `exceptGroup: ${show(exceptGroup)} is not a string`;
+  }
+  return undefined;
+}
+
 /**
  * Why `topic` cannot be a topic, or `undefined`. A topic is always literal: it often comes from a URL, and
  * `/subscribe/**` must not follow everything.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 
-import type { Subscription } from 'rxjs';
+import { from, type Subscription } from 'rxjs';
 
 import { SSEService } from '../sse.service.js';
 import { topicPattern } from '../hub/topic-pattern.js';
@@ -155,6 +155,49 @@ export const hubContract: readonly ContractCheck[] = [
     const next = await listen(there, 'topic', { since: 0 });
     await until('its events come', () => next.data.length > 0);
     assert.deepEqual(next.data, ['again']);
+  }),
+
+  check('starts a topic over at once, whether or not its end has been read', async (subject, endings) => {
+    const [here, there] = await startTwo(subject, endings);
+    const client = await listen(there, ['topic', 'other']);
+    for (const run of ['first', 'second']) {
+      here.openTopic('topic');
+      await here.publishFrom(from([run]), 'topic', 'n');
+    }
+    for (const text of ['third', 'fourth']) {
+      here.openTopic('topic');
+      here.broadcast('topic', 'n', text);
+      here.closeTopic('topic');
+      assert.throws(() => here.broadcast('topic', 'n', 'too late'), { code: 'TOPIC_CLOSED' });
+    }
+    here.broadcast('other', 'n', 'last');
+    await until('all has come', () => client.data.includes('last'));
+    assert.deepEqual(client.data, ['first', 'second', 'third', 'fourth', 'last']);
+    assert.deepEqual(client.control, ['sse.open', ...Array.from({ length: 4 }, () => 'sse.closed')]);
+  }),
+
+  check('closes a topic once, and starts it over once, whoever else does it too', async (subject, endings) => {
+    const hubs = await startTwo(subject, endings);
+    const clients = await Promise.all(hubs.map((sse) => listen(sse, ['topic', 'other'])));
+    for (const sse of hubs) {
+      sse.closeTopic('topic');
+      sse.closeTopic('topic');
+    }
+    // Behind them, on every node.
+    for (const sse of hubs) await sse.publish('other', 'n', 'closed');
+    for (const [i, sse] of hubs.entries()) {
+      sse.openTopic('topic');
+      await sse.publish('topic', 'n', i);
+    }
+    await hubs[1].publish('other', 'n', 'last');
+    await until('all has come', () => clients.every(({ data }) => data.includes('last')));
+    for (const { data, control } of clients) {
+      assert.deepEqual(data, ['closed', 'closed', '0', '1', 'last']);
+      assert.deepEqual(control, ['sse.open', 'sse.closed']);
+    }
+    const late = await listen(hubs[0], 'topic', { since: 0 });
+    await until('the new life has come', () => late.data.length >= 2);
+    assert.deepEqual(late.data, ['0', '1']);
   }),
 
   check('removes the clients of a group on every node', async (subject, endings) => {

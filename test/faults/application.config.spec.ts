@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Controller, Get, Inject, Param } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
-import { MemoryBackplane, type SSEConfig, SSEModule, SSEService } from 'nestjs-sse-hub';
+import { type Cursor, type Entry, MemoryBackplane, type SSEConfig, SSEModule, SSEService } from 'nestjs-sse-hub';
 
 import { returnToBaseline } from '../support/baseline.js';
 import { platforms } from '../support/platforms.js';
@@ -160,6 +160,30 @@ describe('SSEModule', () => {
       { history: [], retryJitter: 1, backplane: new MemoryBackplane() },
     ];
     for (const config of edges) expect(() => new SSEService(config)).not.toThrow();
+  });
+
+  it('A4: a group that is not a string is INVALID_CONFIG, and nothing is appended', () => {
+    const appended: unknown[] = [];
+    const backplane = new (class extends MemoryBackplane {
+      override append(entry: Entry): Promise<Cursor> {
+        appended.push(entry);
+        return super.append(entry);
+      }
+    })();
+    const sse = new SSEService({ backplane });
+    for (const group of [undefined, null, 42, ['g']] as unknown as string[]) {
+      const refused = expect.objectContaining({
+        code: 'INVALID_CONFIG',
+        message: `SSE option \`group\` is ${group}; it has to be a string.`,
+      });
+      expect(() => sse.removeGroup(group)).toThrow(refused);
+      expect(() => sse.subscribeGroup(group, 'a')).toThrow(refused);
+      expect(() => sse.unsubscribeGroup(group, 'a')).toThrow(refused);
+    }
+    for (const reconnect of [null, 0, 'false'] as unknown as boolean[]) {
+      expect(() => sse.removeGroup('g', { reconnect })).toThrow(/`reconnect` is .* it has to be true or false/);
+    }
+    expect(appended).toEqual([]);
   });
 
   it('A4: two hubs in one application are INVALID_CONFIG at start-up', async () => {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { describe, expect, it } from '@jest/globals';
-import type { OnGroupLimit, OnLimit } from 'nestjs-sse-hub';
+import { type OnGroupLimit, type OnLimit, topicPattern } from 'nestjs-sse-hub';
 
 import { returnToBaseline, until } from '../support/baseline.js';
 import { RecordedEventSource } from '../support/event-source.js';
@@ -49,6 +49,18 @@ for (const platform of platforms) {
         sse.broadcast('a', 'n', 1);
         await newer.untilCount('n', 1);
         expect(newer.attempts).toHaveLength(1);
+      });
+
+      it('L2: a wrong pattern is refused before anybody makes room for it', async () => {
+        const { sse, connect } = await serve(bench, platform, transport, { config: { maxClientsPerGroup: 1 } });
+        const oldest = await connect('a', { id: 'tab', group: 'user:1' });
+        for (const id of ['tab', 'other']) {
+          const connecting = (): unknown => sse.addClient({ topics: topicPattern('a*b'), id, group: 'user:1' });
+          expect(connecting).toThrow(expect.objectContaining({ code: 'INVALID_TOPIC' }));
+        }
+        sse.broadcast('a', 'n', 1);
+        expect(await oldest.messagesUpTo(1)).toEqual([1]);
+        expect(sse.stats()).toMatchObject({ clients: 1, topics: 1 });
       });
 
       it('L2: the newcomer that evicts another gets in although all of maxClients are taken', async () => {

@@ -74,6 +74,19 @@ describe('what is gone', () => {
     expect(v.transport.lines).toEqual(['open none', 'reset slow v', '3']);
   });
 
+  it('an entry that cannot be delivered takes nothing else with it', async () => {
+    const test = new TestHub();
+    const { transport } = await test.open({ topics: ['a'] });
+    await publishInTurns(test, '1', '2');
+    void test.hub.append(event('broken', { topic: 'a', except: [null] as unknown as string[] }), 'queue');
+    await publishInTurns(test, '3');
+    expect(transport.lines).toEqual(['open none', '1', '2', '3']);
+    const back = await test.open({ topics: ['a'], lastEventId: test.log.cursors[0]! });
+    expect(back.transport.lines).toEqual(['open full', '2', '3']);
+    expect(test.warnings).toEqual([expect.stringMatching(/^Delivery of an entry failed: TypeError/)]);
+    expect(test.hub.stats().dropped).toBe(1);
+  });
+
   it('a client that is cut after sse.open comes back to the same loss', async () => {
     const test = await trimmed();
     const first = await test.open({ topics: ['a'], lastEventId: test.log.cursors[0]! });
@@ -319,6 +332,27 @@ describe('what happens in the middle of a delivery', () => {
   });
 });
 
+describe('a logger that throws', () => {
+  it.each([true, false])('stops nothing (eager: %s)', async (eager) => {
+    const test = new TestHub();
+    test.onWarning = () => {
+      throw new Error('the disk is full');
+    };
+    const filter = onGo(() => {
+      throw new Error('the filter fails');
+    });
+    const failing = await test.open({ topics: ['t'], filter, transport: new FakeTransport({ eager }) });
+    const { transport } = await test.open({ topics: ['t'], transport: new FakeTransport({ eager }) });
+    test.publish('t', 'go', '2');
+    await turn();
+    test.publish('t', '3');
+    await turn();
+    expect(transport.lines).toEqual(['open none', 'go', '2', '3']);
+    expect(failing.transport.lines).toEqual(['open none', 'reset filter t']);
+    expect(failing.client.connected).toBe(false);
+  });
+});
+
 describe('what is sent to one client', () => {
   it('keeps its place among the events that came while initial() ran', async () => {
     const test = new TestHub();
@@ -343,6 +377,17 @@ describe('what is sent to one client', () => {
     };
     expect(flood).toThrow(expect.objectContaining({ code: 'SEND_ERROR' }));
     expect(client.reader.privateSize).toBeLessThanOrEqual(65_536);
+  });
+});
+
+describe('a client that ends while it is made room for', () => {
+  it('is sent nothing more', async () => {
+    const test = new TestHub({ highWaterMark: 1_024 });
+    const { client, transport } = await test.open({ topics: ['a'] });
+    client.send(event('x'.repeat(500)));
+    transport.failing = true;
+    expect(() => client.send(event('y'.repeat(500)))).toThrow(expect.objectContaining({ code: 'CLIENT_NOT_FOUND' }));
+    expect(client.connected).toBe(false);
   });
 });
 
@@ -479,5 +524,19 @@ describe('a window that is read', () => {
     log.bring('e2', 2, event('new', { topic: 't' }));
     await turn();
     expect(transport.lines).toEqual(['cursor', 'open none', 'new']);
+  });
+
+  it('is of another life, and old, where the first had nothing', () => {
+    const log = new WindowLog();
+    const test = new TestHub({}, log);
+    const now = Date.now();
+    const observed: unknown[] = [];
+    test.hub.observe(() => ({ topics: ['t'], patterns: [] })).subscribe(({ data }) => observed.push(data));
+    log.begin('e1');
+    log.reader!.ready();
+    log.begin('e2');
+    log.bring('e2', now - 1_000, event('old', { topic: 't' }));
+    log.bring('e2', now + 1_000, event('new', { topic: 't' }));
+    expect(observed).toEqual(['new']);
   });
 });

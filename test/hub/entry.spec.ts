@@ -1,14 +1,17 @@
 import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 import type { BroadcastOptions, SSEError, SSEEvent } from 'nestjs-sse-hub';
 
+import { decodeEntry, encodeEntry } from '../../src/backplane/entry-codec.js';
 import { assertTopic, type EntryRules, toEntry } from '../../src/hub/entry.js';
 import { serializeData } from '../../src/protocol/event.js';
+import { anyEvent } from '../support/arbitrary-events.js';
 
 const RULES: EntryRules = { maxEventSize: 100, serialize: serializeData, ownSerializer: false };
 
-function faultOf(event: SSEEvent, rules: Partial<EntryRules> = {}): SSEError {
+function faultOf(event: SSEEvent, rules: Partial<EntryRules> = {}, options?: BroadcastOptions): SSEError {
   try {
-    toEntry(event, { ...RULES, ...rules });
+    toEntry(event, { ...RULES, ...rules }, options);
   } catch (error) {
     return error as SSEError;
   }
@@ -121,6 +124,63 @@ describe('toEntry', () => {
     for (const metadata of [circular, { big: 1n }]) {
       expect(faultOf({ data: 1, metadata })).toMatchObject({ code: 'INVALID_EVENT' });
     }
+  });
+
+  it.each<[unknown, string]>([
+    [null, 'null'],
+    [['a'], 'a'],
+    [new Date(0), String(new Date(0))],
+    ['a', '"a"'],
+    ['', '""'],
+    [0, '0'],
+    [String, String(String)],
+    [Symbol('a'), 'Symbol(a)'],
+  ])('refuses metadata that is not an object in JSON', (metadata, shown) => {
+    const fault = faultOf({ data: 1, metadata: metadata as Record<string, unknown> });
+    expect(fault.code).toBe('INVALID_EVENT');
+    expect(fault.message).toBe(`metadata: ${shown} is not a plain object.`);
+  });
+
+  it.each<[unknown, string]>([
+    [null, 'null'],
+    [42, '42'],
+    [{}, '[object Object]'],
+    [[null], 'null'],
+    [['a', 7], '7'],
+    [[['a']], 'a'],
+  ])('refuses client ids that are not strings', (except, shown) => {
+    const fault = faultOf({ data: 1 }, {}, { except: except as string });
+    expect(fault.code).toBe('INVALID_EVENT');
+    expect(fault.message).toBe(`except: ${shown} is not a string; client ids are.`);
+  });
+
+  it.each<unknown>([null, 42, ['a']])('refuses a group that is not a string', (exceptGroup) => {
+    const fault = faultOf({ data: 1 }, {}, { exceptGroup: exceptGroup as string });
+    expect(fault.code).toBe('INVALID_EVENT');
+    expect(fault.message).toMatch(/^exceptGroup: .+ is not a string\.$/);
+  });
+
+  it('lets nothing out that another node could not read', () => {
+    const anything = fc.anything({ withDate: true, withMap: true, withBigInt: true });
+    const odd = fc.oneof(fc.string(), fc.nat(), fc.constantFrom(undefined, null, true, [], {}, [null]), anything);
+    const name = fc.constantFrom('data', 'event', 'id', 'retry', 'comment', 'metadata', 'timestamp');
+    const option = fc.constantFrom('except', 'exceptGroup');
+    let accepted = 0;
+    const isReadable = (event: object, options: object): void => {
+      let entry;
+      try {
+        entry = toEntry(event as SSEEvent, { ...RULES, maxEventSize: 10_000 }, options);
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'INVALID_EVENT' });
+        return;
+      }
+      accepted++;
+      expect(decodeEntry(encodeEntry(entry))).toEqual(JSON.parse(JSON.stringify(entry)));
+    };
+    const events = fc.tuple(anyEvent, name, odd).map(([event, field, value]) => ({ ...event, [field]: value }));
+    const options = fc.oneof(fc.constant({}), fc.dictionary(option, odd));
+    fc.assert(fc.property(events, options, isReadable), { numRuns: 3_000 });
+    expect(accepted).toBeGreaterThan(100);
   });
 
   it('calls the serializer once, with the event', () => {

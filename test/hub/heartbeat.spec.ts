@@ -66,4 +66,27 @@ describe('Heartbeat', () => {
     jest.advanceTimersByTime(20_000);
     expect(client.ticks).toHaveLength(1);
   });
+
+  it('calls once who was moved by another that was due at the same time', () => {
+    const heartbeat = new Heartbeat();
+    const due = performance.now() + 100;
+    const moved = new Metronome(1_000);
+    const mover: Ticking = {
+      tick: (now) => {
+        heartbeat.schedule(moved, now + 300);
+        return Infinity;
+      },
+    };
+    heartbeat.schedule(mover, due);
+    heartbeat.schedule(moved, due);
+    jest.advanceTimersByTime(290);
+    expect(moved.ticks).toEqual([]);
+    jest.advanceTimersByTime(210);
+    expect(moved.ticks).toHaveLength(1);
+    jest.advanceTimersByTime(1_060);
+    expect(moved.ticks).toHaveLength(2);
+    heartbeat.remove(moved);
+    jest.advanceTimersByTime(10_000);
+    expect(moved.ticks).toHaveLength(2);
+  });
 });

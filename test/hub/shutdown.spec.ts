@@ -1,4 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
+import { type LogReader, MemoryBackplane, SSEService, topicPattern } from 'nestjs-sse-hub';
+import type { Observable } from 'rxjs';
 
 import { FakeTransport } from '../support/fake-transport.js';
 import { TestHub } from '../support/test-hub.js';
@@ -83,5 +85,33 @@ describe('shutdown', () => {
     );
     expect(took).toBeLessThan(drainTimeout / 2);
     expect(transports.every(({ ended }) => ended)).toBe(true);
+  });
+
+  it('does not begin to read a log that was never read', async () => {
+    let readers = 0;
+    const backplane = new (class extends MemoryBackplane {
+      override start(reader: LogReader): Promise<void> {
+        readers++;
+        return super.start(reader);
+      }
+    })();
+    const sse = new SSEService({ backplane });
+    await sse.shutdown();
+    const types: unknown[] = [];
+    sse.stream('a').subscribe(({ type }) => types.push(type));
+    await sse.start();
+    expect(types).toEqual(['sse.busy']);
+    expect(readers).toBe(0);
+  });
+
+  it('completes what observes from then on', async () => {
+    const sse = await new SSEService().start();
+    await sse.shutdown();
+    const completed: string[] = [];
+    const observed = { a: sse.observe('a'), pattern: sse.observe(topicPattern('*')), connections: sse.connections };
+    for (const [name, observable] of Object.entries(observed)) {
+      (observable as Observable<unknown>).subscribe({ complete: () => completed.push(name) });
+    }
+    expect(completed).toEqual(['a', 'pattern', 'connections']);
   });
 });

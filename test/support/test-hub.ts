@@ -129,6 +129,8 @@ export type ConnectOptions = Partial<ClientSettings> & {
 export class TestHub {
   readonly hub: Hub;
   readonly warnings: string[] = [];
+  /** Told of everything that is logged as a warning or an error. */
+  onWarning = (message: string): void => void this.warnings.push(message);
   #connected = 0;
 
   constructor(
@@ -137,7 +139,7 @@ export class TestHub {
     /** How this node sees the log. */
     backplane: Backplane = log,
   ) {
-    const record = (message: string): void => void this.warnings.push(message);
+    const record = (message: string): void => this.onWarning(message);
     const resolved = resolveConfig({ heartbeatInterval: 0, retryJitter: 0, ...config, backplane });
     this.hub = new Hub(resolved, { log: () => {}, warn: record, error: record });
     void this.hub.start();
