@@ -7,7 +7,7 @@ import type { Subscriber } from 'rxjs';
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Block } from '../protocol/encode.js';
 import type { Batch, Frame } from '../protocol/frame.js';
-import { closeConnectionBehind, destroyUnlessClosed, whenClosed } from './connection.js';
+import { closeConnectionBehind, destroyUnlessClosed, isGone, whenClosed } from './connection.js';
 import { waitingLine } from './waiting-line.js';
 
 /** The fields of Nest's `MessageEvent`. */
@@ -98,6 +98,9 @@ class MessageTransport implements Transport {
       this.#listener = undefined;
       left?.disconnected();
     });
+    // Nest 11 does not notice that a client has left before its stream was subscribed to.
+    const { response } = this.options;
+    if (response && isGone(response)) queueMicrotask(() => this.subscriber.complete());
   }
 
   write({ frames }: Batch): void {
