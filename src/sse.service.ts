@@ -203,6 +203,7 @@ export class SSEService<Events extends object = AnyEvents>
       (callback) => whenGone(request, callback),
       this.#encodingFor(request),
       current ? variesOf(current.response as NodeResponseLike) : [],
+      this.#config.slowTimeout,
       current && rawResponseOf(current.response as NodeResponseLike),
     );
     const client = this.#connect(options, options.topics ?? [], request, entrance);

@@ -93,7 +93,12 @@ export async function whenClosed(response: ServerResponse | Http2ServerResponse)
 }
 
 /** Whoever does not read must not keep the end of a stream in memory for ever. */
-export function destroyUnlessClosed(response: EventEmitter, destroy: () => void, timeout: number): void {
+export function destroyUnlessClosed(
+  response: ServerResponse | Http2ServerResponse,
+  destroy: () => void,
+  timeout: number,
+): void {
+  if (isGone(response)) return;
   const timer = setTimeout(destroy, timeout).unref();
   response.once('close', () => clearTimeout(timer));
 }

@@ -151,9 +151,11 @@ class MessageTransport implements Transport {
 
   end(): void {
     const { response, slowTimeout } = this.options;
-    const isWaiting = this.#waiting > 0;
     this.#complete();
-    if (response && isWaiting) destroyUnlessClosed(response, () => response.destroy(), slowTimeout);
+    if (!response) return;
+    // Merged with others, it may have ended on a response that goes on, and is read.
+    const destroyIfUnread = (): unknown => response.writableLength > 0 && response.destroy();
+    destroyUnlessClosed(response, destroyIfUnread, slowTimeout);
   }
 
   async close(): Promise<void> {
