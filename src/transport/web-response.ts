@@ -87,6 +87,7 @@ class WebResponseTransport implements Transport {
   #over = false;
   /** Gives up what nobody reads, where no response says whether it is read. */
   #patience: NodeJS.Timeout | undefined;
+  #onOver: (() => void) | undefined;
 
   constructor(
     private readonly onGone: (callback: () => void) => () => void,
@@ -156,7 +157,7 @@ class WebResponseTransport implements Transport {
 
   async close(): Promise<void> {
     this.end();
-    if (!this.raw) return;
+    if (!this.raw) return this.#whenOver();
     closeConnectionBehind(this.raw);
     await whenClosed(this.raw);
   }
@@ -213,6 +214,11 @@ class WebResponseTransport implements Transport {
   #settle(): void {
     this.#over = true;
     clearTimeout(this.#patience);
+    this.#onOver?.();
+  }
+
+  async #whenOver(): Promise<void> {
+    if (!this.#over) await new Promise<void>((resolve) => (this.#onOver = resolve));
   }
 
   #gone(): void {

@@ -89,6 +89,22 @@ for (const platform of platforms) {
 }
 
 describe('a web response without a framework that has been ended', () => {
+  it('C13: has its whole end at shutdown, however long its reader takes over a piece', async () => {
+    const sse = bench.watch(new SSEService({ drainTimeout: PATIENCE, retryJitter: 0 }));
+    const { response } = sse.addClient({ topics: 't' });
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    let { value: text = '' } = await reader.read();
+    const cursor = await sse.publish('t', 'n', LARGE);
+    const shutdown = sse.shutdown();
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      text += read.value;
+      await delay(1);
+    }
+    expect(text).toContain(`data: ${LARGE}\n\n`);
+    expect(text.slice(text.indexOf(LARGE) + LARGE.length)).toContain(`id: ${cursor}\n`);
+    await shutdown;
+  }, 30_000);
+
   it('C13: is given up when nobody reads the rest of it', async () => {
     const sse = bench.watch(new SSEService({ slowTimeout: SLOW_TIMEOUT }));
     const { client, response } = sse.addClient({ topics: 't' });
