@@ -1,4 +1,5 @@
-import type { EventEmitter } from 'node:events';
+import type { Http2ServerRequest } from 'node:http2';
+import { clearImmediate, setImmediate } from 'node:timers';
 
 import {
   type BeforeApplicationShutdown,
@@ -208,6 +209,7 @@ export class SSEService<Events extends object = AnyEvents>
       (callback) => whenGone(request, callback),
       this.#encodingFor(request),
       current ? variesOf(current.response as NodeResponseLike) : [],
+      this.#config.slowTimeout,
       current && rawResponseOf(current.response as NodeResponseLike),
     );
     const client = this.#connect(options, options.topics ?? [], request, entrance);
@@ -635,12 +637,22 @@ function assertReconnect(reconnect: unknown): void {
 /** Calls back when the request is over, whether or not anybody reads the response. */
 function whenGone(request: RequestLike | undefined, callback: () => void): () => void {
   if (request instanceof Request) {
+    if (request.signal.aborted) return soon(callback);
     request.signal.addEventListener('abort', callback, { once: true });
     return () => request.signal.removeEventListener('abort', callback);
   }
-  const socket = (request as { socket?: EventEmitter } | undefined)?.socket;
-  if (!socket) return () => {};
+  const { httpVersionMajor = 1, stream, socket } = (request ?? {}) as Partial<Http2ServerRequest>;
+  // On HTTP/2 what passes for the socket is a new object now and then, and stands for two things at once.
+  const connection = httpVersionMajor > 1 ? stream : socket;
+  if (!connection) return () => {};
+  if (connection.destroyed) return soon(callback);
   const passenger = { connectionClosed: callback };
-  board(socket, passenger);
-  return () => alight(socket, passenger);
+  board(connection, passenger);
+  return () => alight(connection, passenger);
+}
+
+/** Calls back when the caller is done; answers how to stop that. */
+function soon(callback: () => void): () => void {
+  const scheduled = setImmediate(callback);
+  return () => clearImmediate(scheduled);
 }

@@ -584,7 +584,13 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   /** Ends the stream; an EventSource comes back. */
   finish(reason: DisconnectReason): void {
-    if (this.#leave(reason)) this.#transport.end();
+    if (!this.#leave(reason)) return;
+    try {
+      this.#transport.end();
+    } catch (error) {
+      this.#hub.journal.clientFailed(this, error);
+      this.#transport.destroy();
+    }
   }
 
   /** Ends the stream with `sse.end`; an EventSource comes back once with the terminal cursor, and then never. */

@@ -73,20 +73,32 @@ export function closeConnectionBehind(response: ServerResponse | Http2ServerResp
 }
 
 /**
+ * Whether the response is over, or its connection is. On HTTP/2 only the stream says so, and for a pipelined request, whose
+ * response has no connection yet, only the request's.
+ */
+export function isGone(response: ServerResponse | Http2ServerResponse): boolean {
+  if (response.req.httpVersionMajor > 1) return (response as Http2ServerResponse).stream.destroyed;
+  return (response as ServerResponse).destroyed || (response as ServerResponse).req.socket.destroyed;
+}
+
+/**
  * Settles once the response is out, or its connection is gone. A connection of HTTP/2 that is being closed has to be
  * gone too: a server that then destroys its connections would take the end of the stream from whoever has not read it.
  */
 export async function whenClosed(response: ServerResponse | Http2ServerResponse): Promise<void> {
   const session = (response as Partial<Http2ServerResponse>).stream?.session;
-  if (!response.destroyed && !(response as ServerResponse).closed) {
-    await new Promise<void>((resolve) => response.once('close', resolve));
-  }
+  if (!isGone(response)) await new Promise<void>((resolve) => response.once('close', resolve));
   if (!session?.closed || session.destroyed) return;
   await new Promise<void>((resolve) => board(session, { connectionClosed: resolve }));
 }
 
 /** Whoever does not read must not keep the end of a stream in memory for ever. */
-export function destroyUnlessClosed(response: EventEmitter, destroy: () => void, timeout: number): void {
+export function destroyUnlessClosed(
+  response: ServerResponse | Http2ServerResponse,
+  destroy: () => void,
+  timeout: number,
+): void {
+  if (isGone(response)) return;
   const timer = setTimeout(destroy, timeout).unref();
   response.once('close', () => clearTimeout(timer));
 }

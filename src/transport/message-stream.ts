@@ -7,7 +7,7 @@ import type { Subscriber } from 'rxjs';
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Block } from '../protocol/encode.js';
 import type { Batch, Frame } from '../protocol/frame.js';
-import { closeConnectionBehind, destroyUnlessClosed, whenClosed } from './connection.js';
+import { closeConnectionBehind, destroyUnlessClosed, isGone, whenClosed } from './connection.js';
 import { waitingLine } from './waiting-line.js';
 
 /** The fields of Nest's `MessageEvent`. */
@@ -98,6 +98,9 @@ class MessageTransport implements Transport {
       this.#listener = undefined;
       left?.disconnected();
     });
+    // Nest 11 does not notice that a client has left before its stream was subscribed to.
+    const { response } = this.options;
+    if (response && isGone(response)) queueMicrotask(() => this.subscriber.complete());
   }
 
   write({ frames }: Batch): void {
@@ -148,9 +151,11 @@ class MessageTransport implements Transport {
 
   end(): void {
     const { response, slowTimeout } = this.options;
-    const isWaiting = this.#waiting > 0;
     this.#complete();
-    if (response && isWaiting) destroyUnlessClosed(response, () => response.destroy(), slowTimeout);
+    if (!response) return;
+    // Merged with others, it may have ended on a response that goes on, and is read.
+    const destroyIfUnread = (): unknown => response.writableLength > 0 && response.destroy();
+    destroyUnlessClosed(response, destroyIfUnread, slowTimeout);
   }
 
   async close(): Promise<void> {

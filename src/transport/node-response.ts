@@ -20,6 +20,7 @@ import {
   closeConnectionBehind,
   closeSession,
   destroyUnlessClosed,
+  isGone,
   type Passenger,
   whenClosed,
 } from './connection.js';
@@ -186,7 +187,9 @@ class NodeResponseTransport implements Transport, Passenger {
     this.#raw.on('close', this.#onClose);
     // Writing to a connection that has just been reset reports it here; 'close' follows.
     this.#raw.on('error', ignore);
-    if (this.#socket) this.#openSocket(this.#socket);
+    // What has closed already tells nobody any more.
+    if (isGone(this.#raw)) queueMicrotask(this.#onClose);
+    else if (this.#socket) this.#openSocket(this.#socket);
     this.#begin?.();
     this.#begin = undefined;
     if (this.#isHttp2) return;
@@ -202,10 +205,6 @@ class NodeResponseTransport implements Transport, Passenger {
   }
 
   #openSocket(socket: Socket): void {
-    if (socket.destroyed) {
-      queueMicrotask(this.#onClose);
-      return;
-    }
     socket.setTimeout(0);
     socket.setNoDelay(true);
     socket.setKeepAlive(true);

@@ -4,7 +4,7 @@ import type { Http2ServerResponse } from 'node:http2';
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { STREAM_HEADERS } from '../protocol/headers.js';
-import { closeConnectionBehind, whenClosed } from './connection.js';
+import { closeConnectionBehind, destroyUnlessClosed, whenClosed } from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
 
 /** The answer to a request for a stream as a web-standard `Response`. */
@@ -18,6 +18,8 @@ export class WebEntrance implements Entrance {
     private readonly onGone: (callback: () => void) => () => void,
     private readonly encoding: Encoding,
     private readonly varies: readonly string[],
+    /** Milliseconds that the rest of an ended stream may take to leave. */
+    private readonly slowTimeout: number,
     /** Where the framework writes the body to, if that is known. */
     private readonly raw: ServerResponse | Http2ServerResponse | undefined,
   ) {
@@ -30,7 +32,7 @@ export class WebEntrance implements Entrance {
   }
 
   admit(): Transport {
-    const transport = new WebResponseTransport(this.onGone, this.encoding, this.raw);
+    const transport = new WebResponseTransport(this.onGone, this.encoding, this.slowTimeout, this.raw);
     this.#answer(transport.body, this.encoding);
     return transport;
   }
@@ -83,10 +85,14 @@ class WebResponseTransport implements Transport {
   #taken = 0;
   #ending = false;
   #over = false;
+  /** Gives up what nobody reads, where no response says whether it is read. */
+  #patience: NodeJS.Timeout | undefined;
+  #onOver: (() => void) | undefined;
 
   constructor(
     private readonly onGone: (callback: () => void) => () => void,
     private readonly encoding: Encoding,
+    private readonly slowTimeout: number,
     private readonly raw: ServerResponse | Http2ServerResponse | undefined,
   ) {
     if (encoding.head) this.#waiting.push(encoding.head);
@@ -101,7 +107,7 @@ class WebResponseTransport implements Transport {
           if (this.ready) this.#listener?.drained();
         },
         cancel: () => {
-          this.#over = true;
+          this.#settle();
           this.#gone();
         },
       },
@@ -144,11 +150,14 @@ class WebResponseTransport implements Transport {
     if (tail) this.#waiting.push(tail);
     this.#feed();
     this.#endIfEmpty();
+    // The framework may not have written yet what it has read.
+    if (this.raw) destroyUnlessClosed(this.raw, () => this.destroy(), this.slowTimeout);
+    else if (!this.#over) this.#patience = setTimeout(() => this.destroy(), this.slowTimeout).unref();
   }
 
   async close(): Promise<void> {
     this.end();
-    if (!this.raw) return;
+    if (!this.raw) return this.#whenOver();
     closeConnectionBehind(this.raw);
     await whenClosed(this.raw);
   }
@@ -163,7 +172,7 @@ class WebResponseTransport implements Transport {
     // Not before its headers are out: then the framework can still answer with an error.
     if (this.raw?.headersSent) this.raw.destroy();
     if (this.#over) return;
-    this.#over = true;
+    this.#settle();
     this.#controller.error(new DOMException('The event stream was not read.', 'AbortError'));
   }
 
@@ -198,8 +207,18 @@ class WebResponseTransport implements Transport {
 
   #endIfEmpty(): void {
     if (!this.#ending || this.#over || this.#waiting.length > 0) return;
-    this.#over = true;
+    this.#settle();
     this.#controller.close();
+  }
+
+  #settle(): void {
+    this.#over = true;
+    clearTimeout(this.#patience);
+    this.#onOver?.();
+  }
+
+  async #whenOver(): Promise<void> {
+    if (!this.#over) await new Promise<void>((resolve) => (this.#onOver = resolve));
   }
 
   #gone(): void {

@@ -23,3 +23,16 @@ export async function openHttp2(url: string, { lastEventId, headers }: OpenOptio
   // It is both, and has all of them that an EventStream needs.
   return new EventStream(response as unknown as IncomingMessage, stream as unknown as ClientRequest);
 }
+
+/** Asks for something over HTTP/2, on a connection of its own. Answers how to leave before there is an answer. */
+export function askHttp2(url: string): () => void {
+  const { origin, pathname, search } = new URL(url);
+  const session = http2.connect(origin);
+  session.on('error', () => {});
+  const stream = session.request({ ':path': pathname + search });
+  stream.on('error', () => {});
+  return () => {
+    stream.on('close', () => session.close());
+    stream.close(http2.constants.NGHTTP2_CANCEL);
+  };
+}
