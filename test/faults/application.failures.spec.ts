@@ -103,22 +103,25 @@ for (const platform of platforms) {
             throw new Error('initial fails: secret');
           },
         ],
-      ] as const)('A1: when `initial` %s, that stream ends, the others go on, and it is asked again', async (_, initial) => {
-        const { sse, connect, request, logger } = await serve(bench, platform, transport);
-        const healthy = await connect('a', { initial: { data: 'welcome' } });
-        const failing = await request('a', { initial });
-        await failing.untilEnd();
-        expect(failing.status).toBe(200);
-        expect(names(failing)).toEqual(['sse.open']);
-        expect(failing.raw).not.toMatch(/secret|toJSON|stack/);
-        sse.broadcast('a', 'n', 1);
-        expect(await healthy.messagesUpTo(2)).toEqual(['welcome', 1]);
-        expect(logger.ofHub('error')).toEqual([expect.stringContaining('`initial`')]);
-        expect(sse.stats().clients).toBe(1);
+      ] as const)(
+        'A1: when `initial` %s, that stream ends, the others go on, and it is asked again',
+        async (_, initial) => {
+          const { sse, connect, request, logger } = await serve(bench, platform, transport);
+          const healthy = await connect('a', { initial: { data: 'welcome' } });
+          const failing = await request('a', { initial });
+          await failing.untilEnd();
+          expect(failing.status).toBe(200);
+          expect(names(failing)).toEqual(['sse.open']);
+          expect(failing.raw).not.toMatch(/secret|toJSON|stack/);
+          sse.broadcast('a', 'n', 1);
+          expect(await healthy.messagesUpTo(2)).toEqual(['welcome', 1]);
+          expect(logger.ofHub('error')).toEqual([expect.stringContaining('`initial`')]);
+          expect(sse.stats().clients).toBe(1);
 
-        const back = await connect('a', { initial: { data: 'welcome' } }, failing.lastEventId);
-        expect(await back.messagesUpTo(2)).toEqual(['welcome', 1]);
-      });
+          const back = await connect('a', { initial: { data: 'welcome' } }, failing.lastEventId);
+          expect(await back.messagesUpTo(2)).toEqual(['welcome', 1]);
+        },
+      );
 
       it('A1: a `deserialize` that throws ends the clients that filter, and leaves the others alone', async () => {
         const { sse, connect } = await serve(bench, platform, transport, {
