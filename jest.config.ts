@@ -27,6 +27,7 @@ export default {
     '^nestjs-sse-hub/testing$': '<rootDir>/src/testing.ts',
   },
   testTimeout: 20_000,
+  testSequencer: '<rootDir>/test/support/measuring-first.js',
   // Two cores is what small CI machines have, and tests of timing suffer when there are more processes than cores.
   maxWorkers: 2,
 } satisfies Config;

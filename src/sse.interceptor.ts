@@ -18,6 +18,16 @@ export interface CurrentRequest {
 }
 
 const storage = new AsyncLocalStorage<CurrentRequest>();
+const applications = new Set<object>();
+
+export function startKeepingRequests(application: object): void {
+  applications.add(application);
+}
+
+/** With the last application, because a store that is in use costs every asynchronous step of the process something. */
+export function stopKeepingRequests(application: object): void {
+  if (applications.delete(application) && applications.size === 0) storage.disable();
+}
 
 /** The request whose handler is running, inside a Nest application. */
 export function currentRequest(): CurrentRequest | undefined {

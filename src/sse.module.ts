@@ -1,9 +1,15 @@
-import { type DynamicModule, Module, type OnModuleInit, type Provider } from '@nestjs/common';
+import {
+  type DynamicModule,
+  Module,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+  type Provider,
+} from '@nestjs/common';
 import { APP_INTERCEPTOR, ModulesContainer } from '@nestjs/core';
 
 import { SSEError } from './hub/errors.js';
 import type { SSEConfig } from './sse.config.js';
-import { SSEInterceptor } from './sse.interceptor.js';
+import { SSEInterceptor, startKeepingRequests, stopKeepingRequests } from './sse.interceptor.js';
 import {
   type ASYNC_OPTIONS_TYPE,
   ConfigurableModuleClass,
@@ -25,7 +31,7 @@ const PROVIDERS: Provider[] = [
  * export class AppModule {}
  */
 @Module({})
-export class SSEModule extends ConfigurableModuleClass implements OnModuleInit {
+export class SSEModule extends ConfigurableModuleClass implements OnModuleInit, OnApplicationShutdown {
   constructor(private readonly modules: ModulesContainer) {
     super();
   }
@@ -50,12 +56,16 @@ export class SSEModule extends ConfigurableModuleClass implements OnModuleInit {
 
   onModuleInit(): void {
     const hubs = [...this.modules.values()].filter((module) => module.metatype === SSEModule);
-    if (hubs.length < 2) return;
+    if (hubs.length < 2) return startKeepingRequests(this);
     throw new SSEError(
       'INVALID_CONFIG',
       `SSEModule is configured ${hubs.length} times in this application, which would make hubs that do not know each ` +
         'other. Call SSEModule.forRoot() once, in the root module; it is global.',
     );
+  }
+
+  onApplicationShutdown(): void {
+    stopKeepingRequests(this);
   }
 }
 

@@ -1,8 +1,11 @@
+import { AsyncResource } from 'node:async_hooks';
+
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Controller, Get, Inject, Injectable, Logger, Module, Sse } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { LastEventId, SSE_CONFIG, type SSEConfig, type SSEConfigFactory, SSEModule, SSEService } from 'nestjs-sse-hub';
 
+import { currentRequest } from '../../src/sse.interceptor.js';
 import { open } from '../support/event-stream.js';
 import { closeAll, platforms, startApp } from '../support/platforms.js';
 import { direct } from '../support/stream-controllers.js';
@@ -52,6 +55,31 @@ describe('SSEModule', () => {
       await testing.close();
     });
   }
+
+  it('keeps requests at hand until the last application is closed, and costs nothing then', async () => {
+    let stillKept = (): boolean => false;
+
+    @Controller()
+    class AController {
+      @Get('request')
+      request(): boolean {
+        stillKept = AsyncResource.bind(() => currentRequest() !== undefined);
+        return stillKept();
+      }
+    }
+
+    const [first, second] = [
+      await startApp(platforms[0]!, { controllers: [AController] }),
+      await startApp(platforms[0]!),
+    ];
+    expect(await (await fetch(`${first.url}/request`)).text()).toBe('true');
+    await second.close();
+    expect(stillKept()).toBe(true);
+    await first.close();
+    expect(stillKept()).toBe(false);
+    const [third] = [await startApp(platforms[0]!, { controllers: [AController] })];
+    expect(await (await fetch(`${third.url}/request`)).text()).toBe('true');
+  });
 
   it('works without any configuration', async () => {
     const testing = await Test.createTestingModule({ imports: [SSEModule.forRoot()] }).compile();
