@@ -37,8 +37,10 @@ class Listener {
     });
   }
 
+  /** Of events: a message without data, as from a node that has not read as far yet, is none. */
   get data(): unknown[] {
-    return this.messages.filter(({ type = '' }) => !type.startsWith('sse.')).map(({ data }) => data);
+    const events = this.messages.filter(({ type = '', data }) => data !== undefined && !type.startsWith('sse.'));
+    return events.map(({ data }) => data);
   }
 
   get control(): string[] {
