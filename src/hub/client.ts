@@ -249,7 +249,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     while (this.connected) {
       if (!this.#transport.ready) return this.#block();
       const from = this.#reader.next;
-      const reading = this.#reader.read(this.#hub.options.highWaterMark);
+      const reading = this.#reader.read(this.#portion);
       // A filter may have removed the client: then nothing more leaves.
       if (!this.connected) return;
       this.#reader.next = reading.next;
@@ -262,6 +262,10 @@ export class Client implements SSEClient, TransportListener, Ticking {
     this.#setBehind(false);
     this.#reader.caughtUp();
     this.joinLevel();
+  }
+
+  get #portion(): number {
+    return Math.min(this.#hub.options.highWaterMark, this.#transport.portion ?? Infinity);
   }
 
   // A client that follows nothing stays where it is; only what is meant for it alone leaves.

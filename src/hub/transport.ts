@@ -21,6 +21,8 @@ export interface Transport {
   readonly progress: number;
   /** What is written leaves at once, within the call that published it, rather than at the end of the turn. */
   readonly eager: boolean;
+  /** Bytes that it is to be given at a time, where that is fewer than for others. */
+  readonly portion?: number;
   /** Whether nothing is read from the connection now. Absent where that cannot be. */
   readonly deaf?: boolean;
   /** It takes what is compressed for all clients that do. */

@@ -10,6 +10,9 @@ import type { Batch, Frame } from '../protocol/frame.js';
 import { closeConnectionBehind, destroyUnlessClosed, isGone, whenClosed } from './connection.js';
 import { waitingLine } from './waiting-line.js';
 
+/** Bytes. Nest writes all that it is given before the event loop goes on, at 18 µs for each event. */
+const PORTION = 16_384;
+
 /** The fields of Nest's `MessageEvent`. */
 export interface StreamMessage {
   readonly data?: string;
@@ -62,6 +65,7 @@ export class MessageEntrance implements Entrance {
 
 class MessageTransport implements Transport {
   readonly eager = true;
+  readonly portion: number;
   #listener: TransportListener | undefined;
   #waiting = 0;
   #taken = 0;
@@ -74,7 +78,9 @@ class MessageTransport implements Transport {
     private readonly subscriber: Subscriber<StreamMessage>,
     private readonly options: MessageStreamOptions,
   ) {
-    this.#limit = options.highWaterMark;
+    // Outside of Nest nobody is held back.
+    this.portion = options.highWaterMark === Infinity ? Infinity : PORTION;
+    this.#limit = Math.min(options.highWaterMark, this.portion);
   }
 
   get ready(): boolean {
