@@ -2,12 +2,14 @@
 // `-- --json` the figures are in Jest's JSON too, as `faults`.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, join, sep } from 'node:path';
 
 const COLUMNS = ['faults', 'published', 'delivered', 'resets', 'checked', 'losses', 'duplicates'];
 
 /** `connections.slow.spec.ts` belongs to the table of connections. */
 const tableOf = (path) => basename(path).split(/[.-]/)[0];
+
+const isOfSuite = (path) => path.split(sep).includes('faults');
 
 export default class FaultReport {
   #folder = mkdtempSync(join(tmpdir(), 'nestjs-sse-hub-faults-'));
@@ -26,10 +28,10 @@ export default class FaultReport {
       tables.set(tableOf(path), table);
     };
     for (const { testFilePath, numPassingTests, numFailingTests } of results.testResults) {
-      add(testFilePath, { faults: numPassingTests + numFailingTests });
+      if (isOfSuite(testFilePath)) add(testFilePath, { faults: numPassingTests + numFailingTests });
     }
     const recorded = this.#recorded();
-    for (const { path, ...figures } of recorded.filter(({ path }) => path)) add(path, figures);
+    for (const { path, ...figures } of recorded.filter(({ path }) => path && isOfSuite(path))) add(path, figures);
     rmSync(this.#folder, { recursive: true });
     const rows = Object.fromEntries([...tables].sort(([a], [b]) => a.localeCompare(b)));
     results.faults = rows;
