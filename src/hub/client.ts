@@ -285,10 +285,13 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   #setBehind(behind: boolean): void {
     this.#behind = behind;
-    if (behind) this.leaveLevel();
-    if (behind) this.#hub.behind.add(this);
-    else this.#hub.behind.delete(this);
-    if (!behind) this.#pulse.unblock();
+    if (behind) {
+      this.leaveLevel();
+      this.#hub.behind.add(this);
+    } else {
+      this.#hub.behind.delete(this);
+      this.#pulse.unblock();
+    }
   }
 
   #block(): void {
