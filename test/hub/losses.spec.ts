@@ -17,6 +17,17 @@ afterEach(() => {
 
 const LARGE = ' '.repeat(12_000);
 
+/** A node that has read one entry, and reads nothing more for now. */
+async function lateNode(): Promise<{ late: TestHub; view: LaggingBackplane }> {
+  const log = new TestLog();
+  const view = new LaggingBackplane(log);
+  const late = new TestHub({}, log, view);
+  late.publish('room', 'read in time');
+  await turn();
+  view.hold();
+  return { late, view };
+}
+
 describe('what is lost, found by the model of test/faults/model.spec.ts', () => {
   it('a slow client of a pattern that began anew is told of what is evicted before a newer loss', async () => {
     const test = new TestHub({ maxHistoryBytes: 65_536, history: [{ topics: 'busy', maxSize: 1 }] });
@@ -101,12 +112,7 @@ describe('what must arrive, or must not', () => {
   });
 
   it('a node that reads late sends nothing that is older than notBefore', async () => {
-    const log = new TestLog();
-    const view = new LaggingBackplane(log);
-    const late = new TestHub({}, log, view);
-    late.publish('room', 'read in time');
-    await turn();
-    view.hold();
+    const { late, view } = await lateNode();
     clock.advance(1_000);
     late.publish('room', 'before the member joined');
     clock.advance(1_000);
@@ -121,12 +127,7 @@ describe('what must arrive, or must not', () => {
   });
 
   it('a node that reads late, a part at a time, sends nothing that is older than notBefore either', async () => {
-    const log = new TestLog();
-    const view = new LaggingBackplane(log);
-    const late = new TestHub({}, log, view);
-    late.publish('room', 'read in time');
-    await turn();
-    view.hold();
+    const { late, view } = await lateNode();
     for (const text of ['long before', 'before the member joined']) {
       clock.advance(1_000);
       late.publish('room', text);
