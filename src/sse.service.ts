@@ -117,7 +117,8 @@ export class SSEService<Events extends object = AnyEvents>
 
   /**
    * Turns new connections away, ends every open stream with its cursor and a random `retry`, and lets go of the log.
-   * Streams have `drainTimeout` for it; a broker takes up to a second more. Idempotent; Nest calls it when the application closes.
+   * Streams have `drainTimeout` for it; a broker takes up to two seconds more. Idempotent; Nest calls it when the
+   * application closes.
    *
    * @example
    * process.once('SIGTERM', () => void sse.shutdown());
