@@ -1,6 +1,8 @@
+import { AsyncResource } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
+import { types } from 'node:util';
 
 import type { EventEntry } from './backplane/backplane.js';
 import { SSEError } from './hub/errors.js';
@@ -11,6 +13,7 @@ import type { Following } from './hub/selection.js';
 import type { ClientSettings, SSEClient } from './hub/sse-client.js';
 import type { OnGap } from './hub/start.js';
 import { compilePattern, TopicPattern } from './hub/topic-pattern.js';
+import { NEW_CURSOR } from './protocol/cursor.js';
 import { MAX_ID_BYTES, singleLineFault, type SSEEvent } from './protocol/event.js';
 import { lastEventIdOf } from './protocol/headers.js';
 import { assertOption, invalid, listOf, type ResolvedConfig, type Topics } from './sse.config.js';
@@ -63,19 +66,24 @@ export type StreamOptions = Omit<ClientOptions, 'topics' | 'headers'>;
 
 /** Throws `INVALID_CONFIG` for a value that makes no sense. */
 export function resolveClient(options: ClientOptions, config: ResolvedConfig, request?: RequestLike): ClientSettings {
-  const { id = randomUUID(), group, filter, metadata, since, notBefore, expiresAt } = options;
+  const { id = randomUUID(), group, filter, lastEventId, metadata, since, notBefore, expiresAt } = options;
   const idFault = singleLineFault(id, MAX_ID_BYTES);
   if (idFault) throw invalid('id', id, `a single line of 1 to ${MAX_ID_BYTES} bytes: ${idFault}`);
+  if (group !== undefined) assertGroup(group);
+  if (filter !== undefined && typeof filter !== 'function') throw invalid('filter', filter, 'a function');
+  if (lastEventId !== undefined && typeof lastEventId !== 'string')
+    throw invalid('lastEventId', lastEventId, 'a string');
   for (const name of ['heartbeatInterval', 'retryInterval', 'controlEvents', 'onGap'] as const) {
     if (options[name] !== undefined) assertOption(name, options[name]);
   }
+  const given = lastEventId ?? lastEventIdFrom(options.request ?? request);
   return {
     id,
     group,
     filter,
     metadata,
     // Whatever is longer is none of ours, and need not be kept.
-    lastEventId: (options.lastEventId ?? lastEventIdFrom(options.request ?? request)).slice(0, 2 * MAX_ID_BYTES),
+    lastEventId: (given === NEW_CURSOR ? '' : given).slice(0, 2 * MAX_ID_BYTES),
     since: timeOf('since', since),
     notBefore: timeOf('notBefore', notBefore),
     expiresAt: timeOf('expiresAt', expiresAt) ?? Infinity,
@@ -117,9 +125,15 @@ function lastEventIdFrom(request: RequestLike | undefined): string {
   return lastEventIdOf(request.headers['last-event-id'], request.url);
 }
 
+/** Throws `INVALID_CONFIG`: a group that is not a string would never be found again. */
+export function assertGroup(group: unknown): void {
+  if (typeof group !== 'string') throw invalid('group', group, 'a string');
+}
+
 function timeOf(option: string, value: Date | number | undefined): number | undefined {
   if (value === undefined) return undefined;
-  const time = Number(value);
+  // What would be 0 or 1 as a number is a mistake, and would let everything through or nothing.
+  const time = types.isDate(value) || typeof value === 'number' ? Number(value) : Number.NaN;
   if (Number.isNaN(time)) throw invalid(option, value, 'a Date, or milliseconds since 1970');
   return time;
 }
@@ -127,7 +141,8 @@ function timeOf(option: string, value: Date | number | undefined): number | unde
 function resolveInitial(initial: ClientOptions['initial'], config: ResolvedConfig): ClientSettings['initial'] {
   if (initial === undefined) return undefined;
   const encode = (events: Initial): EventEntry[] => [events].flat().map((event) => toEntry(event, config));
-  if (typeof initial === 'function') return async (client) => encode(await initial(client));
+  // It runs when its turn comes, whoever's request that turn belongs to.
+  if (typeof initial === 'function') return AsyncResource.bind(async (client) => encode(await initial(client)));
   // Checked now, so that the caller learns of a mistake before anything has been sent.
   const entries = encode(initial);
   return () => entries;

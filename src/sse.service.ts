@@ -22,10 +22,12 @@ import type { Filter } from './hub/reader.js';
 import type { SSEClient } from './hub/sse-client.js';
 import type { SSEStats } from './hub/stats.js';
 import { compilePattern, TopicPattern } from './hub/topic-pattern.js';
+import { bytesOf } from './log/publication.js';
 import { type Cursor, formatCursor } from './protocol/cursor.js';
 import type { BroadcastOptions, SSEEvent } from './protocol/event.js';
 import {
   assertEnabled,
+  assertGroup,
   type ClientOptions,
   literalOf,
   type RequestLike,
@@ -156,13 +158,15 @@ export class SSEService<Events extends object = AnyEvents>
    */
   stream(topics: Topics, options: StreamOptions = {}): Observable<MessageEvent> {
     const current = currentRequest();
+    // Any other handler may subscribe for reasons of its own, which its response says nothing of.
+    const nest = current?.isSse ? current : undefined;
     return new Observable((subscriber: Subscriber<StreamMessage>) => {
       const entrance = new MessageEntrance(subscriber, {
-        highWaterMark: current ? this.#config.highWaterMark : Infinity,
+        highWaterMark: nest ? this.#config.highWaterMark : Infinity,
         noContent: () => new HttpException('', 204),
         slowTimeout: this.#config.slowTimeout,
-        response: current && rawResponseOf(current.response as NodeResponseLike),
-        onSerialized: () => current && this.#warnOfEnvelope(current),
+        response: nest && rawResponseOf(nest.response as NodeResponseLike),
+        onSerialized: () => nest && this.#warnOfEnvelope(nest),
       });
       this.#connect(options, topics, options.request ?? current?.request, entrance);
     });
@@ -410,7 +414,7 @@ export class SSEService<Events extends object = AnyEvents>
     options?: BroadcastOptions,
   ): void {
     if (!this.#config.enabled) return;
-    this.#appendLater(toEntry({ event, data, ...(id !== undefined && { id }) }, this.#config, options));
+    this.#appendLater(this.#logEntry({ event, data, ...(id !== undefined && { id }) }, options));
   }
 
   /**
@@ -547,10 +551,22 @@ export class SSEService<Events extends object = AnyEvents>
     return this.#topicEntry({ topic, event, data, ...(id !== undefined && { id }) }, options);
   }
 
+  #logEntry(event: SSEEvent, options: BroadcastOptions | undefined): EventEntry {
+    const entry = toEntry(event, this.#config, options);
+    const { maxHistoryBytes } = this.#config;
+    const bytes = bytesOf(entry);
+    if (bytes <= maxHistoryBytes) return entry;
+    throw new SSEError(
+      'EVENT_TOO_LARGE',
+      `The event takes ${bytes} bytes in the log, which may have ${maxHistoryBytes} (maxHistoryBytes): it would drive ` +
+        'out everything else. Send a reference, and let clients fetch the rest.',
+    );
+  }
+
   // An event without a topic must never become one for everybody.
   #topicEntry(event: TopicEvent, options: BroadcastOptions | undefined): EventEntry {
     assertTopic(event.topic);
-    const entry = toEntry(event, this.#config, options);
+    const entry = this.#logEntry(event, options);
     if (!this.#hub.isClosed(event.topic)) return entry;
     throw new SSEError(
       'TOPIC_CLOSED',
@@ -626,11 +642,7 @@ export class SSEService<Events extends object = AnyEvents>
   }
 }
 
-// What other nodes could not read would be a hole in their log.
-function assertGroup(group: unknown): void {
-  if (typeof group !== 'string') throw invalid('group', group, 'a string');
-}
-
+// What other nodes cannot read would be a hole in their log.
 function assertReconnect(reconnect: unknown): void {
   if (typeof reconnect !== 'boolean') throw invalid('reconnect', reconnect, 'true or false');
 }

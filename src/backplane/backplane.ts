@@ -101,7 +101,8 @@ export type Patience = 'timeout' | 'queue';
  * - With `timeout` it rejects within `publishTimeout` milliseconds. With `queue` the entry waits until the broker is
  *   back; at most `maxPending` entries (and a number of bytes) wait, and what is beyond is rejected at once.
  * - It rejects with a `BackplaneError`, whose `stored` says whether the entry is known not to be in the log. One whose
- *   fate is `unknown` may still have been stored; when it was, it is delivered like any other, once.
+ *   fate is `unknown` may still have been stored, or be stored later, and only then behind what its publisher appended
+ *   after it; when it is, it is delivered like any other, once.
  *
  * `backplaneContract` in `nestjs-sse-hub/testing` checks what can be checked without stopping a broker.
  */

@@ -19,21 +19,20 @@ export class MemoryBackplane implements Backplane {
   readonly #closed = new ClosedTopics();
   /** Appended, and not delivered to everybody yet. */
   readonly #undelivered: LogEntry[] = [];
-  #last: Position = ORIGIN;
+  readonly #positions = new Positions();
 
   // Not `async`: whoever publishes may rely on observers having run when this returns.
   start(reader: LogReader): Promise<void> {
     if (this.#readers.has(reader)) return Promise.resolve();
     this.#readers.add(reader);
-    reader.begin(this.#epoch, this.#last, this.#closed.list());
+    reader.begin(this.#epoch, this.#positions.last, this.#closed.list());
     reader.ready();
     return Promise.resolve();
   }
 
   append(entry: Entry): Promise<Cursor> {
-    const previous = this.#last;
-    const position = following(previous);
-    this.#last = position;
+    const previous = this.#positions.last;
+    const position = this.#positions.next();
     this.#closed.note(entry);
     this.#undelivered.push({ epoch: this.#epoch, position, previous, entry });
     // What an observer publishes while it is called comes after its event for all hubs, not only for its own.
@@ -50,7 +49,7 @@ export class MemoryBackplane implements Backplane {
   }
 
   end(): Promise<Position> {
-    return Promise.resolve(this.#last);
+    return Promise.resolve(this.#positions.last);
   }
 
   close(reader: LogReader): Promise<void> {
@@ -78,8 +77,29 @@ class MemoryPresence implements Presence {
   }
 }
 
-/** A clock that was set back must not lead to a position twice: then the sequence counts on. */
-function following({ ms, seq }: Position): Position {
-  const now = Date.now();
-  return now > ms ? { ms: now, seq: 0 } : { ms, seq: seq + 1 };
+/**
+ * Hands out positions. A clock that was set back must not lead to one twice, and time must not stand still until it is
+ * where it was: what is published then would be as old as that.
+ */
+class Positions {
+  #last: Position = ORIGIN;
+  /** When that was, on the clock that nobody sets. */
+  #at = performance.now();
+
+  get last(): Position {
+    return this.#last;
+  }
+
+  next(): Position {
+    const { ms, seq } = this.#last;
+    const at = performance.now();
+    const now = Math.max(Date.now(), ms + Math.floor(at - this.#at));
+    if (now > ms) {
+      this.#at = at;
+      this.#last = { ms: now, seq: 0 };
+    } else {
+      this.#last = { ms, seq: seq + 1 };
+    }
+    return this.#last;
+  }
 }

@@ -29,7 +29,10 @@ export class Audience implements AudienceContract {
 
   /** To be called when a client has entered or left a selection. */
   touch(selection: Selection): void {
-    if (!selection.empty) this.#touched?.add(selection);
+    if (selection.empty) return;
+    // While nobody can be told, there may be no end of those who come and go.
+    if (selection.clients.size === 0 && !this.#counted.has(selection)) this.#touched?.delete(selection);
+    else this.#touched?.add(selection);
   }
 
   changes(anew: boolean): Audiences {

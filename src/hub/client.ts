@@ -47,6 +47,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #state: State = 'connecting';
   /** There is something it has not been given yet. Otherwise it stands wherever the last turn ended. */
   #behind = false;
+  /** Since when it has lacked something that is in the log. */
+  #behindSince = 0;
   /** Undefined until it is open. */
   #start: Start | undefined;
   /** Whether its way through the log has begun. One that follows nothing yet stays at its cursor. */
@@ -56,6 +58,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #initialDue = false;
   /** Its place is in another history, for this reason; until it has a new one. */
   #gap: 'epoch' | 'diverged' | undefined;
+  /** What was done to its group while it waited has passed it by, because of the cursor that it came with. */
+  #spared = false;
   #pumping = false;
   /** Whether it is one of those at its selection's level. */
   #level = false;
@@ -146,10 +150,18 @@ export class Client implements SSEClient, TransportListener, Ticking {
    * told by the clocks of log and node, for want of anything better.
    */
   wasOpenAt(position: Position, replayed: boolean): boolean {
-    const cursor = parseCursor(this.#settings.lastEventId);
-    // It comes from a node that had read further, so it has been through this.
-    if (cursor?.epoch === this.#hub.log.epoch && comparePositions(position, cursor.position) <= 0) return false;
+    if (this.#claimsToKnow(position)) {
+      this.#spared ||= this.#state === 'connecting';
+      return false;
+    }
     return !replayed || position.ms >= Date.parse(this.connectedAt);
+  }
+
+  /** It comes from a node that had read further, so it has been through this: unless the log proves that wrong. */
+  #claimsToKnow(position: Position): boolean {
+    const cursor = parseCursor(this.#settings.lastEventId);
+    if (this.#gap === 'diverged' || cursor?.epoch !== this.#hub.log.epoch) return false;
+    return comparePositions(position, cursor.position) <= 0;
   }
 
   get onGap(): OnGap {
@@ -190,8 +202,11 @@ export class Client implements SSEClient, TransportListener, Ticking {
   get keepsUp(): boolean {
     // Its place is found when the window is known: for what is within the limits then.
     if (!this.#hub.ready) return false;
-    if (this.#state !== 'initialising') return this.#pulse.blockedFor < KEEPS_UP_WITHIN;
-    return performance.now() - this.#connected < this.#hub.options.slowTimeout;
+    const { slowTimeout } = this.#hub.options;
+    if (this.#state === 'initialising') return performance.now() - this.#connected < slowTimeout;
+    // One that accepts a little now and then, and never gets there, must not keep everything for everybody.
+    if (this.#behind && performance.now() - this.#behindSince > slowTimeout) return false;
+    return this.#pulse.blockedFor < KEEPS_UP_WITHIN;
   }
 
   open(): void {
@@ -207,7 +222,14 @@ export class Client implements SSEClient, TransportListener, Ticking {
     } catch (error) {
       this.#fail(error);
     }
-    if (!this.#transport.ready) this.leaveLevel();
+    if (!this.#transport.ready) this.#stall();
+  }
+
+  /** Nothing may follow for long that would notice that this one takes no more: its time runs from now on. */
+  #stall(): void {
+    if (!this.connected) return;
+    this.takePosition();
+    this.#block();
   }
 
   /**
@@ -253,6 +275,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
       // A filter may have removed the client: then nothing more leaves.
       if (!this.connected) return;
       this.#reader.next = reading.next;
+      if (reading.next >= this.#hub.log.head) this.#behindSince = performance.now();
       if (reading.frames.length > 0) this.#write(reading.frames, reading.events);
       if (from < this.#headThen) this.#hub.journal.replayed(reading.events);
       if (reading.ending) return this.#endOf(reading.ending);
@@ -273,7 +296,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (!this.#transport.ready) return this.#block();
     const frames = this.#reader.readPrivates();
     if (frames.length > 0) this.#write(frames, 0);
-    this.#pulse.unblock();
+    if (!this.#transport.ready) this.#stall();
   }
 
   /** At the end of every turn all who are not behind have passed everything: this spells out the place of one before that. */
@@ -284,13 +307,14 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   #setBehind(behind: boolean): void {
+    if (behind && !this.#behind) this.#behindSince = performance.now();
     this.#behind = behind;
     if (behind) {
       this.leaveLevel();
       this.#hub.behind.add(this);
     } else {
       this.#hub.behind.delete(this);
-      this.#pulse.unblock();
+      if (this.#pulse.unblock()) this.#wakeInTime();
     }
   }
 
@@ -348,7 +372,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     const start = this.#resolveStart();
     if (!('ahead' in start)) return this.#openAt(start);
     this.#announce();
-    this.#hub.holdUntil(this, start.ahead);
+    if (this.connected) this.#hub.holdUntil(this, start.ahead);
   }
 
   #resolveStart(): ReturnType<typeof resolveStart> {
@@ -371,6 +395,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
   /** The log has not got what the client claims to have, and never will. */
   startDiverged(): void {
     if (this.#state !== 'connecting') return;
+    // Its group was removed, or follows something else, and it was taken for one that had been through that.
+    if (this.#spared) return this.finish('removed');
     this.#gap = 'diverged';
     this.pump();
   }
@@ -385,7 +411,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     const initial = start.resumed === 'full' ? undefined : this.#settings.initial;
     this.#initialDue = initial !== undefined;
     this.#sendOpen(start.resumed);
-    if (initial) void this.#initialise(initial);
+    if (initial && this.connected) void this.#initialise(initial);
   }
 
   /** `sse.open`, and in the same write what has to be said before anything else. */
@@ -504,6 +530,11 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (this.#hub.lives.isClosed(name) && !this.#reader.finished) this.#tellClosed(name, this.#hub.log.head);
   }
 
+  /** Nothing of this name from before is for it, wherever it is in the log. */
+  countFromHere(name: string): void {
+    this.#reader.addLate(name, this.#hub.log.head);
+  }
+
   // Only a client that came back expects what was published while it was away.
   #skips(name: string): boolean {
     if (!this.#start || this.#settings.lastEventId === '') return false;
@@ -557,7 +588,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   #beat(now: number): void {
     const waits = this.#behind && this.#state === 'streaming' && this.#hub.ready;
-    if (waits || !this.#transport.ready) return;
+    if (waits) return;
+    if (!this.#transport.ready) return this.#stall();
     this.#send(this.#quietCursor(now) ?? HEARTBEAT);
     this.#lastHeartbeat = now;
     this.#hub.journal.heartbeat();
@@ -624,7 +656,10 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   /** Forgets a client whose response could not be begun, and leaves that one alone. */
   release(): void {
-    if (this.#leave('error')) this.#transport.release();
+    if (!this.connected) return;
+    this.#state = 'gone';
+    this.#hub.withdraw(this);
+    this.#transport.release();
   }
 
   /** What is safe to send to others: the fields of `SSEClient` without the response. */
@@ -676,7 +711,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   drained(): void {
     if (!this.connected) return;
-    this.#pulse.unblock();
+    // Heartbeats have rested meanwhile.
+    if (this.#pulse.unblock()) this.#wakeInTime();
     this.#pumpSoon();
   }
 

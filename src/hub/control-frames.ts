@@ -33,8 +33,8 @@ export class ControlFrames {
     return this.#frame('sse.end', {}, { id: TERMINAL_CURSOR });
   }
 
-  busy(cursor: string | undefined, retry: number, reason: 'full' | 'shutdown'): Frame {
-    return this.#frame('sse.busy', { reason }, { ...(cursor !== undefined && { id: cursor }), retry });
+  busy(cursor: string, retry: number, reason: 'full' | 'shutdown'): Frame {
+    return this.#frame('sse.busy', { reason }, { id: cursor, retry });
   }
 
   #frame(event: string, data: object, rest: { id?: string; retry?: number }): Frame {

@@ -67,6 +67,8 @@ export class Delivery implements LogReader {
   /** Those of them that have come since the log was last asked for its end. */
   readonly #unasked = new Set<Client>();
   #asking = false;
+  /** That the log's end cannot be read has been said. */
+  #endIsUnknown = false;
 
   constructor(private readonly context: DeliveryContext) {}
 
@@ -83,8 +85,8 @@ export class Delivery implements LogReader {
   begin(epoch: string, from: Position, closed: readonly string[] = []): void {
     const { log, lives } = this.context;
     const again = log.epoch !== '';
-    // Of a life that had nothing in it, that says nothing.
-    if (again && log.last.ms > 0) this.#newsSince = log.last.ms + 1;
+    // Of a life that had nothing in it, that says nothing. Of a window that was not read to its end, not everything.
+    if (again && log.last.ms > 0) this.#newsSince = Math.max(log.last.ms + 1, this.#ready ? 0 : this.#newsSince);
     this.#ready = false;
     log.begin(epoch, from);
     this.#turnStart = log.head;
@@ -326,7 +328,8 @@ export class Delivery implements LogReader {
 
   #writeShared(level: Level, shared: Shared & { ms: number }): void {
     const { counters } = this.context;
-    level.expire(shared.ms);
+    const ms = shared.ms > level.until ? this.context.log.timeOf(shared.ms) : shared.ms;
+    if (ms > level.until) level.expire(ms);
     for (const client of level) {
       // Whoever comes while this runs has got it already.
       if (client.given.next >= shared.given.next) continue;
@@ -389,11 +392,16 @@ export class Delivery implements LogReader {
 
   async #endOfLog(waiting: readonly Client[]): Promise<Position | undefined> {
     try {
-      return await this.context.backplane.end();
+      const end = await this.context.backplane.end();
+      this.#endIsUnknown = false;
+      return end;
     } catch (error) {
-      this.context.logger.warn(
-        `The end of the log cannot be read; clients ahead of this node wait: ${describe(error)}`,
-      );
+      if (!this.#endIsUnknown) {
+        this.context.logger.warn(
+          `The end of the log cannot be read; clients ahead of this node wait: ${describe(error)}`,
+        );
+      }
+      this.#endIsUnknown = true;
       await delay(ASK_AGAIN_AFTER, undefined, { ref: false });
       for (const client of waiting) if (this.#held.has(client)) this.#unasked.add(client);
       return undefined;

@@ -35,6 +35,7 @@ function subscribeAll(hub: Hub, members: readonly Client[], act: GroupTopicEntry
     if (client.topics.has(act.topic)) continue;
     try {
       hub.subscribe(client.id, nameOf(act), undefined);
+      client.countFromHere(act.topic);
     } catch (error) {
       if (!(error instanceof SSEError)) throw error;
       refused++;

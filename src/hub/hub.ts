@@ -3,8 +3,15 @@ import { type Observable, Subject } from 'rxjs';
 import type { Backplane, Entry, Patience } from '../backplane/backplane.js';
 import { EventLog } from '../log/event-log.js';
 import type { Retention } from '../log/history.js';
-import { type Cursor, parseCursor, type Position, TERMINAL_CURSOR } from '../protocol/cursor.js';
-import type { SSEEvent } from '../protocol/event.js';
+import {
+  type Cursor,
+  FOREIGN_CURSOR,
+  NEW_CURSOR,
+  parseCursor,
+  type Position,
+  TERMINAL_CURSOR,
+} from '../protocol/cursor.js';
+import { singleLineFault, type SSEEvent } from '../protocol/event.js';
 import { Admission, type AdmissionLimits } from './admission.js';
 import { Audience } from './audience.js';
 import { Client } from './client.js';
@@ -312,7 +319,11 @@ export class Hub {
   observe(follow: () => Following): Observable<Readonly<SSEEvent>> {
     const { publications } = this.delivery;
     const delimiter = this.options.topicDelimiter;
-    return observe(follow, { topics: this.topics, publications, delimiter, onError: this.#onObserverError });
+    const begin = (): Following => {
+      this.#startIfNeeded();
+      return follow();
+    };
+    return observe(begin, { topics: this.topics, publications, delimiter, onError: this.#onObserverError });
   }
 
   readonly #onObserverError = (error: unknown): void => this.journal.observerFailed(error);
@@ -337,7 +348,8 @@ export class Hub {
 
   /** Ends every stream and lets go of the log. Idempotent. */
   shutdown(): Promise<void> {
-    return (this.#stopped ??= this.#stop());
+    // Not at once: what is called on the way may ask whether the hub is shutting down.
+    return (this.#stopped ??= Promise.resolve().then(() => this.#stop()));
   }
 
   async #stop(): Promise<void> {
@@ -360,14 +372,19 @@ export class Hub {
   }
 
   forget(client: Client, reason: DisconnectReason): void {
+    this.withdraw(client);
+    this.journal.disconnected(client, reason, this.size);
+    this.connections.next({ type: 'disconnect', client, reason });
+  }
+
+  /** The same for one that nobody has been told of. */
+  withdraw(client: Client): void {
     this.#clients.delete(client.id);
     this.#admission.leave(client);
     if (client.eager) this.delivery.eagerClients--;
     this.delivery.forget(client);
     this.heartbeat.remove(client);
     this.#leave(client);
-    this.journal.disconnected(client, reason, this.size);
-    this.connections.next({ type: 'disconnect', client, reason });
   }
 
   /** When a connection that begins now has to end. */
@@ -424,11 +441,21 @@ export class Hub {
 
   #turnAway(settings: ClientSettings, entrance: Entrance, reason: 'full' | 'shutdown'): TurnedAway {
     this.journal.refused(reason);
-    const given = parseCursor(settings.lastEventId) ? settings.lastEventId : undefined;
-    const cursor = given ?? (this.ready ? this.log.cursorBefore(this.log.head) : undefined);
+    const cursor = this.#cursorOfRefused(settings);
     const control = this.controlFrames(settings.controlEvents);
     entrance.turnAway(control.busy(cursor, this.retry(settings.retryInterval), reason), reason === 'shutdown');
     return new TurnedAway(settings);
+  }
+
+  /**
+   * To be refused moves nobody: what a client comes back with is what it came with, and means what it meant. Who came
+   * without anything, and wanted only what is new, gets that from now on.
+   */
+  #cursorOfRefused({ lastEventId, since, initial }: ClientSettings): string {
+    if (lastEventId !== '') return singleLineFault(lastEventId, Infinity) ? FOREIGN_CURSOR : lastEventId;
+    // Who is to get something before what is new has not got it yet.
+    if (!this.ready || since !== undefined || initial) return NEW_CURSOR;
+    return this.log.cursorBefore(this.log.head);
   }
 
   #rejection(message: string): SSEError {

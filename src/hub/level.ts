@@ -24,9 +24,12 @@ export class Level implements Iterable<Client> {
     if (this.#clients.size === 0) this.#until = Infinity;
   }
 
+  get until(): number {
+    return this.#until;
+  }
+
   /** Has those leave to whom an event of this time must not be given any more. */
   expire(ms: number): void {
-    if (ms <= this.#until) return;
     for (const client of [...this.#clients]) if (client.expiresAt < ms) client.leaveLevel();
     this.#until = [...this.#clients].reduce((until, { expiresAt }) => Math.min(until, expiresAt), Infinity);
   }

@@ -50,8 +50,11 @@ export class Pulse {
     return true;
   }
 
-  unblock(): void {
+  /** Answers whether it was blocked. */
+  unblock(): boolean {
+    if (this.#blockedSince === undefined) return false;
     this.#blockedSince = undefined;
+    return true;
   }
 
   deafen(): void {
@@ -70,14 +73,17 @@ export class Pulse {
   next(): number {
     const now = performance.now();
     const { endsAt, expiresAt, slowTimeout } = this.deadlines;
-    const beat = this.#lastWrite + this.interval * (1 + HEARTBEAT_SPREAD * this.#phase);
     return Math.min(
       endsAt,
       expiresAt === Infinity ? Infinity : now + expiresAt - Date.now(),
-      this.#blockedSince === undefined ? Infinity : this.#blockedSince + slowTimeout,
-      this.#deaf ? Math.max(this.#lastWrite + DEAF_PROBE_INTERVAL, now + 1) : Infinity,
-      this.interval > 0 ? Math.max(beat, now + 1) : Infinity,
+      // Nothing can be written to one that is blocked, and what waits to be sent finds out whether the other side is there.
+      this.#blockedSince === undefined ? Math.max(this.#nextSign(), now + 1) : this.#blockedSince + slowTimeout,
     );
+  }
+
+  #nextSign(): number {
+    const beat = this.#lastWrite + this.interval * (1 + HEARTBEAT_SPREAD * this.#phase);
+    return Math.min(this.#deaf ? this.#lastWrite + DEAF_PROBE_INTERVAL : Infinity, this.interval > 0 ? beat : Infinity);
   }
 
   // A large write that is on its way is no reason to give up: any progress counts.

@@ -71,6 +71,8 @@ export class Reader {
   #late: Map<string, number> | undefined;
   #filters: Map<string, Filter> | undefined;
   #privates: readonly PrivateFrame[] = NOTHING;
+  /** So many of them have been read. */
+  #privatesRead = 0;
   #privateSize = 0;
 
   constructor(
@@ -140,13 +142,15 @@ export class Reader {
   }
 
   addPrivate(frame: PrivateFrame): void {
-    this.#privates = [...this.#privates, frame];
+    this.#privates = [...this.#privates.slice(this.#privatesRead), frame];
+    this.#privatesRead = 0;
     this.#privateSize += frame.size;
   }
 
   /** The same, before others that wait already. */
   addPrivateFirst(frames: readonly PrivateFrame[]): void {
-    this.#privates = [...frames, ...this.#privates];
+    this.#privates = [...frames, ...this.#privates.slice(this.#privatesRead)];
+    this.#privatesRead = 0;
     for (const { size } of frames) this.#privateSize += size;
   }
 
@@ -158,11 +162,12 @@ export class Reader {
   }
 
   /** All that is for it alone: who follows nothing has nothing else to wait for. */
-  readPrivates(): Frame[] {
-    const due = this.#privates;
+  readPrivates(index = this.next): Frame[] {
+    const due = this.#privates.slice(this.#privatesRead);
     this.#privates = NOTHING;
+    this.#privatesRead = 0;
     this.#privateSize = 0;
-    return due.map(({ make }) => make(this.next));
+    return due.map(({ make }) => make(index));
   }
 
   /** What comes next, until `limit` bytes are reached, the client is at the head, or its stream is over. */
@@ -194,6 +199,7 @@ export class Reader {
       if (step === 'skip') continue;
       if (typeof step === 'string') {
         if (step === 'error') push(this.#resetAt(index, 'filter'));
+        if (step === 'finished') frames.push(...this.readPrivates(index));
         return { frames, events, next: index, ending: step };
       }
       if (item instanceof Publication) events++;
@@ -211,13 +217,18 @@ export class Reader {
 
   #stepFor(item: LogItem, index: number): Frame | 'skip' | 'finished' | 'expired' | 'error' {
     if (!(item instanceof Publication)) return this.#markStep(item.kind, item.topic, index);
-    if (item.position.ms > this.client.expiresAt) return 'expired';
+    if (this.#isAfterItsTime(item)) return 'expired';
     try {
       return this.#wants(item, index) ? item.frame : 'skip';
     } catch (error) {
       this.context.journal.filterFailed(this.client, error, item.topic);
       return 'error';
     }
+  }
+
+  #isAfterItsTime({ position: { ms } }: Publication): boolean {
+    const { expiresAt } = this.client;
+    return ms > expiresAt && this.context.log.timeOf(ms) > expiresAt;
   }
 
   #markStep(kind: 'close' | 'open', topic: string, index: number): Frame | 'skip' | 'finished' {
@@ -273,7 +284,7 @@ export class Reader {
 
   /** The index before which something has to be said that is not in the log. */
   #nextStop(): number {
-    return Math.min(this.#privates[0]?.after ?? Infinity, this.#nextLoss() + 1);
+    return Math.min(this.#privates[this.#privatesRead]?.after ?? Infinity, this.#nextLoss() + 1);
   }
 
   /** Where the next loss is told. What lies before the window can only be told at its beginning. */
@@ -286,9 +297,12 @@ export class Reader {
   #interruptionAt(index: number): Frame {
     const at = this.#nextLoss();
     if (at + 1 <= index && this.#losses.size > 0) return this.#tellLosses(at, index);
-    const [frame, ...others] = this.#privates as [PrivateFrame, ...PrivateFrame[]];
-    this.#privates = others.length > 0 ? others : NOTHING;
+    const frame = this.#privates[this.#privatesRead++]!;
     this.#privateSize -= frame.size;
+    if (this.#privatesRead === this.#privates.length) {
+      this.#privates = NOTHING;
+      this.#privatesRead = 0;
+    }
     return frame.make(index);
   }
 

@@ -107,6 +107,11 @@ export class EventLog {
     return performance.now() + this.#ahead;
   }
 
+  /** When this was on the machine's clock, which the log's may be ahead of. Milliseconds since 1970. */
+  timeOf(ms: number): number {
+    return ms - Math.max(0, this.now - Date.now());
+  }
+
   /** Another life of the log: everything known so far is void, and what is not after `from` is unknown. */
   begin(epoch: string, from: Position): void {
     this.#clear();
@@ -153,7 +158,8 @@ export class EventLog {
     this.#itemBytes += bytesOf(item);
     this.#events++;
     if (item instanceof Publication && item.entry.id !== undefined) this.#ownIds.add(item.entry.id, index);
-    while (this.bytes > this.options.maxBytes && this.#start < this.#head) this.#evictFirst();
+    // Whatever its size: an entry that was accepted is delivered.
+    while (this.bytes > this.options.maxBytes && this.#start < index) this.#evictFirst();
     return index;
   }
 

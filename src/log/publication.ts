@@ -91,7 +91,8 @@ function envelopeOf(
   return Object.freeze(envelope);
 }
 
-function bytesOf({ data, comment = '', metadata, except = [] }: EventEntry): number {
+/** What an event takes in the log, about: its data as text and as a frame. */
+export function bytesOf({ data, comment = '', metadata, except = [] }: EventEntry): number {
   const encoded = 2 * (Buffer.byteLength(data) + Buffer.byteLength(comment));
   return encoded + (metadata ? JSON.stringify(metadata).length : 0) + except.reduce((sum, id) => sum + id.length, 0);
 }

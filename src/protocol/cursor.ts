@@ -14,6 +14,12 @@ export const ORIGIN: Position = Object.freeze({ ms: 0, seq: 0 });
 /** The cursor of a stream that is over for good. A request that comes with it is answered 204 (No Content). */
 export const TERMINAL_CURSOR = `${CURSOR_PREFIX}end`;
 
+/** The cursor of a client that was refused before it had a place. A request that comes with it is like one without any. */
+export const NEW_CURSOR = `${CURSOR_PREFIX}new`;
+
+/** What was refused with a last event ID that cannot be given back: it is as foreign as that one. */
+export const FOREIGN_CURSOR = `${CURSOR_PREFIX}foreign`;
+
 export const MAX_CURSOR_BYTES = 128;
 
 /** Ends the cursor of a client whose `initial` events have not all left yet. */

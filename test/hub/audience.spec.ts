@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import type { Audiences } from '../../src/backplane/presence.js';
 import { TopicPattern } from '../../src/hub/topic-pattern.js';
+import { heap } from '../support/memory.js';
 import { TestHub } from '../support/test-hub.js';
 
 function plain({ topics, patterns }: Audiences): Record<string, Record<string, number>> {
@@ -55,6 +56,19 @@ describe('an audience', () => {
     for (const [topic, count] of Object.entries({ 'room:1': 2, news: 1, other: 1 })) {
       expect([topic, countFrom(test, told, topic), test.hub.audience.count(topic)]).toEqual([topic, count, count]);
     }
+  });
+
+  it('keeps nothing of those who came and went while nobody asked', async () => {
+    const test = new TestHub();
+    test.hub.audience.changes(false);
+    const selections = Array.from({ length: 100 }, (_, i) => {
+      const { client } = test.connect({ topics: [`t${i}`] });
+      const selection = new WeakRef(client.reader.selection);
+      test.hub.remove(client.id, true);
+      return selection;
+    });
+    await heap();
+    expect(selections.filter((selection) => selection.deref()).length).toBeLessThan(10);
   });
 
   it('forgets clients that follow nothing, and topics that nobody follows', () => {

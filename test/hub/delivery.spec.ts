@@ -440,11 +440,11 @@ describe('a client that has to wait', () => {
     }
   });
 
-  it('has the log asked for its end again after that has failed', async () => {
+  it('has the log asked for its end until that succeeds, and says once that it waits', async () => {
     let asked = 0;
     const log = new (class extends TestLog {
       override end(): Promise<Position> {
-        return asked++ === 0 ? Promise.reject(new Error('away')) : super.end();
+        return asked++ < 2 ? Promise.reject(new Error('away')) : super.end();
       }
     })();
     const test = new TestHub({}, log);
@@ -452,10 +452,11 @@ describe('a client that has to wait', () => {
     const { transport } = test.connect({ topics: ['a'], lastEventId: log.cursorAhead });
     await turn(2);
     expect(transport.lines).toEqual(['cursor']);
-    await delay(1_100);
+    await delay(2_100);
     await turn(2);
-    expect(asked).toBe(2);
+    expect(asked).toBe(3);
     expect(transport.lines).toEqual(['cursor', 'open reset', 'reset diverged a', '1']);
+    expect(test.warnings).toEqual([expect.stringMatching(/^The end of the log cannot be read.*away/)]);
   });
 });
 
@@ -524,6 +525,25 @@ describe('a window that is read', () => {
     log.bring('e2', 2, event('new', { topic: 't' }));
     await turn();
     expect(transport.lines).toEqual(['cursor', 'open none', 'new']);
+  });
+
+  it('is as old when it is begun again before it was read to its end', () => {
+    const log = new WindowLog();
+    const test = new TestHub({}, log);
+    const now = Date.now();
+    const observed: unknown[] = [];
+    test.hub.observe(() => ({ topics: ['t'], patterns: [] })).subscribe(({ data }) => observed.push(data));
+    log.begin('e1');
+    log.reader!.ready();
+    for (const data of ['1', '2', '3']) log.bring('e1', now + Number(data), event(data, { topic: 't' }));
+    for (const epoch of ['e2', 'e3', 'e4']) {
+      log.begin(epoch);
+      log.bring(epoch, now + 1, event('1', { topic: 't' }));
+    }
+    for (const data of ['2', '3', '4']) log.bring('e4', now + Number(data), event(data, { topic: 't' }));
+    log.begin('e5');
+    for (const data of ['3', '4', '5']) log.bring('e5', now + Number(data), event(data, { topic: 't' }));
+    expect(observed).toEqual(['1', '2', '3', '4', '5']);
   });
 
   it('is of another life, and old, where the first had nothing', () => {

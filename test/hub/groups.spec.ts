@@ -62,6 +62,49 @@ describe('a group', () => {
     expect(transport.lines).toEqual(['open none', '1']);
   });
 
+  it('follows it from there on although a client of it has not begun, and comes back from further behind', async () => {
+    const test = new TestHub();
+    test.publish('a', '1');
+    test.publish('room', 'before');
+    const { transport } = test.connect({ topics: ['a'], group: 'g', lastEventId: test.log.cursors[0]! });
+    test.publish('room', 'still before');
+    ask(test, JOIN);
+    test.publish('room', '2');
+    await turn();
+    expect(transport.lines.filter((line) => !line.startsWith('reset'))).toEqual(['open full', '2']);
+  });
+
+  it('does not spare whoever claims to have read what the log has not got', async () => {
+    const test = new TestHub();
+    test.publish('a', 'earlier');
+    const { client, transport } = test.connect({ topics: ['a'], group: 'g', lastEventId: test.log.cursorAhead });
+    await turn(2);
+    expect(transport.lines).toContain('reset diverged a');
+    ask(test, JOIN);
+    test.publish('room', '1');
+    await turn();
+    expect(transport.lines.at(-1)).toBe('1');
+    ask(test, { kind: 'removeGroup', group: 'g', reconnect: false });
+    expect(client.connected).toBe(false);
+  });
+
+  it('ends such a one where that was not known yet', async () => {
+    const test = new TestHub();
+    test.publish('a', 'earlier');
+    let answer = (): void => {};
+    jest
+      .spyOn(test.log, 'end')
+      .mockImplementation(() => new Promise((resolve) => (answer = () => resolve({ ms: 1_700_000_000_000, seq: 9 }))));
+    const { client, transport } = test.connect({ topics: ['a'], group: 'g', lastEventId: test.log.cursorAhead });
+    await turn();
+    ask(test, LEAVE);
+    expect(client.connected).toBe(true);
+    answer();
+    await turn();
+    expect(client.connected).toBe(false);
+    expect(transport.lines).not.toContain('open reset');
+  });
+
   it('does not get who connects later', async () => {
     const test = new TestHub();
     ask(test, JOIN);

@@ -150,6 +150,37 @@ describe('clients that get the same bytes', () => {
     expect(slow.client.lastEventId).toBe(quick.client.lastEventId);
   });
 
+  it('one that is full has slowTimeout, although nothing follows, and is not looked at before', async () => {
+    const test = new TestHub({ slowTimeout: 1_000 });
+    const transport = new FakeTransport({ capacity: 2 });
+    const { client } = await test.open({ topics: ['a'], heartbeatInterval: 100, transport });
+    test.publish('a', '1');
+    await turn();
+    const full = performance.now();
+    clock.advance(500);
+    expect(client.tick(performance.now())).toBe(full + 1_000);
+    clock.advance(500);
+    client.tick(performance.now());
+    expect(client.connected).toBe(false);
+  });
+
+  it('one that is full and then reads gets its heartbeats as before', async () => {
+    const test = new TestHub({ slowTimeout: 60_000 });
+    const transport = new FakeTransport({ capacity: 2 });
+    const { client } = await test.open({ topics: ['a'], heartbeatInterval: 1_000, transport });
+    test.publish('a', '1');
+    await turn();
+    const schedule = jest.spyOn(test.hub.heartbeat, 'schedule');
+    expect(transport.read()).toEqual(['open none', '1']);
+    await turn(2);
+    const [who, at] = schedule.mock.lastCall!;
+    expect(who).toBe(client);
+    expect(at - performance.now()).toBeLessThanOrEqual(1_250);
+    test.publish('a', '2');
+    await turn();
+    expect(transport.lines).toEqual(['2']);
+  });
+
   it('get no heartbeat while events flow', async () => {
     const test = new TestHub();
     const { client, transport } = test.connect({ topics: ['a'], heartbeatInterval: 1_000 });

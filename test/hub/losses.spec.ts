@@ -44,6 +44,39 @@ describe('what is lost, found by the model of test/faults/model.spec.ts', () => 
     expect(slow.lines[0]).toBe('reset slow **');
   });
 
+  it('a client that accepts a little now and then, and never gets there, keeps nothing for others', async () => {
+    const test = new TestHub({ maxHistorySize: 10, slowTimeout: 30_000, highWaterMark: 100 });
+    const { transport } = await test.open({ topics: ['a'], transport: new FakeTransport({ capacity: 2 }) });
+    const kept: number[] = [];
+    for (let second = 0; second < 60; second++) {
+      for (let i = 0; i < 10; i++) test.publish('a', `${second}`);
+      await turn();
+      transport.read();
+      await turn();
+      clock.advance(1_000);
+      kept.push(test.hub.log.events);
+    }
+    expect(Math.max(...kept.slice(0, 30))).toBeGreaterThan(100);
+    expect(kept.at(-1)).toBe(10);
+    while (transport.inFlight.length > 0) {
+      transport.read();
+      await turn();
+    }
+    expect(test.hub.journal.counters.resets).toMatchObject({ slow: expect.any(Number) as unknown });
+  });
+
+  it('a client that has had everything now and then keeps up, though it is never seen waiting', async () => {
+    const test = new TestHub({ slowTimeout: 30_000 });
+    const { client, transport } = await test.open({ topics: ['a'], transport: new FakeTransport({ capacity: 1 }) });
+    for (let half = 0; half < 100; half++) {
+      test.publish('a', `${half}`);
+      transport.read();
+      await turn();
+      expect(client.keepsUp).toBe(true);
+      clock.advance(500);
+    }
+  });
+
   it('a filter that publishes hides no loss from the client that it filters for', async () => {
     const test = new TestHub();
     const publishMore = jest.fn(() => {

@@ -114,6 +114,16 @@ describe('EventLog', () => {
     expect(fixture.log.head).toBe(200);
   });
 
+  it('keeps the newest entry, whatever its size', () => {
+    const fixture = new Fixture({ maxBytes: 10_000 });
+    fixture.add('a');
+    fixture.add('a', { data: 'x'.repeat(20_000) });
+    expect(fixture.log.events).toBe(1);
+    expect(fixture.log.itemAt(1)).toBeDefined();
+    fixture.add('a');
+    expect(fixture.log.bytes).toBeLessThanOrEqual(10_000);
+  });
+
   it('counts the positions of evicted entries, too', () => {
     const fixture = new Fixture({ maxSize: 1, maxBytes: 100_000 });
     fixture.add('quiet');
