@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 
 import { createParamDecorator, type ExecutionContext, type PipeTransform, type Type } from '@nestjs/common';
 
+import { NEW_CURSOR } from './protocol/cursor.js';
 import { lastEventIdOf } from './protocol/headers.js';
 
 /**
@@ -19,5 +20,6 @@ import { lastEventIdOf } from './protocol/headers.js';
 export const LastEventId: (...pipes: (PipeTransform | Type<PipeTransform>)[]) => ParameterDecorator =
   createParamDecorator((_data: undefined, context: ExecutionContext): string => {
     const { headers, url } = context.switchToHttp().getRequest<IncomingMessage>();
-    return lastEventIdOf(headers['last-event-id'], url);
+    const given = lastEventIdOf(headers['last-event-id'], url);
+    return given === NEW_CURSOR ? '' : given;
   });

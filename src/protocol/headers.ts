@@ -8,6 +8,9 @@ export const STREAM_HEADERS: Readonly<Record<string, string>> = Object.freeze({
   'X-Accel-Buffering': 'no',
 });
 
+/** A 204 may be kept by caches for whoever asks next, and it is an answer to one client. RFC 9110, section 15.3.5. */
+export const NO_CONTENT_HEADERS: Readonly<Record<string, string>> = Object.freeze({ 'Cache-Control': 'no-store' });
+
 /** HTTP/2 forbids `Connection` (RFC 9113, section 8.2.2), and HTTP/1.0 has no chunks: there the close is the end. */
 export function streamHeaders(httpVersion: string): Record<string, string> {
   return httpVersion === '1.1' ? { ...STREAM_HEADERS, Connection: 'keep-alive' } : { ...STREAM_HEADERS };

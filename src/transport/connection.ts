@@ -1,6 +1,14 @@
-import type { EventEmitter } from 'node:events';
+import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';
+import { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
+
+/** A connection, with what Node keeps on it: how much its handle has not sent yet, and the response it carries. */
+export type Carrier = Socket & {
+  readonly _handle?: { readonly writeQueueSize?: number } | null;
+  readonly _httpMessage?: unknown;
+};
 
 /** Something that depends on a connection. */
 export interface Passenger {
@@ -53,21 +61,47 @@ function onPause(this: EventEmitter): void {
   for (const passenger of passengersOf(this)) passenger.connectionPaused?.();
 }
 
-/**
- * Has an HTTP/2 connection close once its streams are over. A server that closes waits for its connections, and clients
- * keep theirs open.
- */
-export function closeSession(of: unknown): void {
-  (of as Partial<Http2ServerResponse> | undefined)?.stream?.session?.close();
+/** Bytes that a connection has let go of: a large write shrinks in the kernel's queue long before Node reports it as done. */
+export function bytesLeft(socket: Carrier): number {
+  return socket.bytesWritten - socket.writableLength - (socket._handle?.writeQueueSize ?? 0);
+}
+
+/** A figure that changes whenever the other side has taken some of a response. */
+export function progressOf(response: ServerResponse | Http2ServerResponse): number {
+  const carrier = carrierOf(response);
+  return carrier instanceof Socket ? bytesLeft(carrier) : -response.writableLength;
+}
+
+/** Whether more is on its way to the other side than there is room for. */
+export function isBackedUp(response: ServerResponse | Http2ServerResponse): boolean {
+  return carrierOf(response).writableNeedDrain;
+}
+
+/** Calls back when that is over. */
+export function onceDrained(response: ServerResponse | Http2ServerResponse, callback: () => void): void {
+  const carrier = carrierOf(response);
+  const listener = (): void => {
+    carrier.off('drain', listener);
+    callback();
+  };
+  // A compressing middleware hands listeners on the response over to the stream that it has put before it.
+  EventEmitter.prototype.on.call(carrier, 'drain', listener);
+}
+
+/** What a response leaves through, whatever has been put around it: without a connection, as in a pipeline, itself. */
+function carrierOf(response: ServerResponse | Http2ServerResponse): Writable {
+  if (response.req.httpVersionMajor > 1) return (response as Http2ServerResponse).stream;
+  return (response as ServerResponse).socket ?? response;
 }
 
 /**
- * Has the connection of a response that is being ended close behind it. A server that closes waits for its connections,
- * and clients keep theirs open, or come back on them for ever.
+ * Has the connection of a response that is being ended close behind it, on HTTP/2 once its other streams are over. A
+ * server that closes waits for its connections, and clients keep theirs open, or come back on them for ever.
  */
 export function closeConnectionBehind(response: ServerResponse | Http2ServerResponse): void {
-  if (response.req.httpVersionMajor > 1) return closeSession(response);
+  if (response.req.httpVersionMajor > 1) return (response as Http2ServerResponse).stream.session?.close();
   const { socket } = (response as ServerResponse).req;
+  if (!(socket instanceof Socket)) return;
   if ((response as ServerResponse).writableFinished) socket.destroySoon();
   else response.once('finish', () => socket.destroySoon());
 }
@@ -101,4 +135,22 @@ export function destroyUnlessClosed(
   if (isGone(response)) return;
   const timer = setTimeout(destroy, timeout).unref();
   response.once('close', () => clearTimeout(timer));
+}
+
+/** The same for a response that others may write to: it goes when for so long nothing of what it holds was taken. */
+export function destroyUnlessRead(response: ServerResponse | Http2ServerResponse, timeout: number): void {
+  if (isGone(response)) return;
+  // What has nothing to leave yet has not been left lying.
+  let before = response.writableLength > 0 ? progressOf(response) : undefined;
+  const timer = setInterval(() => {
+    const now = progressOf(response);
+    if (response.writableLength === 0) stop();
+    else if (now === before) response.destroy();
+    before = now;
+  }, timeout).unref();
+  const stop = (): void => {
+    clearInterval(timer);
+    response.off('close', stop);
+  };
+  response.on('close', stop);
 }

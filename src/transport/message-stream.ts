@@ -7,7 +7,16 @@ import type { Subscriber } from 'rxjs';
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Block } from '../protocol/encode.js';
 import type { Batch, Frame } from '../protocol/frame.js';
-import { closeConnectionBehind, destroyUnlessClosed, isGone, whenClosed } from './connection.js';
+import { NO_CONTENT_HEADERS } from '../protocol/headers.js';
+import {
+  closeConnectionBehind,
+  destroyUnlessRead,
+  isBackedUp,
+  isGone,
+  onceDrained,
+  progressOf,
+  whenClosed,
+} from './connection.js';
 import { waitingLine } from './waiting-line.js';
 
 /** Bytes. Nest writes all that it is given before the event loop goes on, at 18 µs for each event. */
@@ -28,7 +37,7 @@ export interface MessageStreamOptions {
    * it, as Nest does, can be held to a limit; Infinity for any other.
    */
   readonly highWaterMark: number;
-  /** Milliseconds that the last messages may take to leave. */
+  /** Milliseconds after which the last messages are given up when none of them leaves. */
   readonly slowTimeout: number;
   readonly noContent: () => Error;
   /** The response that Nest writes the messages to, where it is known. */
@@ -55,6 +64,11 @@ export class MessageEntrance implements Entrance {
   }
 
   answerNoContent(): void {
+    const { response } = this.options;
+    // Nest keeps what is on the response when it answers with the error, on either platform.
+    if (response && !response.headersSent) {
+      for (const [name, value] of Object.entries(NO_CONTENT_HEADERS)) response.setHeader(name, value);
+    }
     this.subscriber.error(this.options.noContent());
   }
 
@@ -69,10 +83,12 @@ class MessageTransport implements Transport {
   #listener: TransportListener | undefined;
   #waiting = 0;
   #taken = 0;
-  #full = false;
+  /** Characters handed over since the response was last seen to keep up. */
+  #unchecked = 0;
+  /** Why it takes no more now: Nest has enough, it is the turn of others, or the response is not read. */
+  #waitsFor: 'nest' | 'turn' | 'drain' | undefined;
   #begun = false;
-  #inLine = false;
-  #limit: number;
+  readonly #limit: number;
 
   constructor(
     private readonly subscriber: Subscriber<StreamMessage>,
@@ -84,7 +100,7 @@ class MessageTransport implements Transport {
   }
 
   get ready(): boolean {
-    return !this.#full;
+    return this.#waitsFor === undefined;
   }
 
   /** Outside of Nest whoever subscribes has an event when `broadcast` returns. */
@@ -94,7 +110,10 @@ class MessageTransport implements Transport {
 
   get progress(): number {
     // That it waits for its turn is no fault of the other side.
-    return this.#inLine ? performance.now() : this.#taken;
+    if (this.#waitsFor === 'turn') return performance.now();
+    // Nest takes nothing while its own stream is full, which large messages can make last very long.
+    const { response } = this.options;
+    return this.#taken + (response ? progressOf(response) : 0);
   }
 
   open(listener: TransportListener): void {
@@ -104,64 +123,83 @@ class MessageTransport implements Transport {
       this.#listener = undefined;
       left?.disconnected();
     });
-    // Nest 11 does not notice that a client has left before its stream was subscribed to.
     const { response } = this.options;
-    if (response && isGone(response)) queueMicrotask(() => this.subscriber.complete());
+    if (!response) return;
+    // What Nest does not notice by itself: version 11, that a client has left before its stream was subscribed to; and
+    // each version, that somebody else has ended the response on a connection that stays.
+    if (isGone(response)) return queueMicrotask(() => this.subscriber.complete());
+    const onClose = (): void => this.subscriber.complete();
+    response.on('close', onClose);
+    this.subscriber.add(() => response.off('close', onClose));
   }
 
   write({ frames }: Batch): void {
+    // Nest would write behind the end, which is an error of the response.
+    if (this.options.response?.writableEnded) return this.subscriber.complete();
     for (const { blocks } of frames) {
       for (const block of blocks) this.#emit(block);
     }
     if (!this.#begun && this.#mayWait && waitingLine.busy) this.#standInLine();
     this.#begun = true;
-    if (this.#full || this.#waiting < this.#limit) return;
-    this.#full = true;
-    if (this.#taken === 0) setImmediate(() => this.#doubt());
+    if (!this.ready) return;
+    if (this.#waiting >= this.#limit) {
+      this.#waitsFor = 'nest';
+      const taken = this.#taken;
+      setImmediate(() => this.#doubt(taken));
+    } else if (this.#unchecked >= this.options.highWaterMark) {
+      this.#standInLine();
+    }
   }
 
-  // Nest has taken the first message long before. A subscriber that never does cannot be held back, only stalled.
-  #doubt(): void {
-    if (this.#taken > 0) return;
-    this.#limit = Infinity;
-    this.#full = false;
-    this.#listener?.drained();
+  // Nest has taken a message long before, unless somebody makes others out of them: then the response alone tells.
+  #doubt(takenBefore: number): void {
+    if (this.#waitsFor !== 'nest' || this.#taken > takenBefore) return;
+    this.#waiting = 0;
+    this.#standInLine();
   }
 
   // Nest numbers every message without an id that is more than a comment: 1, 2, 3… would be the client's cursor then.
   #emit(block: Block): void {
     if (block.id === undefined && block.comment === undefined) return;
     const length = lengthOf(block);
-    this.#waiting += length;
+    const tells = block.retry === undefined;
+    if (tells) this.#waiting += length;
+    this.#unchecked += length;
     if (this.#mayWait) waitingLine.handed(length);
-    this.subscriber.next(new Message(block, this, this.options.onSerialized));
+    this.subscriber.next(new Message(block, tells ? this : undefined, this.options.onSerialized));
   }
 
   /** The subscriber is at this message now. */
   took(size: number): void {
     this.#waiting -= size;
     this.#taken += size;
-    if (this.#full && this.#waiting < this.#limit) this.#standInLine();
+    if (this.#waitsFor === 'nest' && this.#waiting < this.#limit) this.#standInLine();
   }
 
   #standInLine(): void {
-    this.#full = true;
-    if (this.#inLine) return;
-    this.#inLine = true;
+    this.#waitsFor = 'turn';
     waitingLine.join(() => {
-      this.#inLine = false;
-      this.#full = false;
-      this.#listener?.drained();
+      this.#goOn();
+      if (this.ready) this.#listener?.drained();
     });
+  }
+
+  // Nest's own stream takes 32 messages, whatever their size, before it lets Nest wait: the response says it earlier.
+  #goOn(): void {
+    const { response } = this.options;
+    if (response && isBackedUp(response)) {
+      this.#waitsFor = 'drain';
+      return onceDrained(response, () => this.#standInLine());
+    }
+    this.#waitsFor = undefined;
+    this.#unchecked = 0;
   }
 
   end(): void {
     const { response, slowTimeout } = this.options;
     this.#complete();
-    if (!response) return;
     // Merged with others, it may have ended on a response that goes on, and is read.
-    const destroyIfUnread = (): unknown => response.writableLength > 0 && response.destroy();
-    destroyUnlessClosed(response, destroyIfUnread, slowTimeout);
+    if (response) destroyUnlessRead(response, slowTimeout);
   }
 
   async close(): Promise<void> {
@@ -195,13 +233,15 @@ function lengthOf({ data = '', comment = '' }: Pick<Block, 'data' | 'comment'>):
 /**
  * Nest reads `retry` exactly when it writes a message, and of all fields only this one not before: so the getter tells
  * how far Nest is, although it offers no backpressure. https://github.com/nestjs/nest, SseStream and its formatMessage
+ *
+ * A message that has a `retry`, the first one above all, keeps it as a field like the others, because interceptors that
+ * copy messages (`{ ...message }`, ClassSerializerInterceptor) leave getters behind.
  */
 class Message implements StreamMessage {
   declare readonly data?: string;
   declare readonly id?: string;
   declare readonly type?: string;
   declare readonly comment?: string;
-  readonly #retry: number | undefined;
   #transport: MessageTransport | undefined;
   readonly #onSerialized: () => void;
 
@@ -211,7 +251,7 @@ class Message implements StreamMessage {
     if (event !== undefined) this.type = event;
     if (data !== undefined) this.data = data;
     if (comment !== undefined) this.comment = comment;
-    this.#retry = retry;
+    if (retry !== undefined) Object.defineProperty(this, 'retry', { value: retry, enumerable: true });
     this.#transport = transport;
     this.#onSerialized = onSerialized;
   }
@@ -219,12 +259,12 @@ class Message implements StreamMessage {
   get retry(): number | undefined {
     this.#transport?.took(lengthOf(this));
     this.#transport = undefined;
-    return this.#retry;
+    return undefined;
   }
 
   /** An interceptor that wraps every answer has Nest turn the whole message into JSON. */
   toJSON(): StreamMessage {
     this.#onSerialized();
-    return { ...Object.fromEntries(Object.entries(this)), ...(this.#retry !== undefined && { retry: this.#retry }) };
+    return Object.fromEntries(Object.entries(this));
   }
 }

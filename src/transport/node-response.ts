@@ -8,23 +8,25 @@ import {
   validateHeaderValue,
 } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 
 import { SSEError } from '../hub/errors.js';
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Batch, Frame } from '../protocol/frame.js';
-import { streamHeaders } from '../protocol/headers.js';
+import { NO_CONTENT_HEADERS, streamHeaders } from '../protocol/headers.js';
 import {
   alight,
   board,
+  bytesLeft,
+  type Carrier,
   closeConnectionBehind,
-  closeSession,
   destroyUnlessClosed,
   isGone,
   type Passenger,
   whenClosed,
 } from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
+import { type OwnHeaders, ownHeaders, putHeader } from './headers.js';
 
 /** A Fastify reply, as far as it is needed here. */
 export interface FastifyReplyLike {
@@ -37,11 +39,10 @@ export interface FastifyReplyLike {
 export type NodeResponseLike = ServerResponse | Http2ServerResponse | FastifyReplyLike;
 
 type RawResponse = ServerResponse & { flush?: () => void };
-/** A connection, with what Node keeps on it: how much its handle has not sent yet, and the response it carries. */
-type Carrier = Socket & {
-  readonly _handle?: { readonly writeQueueSize?: number } | null;
-  readonly _httpMessage?: unknown;
-};
+
+/** Bytes that HTTP/2 is given at a time: a frame of it holds no more, unless both sides have agreed on that. */
+const PIECE = 16_384;
+const NONE: readonly Buffer[] = [];
 
 function isFastifyReply(response: NodeResponseLike): response is FastifyReplyLike {
   return 'raw' in response && 'hijack' in response;
@@ -64,9 +65,11 @@ export function variesOf(response: NodeResponseLike): string[] {
 
 /** The answer to a request for a stream, straight onto the response. */
 export class NodeEntrance implements Entrance {
+  readonly #headers: OwnHeaders;
+
   constructor(
     private readonly response: NodeResponseLike,
-    private readonly headers: OutgoingHttpHeaders,
+    headers: OutgoingHttpHeaders,
     private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
     private readonly encoding: Encoding,
   ) {
@@ -78,9 +81,10 @@ export class NodeEntrance implements Entrance {
       );
     }
     // Now, while the framework can still answer with an error: afterwards the response is taken over.
-    for (const [name, value] of Object.entries(headers)) {
+    this.#headers = ownHeaders(headers);
+    for (const [name, value] of this.#headers) {
       validateHeaderName(name);
-      for (const one of [value].flat()) validateHeaderValue(name, String(one ?? ''));
+      for (const one of [value].flat()) validateHeaderValue(name, one);
     }
   }
 
@@ -96,7 +100,7 @@ export class NodeEntrance implements Entrance {
 
   answerNoContent(): void {
     const raw = this.#takeOver();
-    raw.writeHead(204, this.headers);
+    raw.writeHead(204, NO_CONTENT_HEADERS);
     raw.end();
   }
 
@@ -107,32 +111,24 @@ export class NodeEntrance implements Entrance {
   #begin(encoding: Encoding): RawResponse {
     const raw = this.#takeOver();
     raw.removeHeader('Content-Length');
-    const own = { ...streamHeaders(requestOf(this.response).httpVersion), ...encoding.headers };
-    const headers = { ...without(this.headers, own), ...own };
-    raw.writeHead(
-      200,
-      encoding.headers.Vary ? { ...headers, Vary: this.#varyWith(raw, encoding.headers.Vary) } : headers,
-    );
+    const { Vary: reason, ...coding } = encoding.headers;
+    if (reason) putHeader(raw, 'Vary', reason);
+    raw.writeHead(200, { ...streamHeaders(requestOf(this.response).httpVersion), ...coding });
     raw.flushHeaders();
-    if (encoding.head) raw.write(encoding.head);
     return raw;
-  }
-
-  // CORS has its own reason to vary, which must stay.
-  #varyWith(raw: RawResponse, reason: string): string {
-    const others = [raw.getHeader('Vary'), this.headers.vary, this.headers['Vary']];
-    return [...others.filter((value) => value !== undefined), reason].join(', ');
   }
 
   // From here on the framework leaves the response alone. What it has put on it so far (CORS above all) must stay:
   // a Fastify reply keeps its headers to itself until it sends.
   #takeOver(): RawResponse {
     const raw = rawResponseOf(this.response) as RawResponse;
-    if (!isFastifyReply(this.response)) return raw;
-    for (const [name, value] of Object.entries(this.response.getHeaders())) {
-      if (value !== undefined) raw.setHeader(name, value);
+    if (isFastifyReply(this.response)) {
+      for (const [name, value] of Object.entries(this.response.getHeaders())) {
+        if (value !== undefined) raw.setHeader(name, value);
+      }
+      this.response.hijack();
     }
-    this.response.hijack();
+    for (const [name, value] of this.#headers) putHeader(raw, name, value);
     return raw;
   }
 }
@@ -141,26 +137,32 @@ class NodeResponseTransport implements Transport, Passenger {
   readonly eager = false;
   readonly #raw: RawResponse;
   readonly #isHttp2: boolean;
-  /** The connection; on HTTP/2 it is shared, and the stream's own events say when it closes. */
+  /**
+   * The connection. On HTTP/2 it is shared, and the stream's own events say when it closes; and what stands in for one,
+   * in Fastify's `inject()` for instance, can do little of what connections do.
+   */
   readonly #socket: Carrier | undefined;
   #listener: TransportListener | undefined;
   /** How the response is begun; not kept any longer than that. */
-  #begin: (() => RawResponse) | undefined;
+  #begin: (() => unknown) | undefined;
   /** The response is chunked, and nobody had corked it or put a `write` of their own on it when it got its connection. */
   #plain = false;
   #full = false;
+  /** What HTTP/2 is given when what is before it has left. */
+  #rest = NONE;
   #waitingFor: { readonly emitter: EventEmitter; readonly listener: () => void } | undefined;
 
   constructor(
     readonly response: NodeResponseLike,
-    begin: () => RawResponse,
+    begin: () => unknown,
     private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
     private readonly encoding: Encoding,
   ) {
     this.#begin = begin;
     this.#raw = rawResponseOf(response) as RawResponse;
     this.#isHttp2 = requestOf(response).httpVersionMajor > 1;
-    this.#socket = this.#isHttp2 ? undefined : (requestOf(response) as IncomingMessage).socket;
+    const { socket } = requestOf(response);
+    this.#socket = !this.#isHttp2 && socket instanceof Socket ? socket : undefined;
   }
 
   get ready(): boolean {
@@ -175,11 +177,9 @@ class NodeResponseTransport implements Transport, Passenger {
     return this.#socket?.isPaused() ?? false;
   }
 
-  // A large write shrinks in the kernel's queue long before Node reports it as done.
   get progress(): number {
-    const socket = this.#socket;
-    if (!socket) return -this.#raw.writableLength;
-    return socket.bytesWritten - socket.writableLength - (socket._handle?.writeQueueSize ?? 0);
+    if (this.#socket) return bytesLeft(this.#socket);
+    return this.#rest.reduce((left, { length }) => left - length, -this.#raw.writableLength);
   }
 
   open(listener: TransportListener): void {
@@ -192,6 +192,7 @@ class NodeResponseTransport implements Transport, Passenger {
     else if (this.#socket) this.#openSocket(this.#socket);
     this.#begin?.();
     this.#begin = undefined;
+    if (this.encoding.head) this.#raw.write(this.encoding.head);
     if (this.#isHttp2) return;
     // Emitted within `end()`, whoever calls that: nothing may follow what it writes.
     this.#raw.on('prefinish', this.#onClose);
@@ -254,6 +255,11 @@ class NodeResponseTransport implements Transport, Passenger {
   }
 
   #writePayloads(payloads: readonly Buffer[]): void {
+    if (this.#isHttp2) {
+      this.#rest = [...this.#rest, ...payloads];
+      if (!this.#full) this.#writeRest();
+      return;
+    }
     let accepted = true;
     for (const payload of payloads) accepted = this.#raw.write(payload);
     // A compressing middleware gathers what is written until it is flushed.
@@ -262,17 +268,38 @@ class NodeResponseTransport implements Transport, Passenger {
     if (!accepted) this.#waitForDrain(this.#raw);
   }
 
+  // HTTP/2 reports a write when all of it has left: with a large one, a slow reader would seem to take nothing for long.
+  #writeRest(): void {
+    const rest = [...this.#rest];
+    let accepted = true;
+    while (accepted && rest.length > 0) {
+      const next = rest.shift()!;
+      accepted = this.#raw.write(next.subarray(0, PIECE));
+      if (next.length > PIECE) rest.unshift(next.subarray(PIECE));
+    }
+    this.#rest = rest;
+    if (!accepted) this.#waitForDrain(this.#raw);
+  }
+
+  #endResponse(): void {
+    for (const payload of this.#rest) this.#raw.write(payload);
+    this.#rest = NONE;
+    // Without a callback: a session or compressing middleware that wraps `end()` does other things with it.
+    this.#raw.end(this.encoding.tail());
+  }
+
   end(): void {
     this.#detach();
     if (this.#raw.writableEnded) return;
-    this.#raw.end(this.encoding.tail());
+    this.#endResponse();
     if (!this.#isFlushed()) destroyUnlessClosed(this.#raw, () => this.destroy(), this.limits.slowTimeout);
   }
 
   async close(): Promise<void> {
     this.#detach();
     const closed = whenClosed(this.#raw);
-    if (!this.#raw.writableEnded) this.#raw.end(this.encoding.tail() ?? '', () => this.#closeConnection());
+    if (!this.#raw.writableEnded) this.#endResponse();
+    closeConnectionBehind(this.#raw);
     await closed;
   }
 
@@ -285,12 +312,6 @@ class NodeResponseTransport implements Transport, Passenger {
     // A response that still waits for its turn must not take the one before it on the connection with it.
     if (this.#socket && this.#raw.socket === this.#socket) this.#socket.destroy();
     else this.#raw.destroy();
-  }
-
-  /** The connection is done with too: a server that closes would wait for it. On HTTP/2 its other streams may finish. */
-  #closeConnection(): void {
-    if (this.#isHttp2) closeSession(this.#raw);
-    else this.#socket?.destroySoon();
   }
 
   #isFlushed(): boolean {
@@ -328,7 +349,10 @@ class NodeResponseTransport implements Transport, Passenger {
 
   #drained(): void {
     this.#full = false;
-    this.#listener?.drained();
+    // Somebody else may have ended it meanwhile; on HTTP/2 nothing else says so before it is closed.
+    if (this.#raw.writableEnded) return this.#onClose();
+    this.#writeRest();
+    if (!this.#full) this.#listener?.drained();
   }
 
   readonly #onClose = (): void => {
@@ -339,9 +363,3 @@ class NodeResponseTransport implements Transport, Passenger {
 }
 
 function ignore(): void {}
-
-/** Names of headers differ in case only by accident: two of them would both be sent. */
-function without(headers: OutgoingHttpHeaders, names: object): OutgoingHttpHeaders {
-  const taken = new Set(Object.keys(names).map((name) => name.toLowerCase()));
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !taken.has(name.toLowerCase())));
-}

@@ -3,9 +3,10 @@ import type { Http2ServerResponse } from 'node:http2';
 
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Batch, Frame } from '../protocol/frame.js';
-import { STREAM_HEADERS } from '../protocol/headers.js';
+import { NO_CONTENT_HEADERS, STREAM_HEADERS } from '../protocol/headers.js';
 import { closeConnectionBehind, destroyUnlessClosed, whenClosed } from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
+import { ownHeaders } from './headers.js';
 
 /** The answer to a request for a stream as a web-standard `Response`. */
 export class WebEntrance implements Entrance {
@@ -43,7 +44,9 @@ export class WebEntrance implements Entrance {
   }
 
   answerNoContent(): void {
-    this.#response = new Response(null, { status: 204, headers: this.#headers });
+    const headers = this.#headers;
+    for (const [name, value] of Object.entries(NO_CONTENT_HEADERS)) headers.set(name, value);
+    this.#response = new Response(null, { status: 204, headers });
   }
 
   answerHeaders(): void {
@@ -62,10 +65,8 @@ export class WebEntrance implements Entrance {
 
 function toHeaders(from: OutgoingHttpHeaders): Headers {
   const headers = new Headers();
-  for (const [name, value] of Object.entries(from)) {
-    for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== undefined) headers.append(name, String(one));
-    }
+  for (const [name, value] of ownHeaders(from)) {
+    for (const one of [value].flat()) headers.append(name, one);
   }
   return headers;
 }
