@@ -28,10 +28,10 @@ export interface Sender {
   /** Called before the first batch, and before one is sent again: gets ready to send. Settles within some seconds. */
   open?(): Promise<unknown>;
   /**
-   * Sends these entries in this order, without waiting for one to be stored before the next is sent. Every promise
-   * settles within some seconds, also when the broker does not answer. They reject with a `BackplaneError` that says
-   * whether *this attempt* may have stored it; any other error counts as `unknown`. All are sent again, except with
-   * `Refused`. Everything before `oldest` is settled and will never be sent again.
+   * Sends these entries in this order, without waiting for one to be stored before the next is sent. A promise for what
+   * the broker does not answer for settles within some seconds. They reject with a `BackplaneError` that says whether
+   * *this attempt* may have stored it; any other error counts as `unknown`. All are sent again, except with `Refused`.
+   * Everything before `oldest` is settled and will never be sent again.
    */
   send(batch: readonly Outgoing[], oldest: number): readonly Promise<Cursor>[];
 }

@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Cluster, type ClusterOptions } from 'ioredis';
+import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
 import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis';
 
 import { until } from '../support/baseline.js';
 import { LogRecorder } from '../support/log-recorder.js';
-import { RedisServer } from '../support/redis.js';
+import { RedisSentinel, RedisServer } from '../support/redis.js';
 import { isInstalled } from '../support/server-process.js';
 import { event } from '../support/test-hub.js';
 
@@ -56,6 +58,42 @@ async function expectToWork(options: RedisBackplaneOptions, meanwhile = () => Pr
 
   it('are as they have to be, whatever the URL says', () =>
     expectToWork({ url: `${server.url}?commandTimeout=200&socketTimeout=200` }, () => delay(1_200)));
+
+  for (const [how, optionsWith] of [
+    ['in the options', (options) => ({ options })],
+    ['of a client that was handed in', (options) => ({ client: new Redis({ ...options, lazyConnect: true }) })],
+  ] as [string, (options: RedisOptions) => RedisBackplaneOptions][]) {
+    it(`find their way past a sentinel that does not answer: ${how}`, async () => {
+      const silent = net.createServer().listen(0, '127.0.0.1');
+      await once(silent, 'listening');
+      const sockets = new Set<net.Socket>();
+      silent.on('connection', (socket) => {
+        sockets.add(
+          socket
+            .resume()
+            .on('error', () => {})
+            .on('close', () => sockets.delete(socket)),
+        );
+      });
+      const sentinel = await RedisSentinel.start(server.port);
+      const { port } = silent.address() as net.AddressInfo;
+      const sentinels = [port, sentinel.port].map((ofSentinel) => ({ host: '127.0.0.1', port: ofSentinel }));
+      const log = new RedisBackplane({ prefix: randomUUID(), ...optionsWith({ sentinels, name: 'sse' }) });
+      const reader = new LogRecorder();
+      try {
+        await log.start(reader);
+        await until('it is up', () => log.status === 'up', 10_000);
+        await log.append(event('0'), 'queue');
+        await until('it comes', () => reader.data.length === 1);
+        await until('nobody waits for the silent one', () => sockets.size === 0);
+      } finally {
+        await log.close(reader);
+        for (const socket of sockets) socket.destroy();
+        silent.close();
+        await sentinel.remove();
+      }
+    }, 30_000);
+  }
 
   it("have the application's credentials on a cluster, with ioredis 5 too", async () => {
     const node = await RedisServer.start({

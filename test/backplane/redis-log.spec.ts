@@ -54,4 +54,26 @@ class Interrupted extends Redis {
       other.disconnect();
     }
   });
+
+  for (const rule of ['+@scripting', '-@scripting']) {
+    it(`begins one other life, however many nodes find that it has lost something: ${rule}`, async () => {
+      await server.run((redis) => redis.call('ACL', 'SETUSER', 'user', 'on', '>secret', '~*', '+@all', rule));
+      const connection = new Redis(server.url.replace('//', '//user:secret@'));
+      const log = new RedisLog(
+        () => Promise.resolve(connection),
+        resolveRedisOptions({ prefix: randomUUID() }),
+        () => {},
+      );
+      try {
+        const { epoch } = await log.begin(connection);
+        await log.renew(connection, epoch);
+        const next = await log.begin(connection);
+        expect(next.epoch).not.toBe(epoch);
+        await log.renew(connection, epoch);
+        expect(await log.begin(connection)).toEqual(next);
+      } finally {
+        connection.disconnect();
+      }
+    });
+  }
 });

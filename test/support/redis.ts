@@ -1,4 +1,4 @@
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -56,6 +56,46 @@ export class RedisServer extends ServerProcess {
 
   protected override async answers(): Promise<boolean> {
     return (await this.run((redis) => redis.ping())) === 'PONG';
+  }
+}
+
+/** A sentinel on a free port that knows one server, as `sse`. */
+export class RedisSentinel extends ServerProcess {
+  private constructor(
+    port: number,
+    folder: string,
+    private readonly watched: number,
+  ) {
+    super(port, folder);
+  }
+
+  static async start(watched: number): Promise<RedisSentinel> {
+    const folder = await mkdtemp(join(tmpdir(), 'nestjs-sse-hub-sentinel-'));
+    const sentinel = new RedisSentinel(await freePort(), folder, watched);
+    await sentinel.start();
+    return sentinel;
+  }
+
+  override get url(): string {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  override async start(): Promise<void> {
+    const file = join(this.folder, 'sentinel.conf');
+    const settings = [`port ${this.port}`, 'bind 127.0.0.1', `sentinel monitor sse 127.0.0.1 ${this.watched} 1`];
+    await writeFile(file, settings.join('\n'));
+    await this.launch('redis-server', [file, '--sentinel']);
+  }
+
+  protected override async answers(): Promise<boolean> {
+    const redis = new Redis(this.url, { lazyConnect: true, retryStrategy: null, enableReadyCheck: false });
+    redis.on('error', () => {});
+    await redis.connect();
+    try {
+      return (await redis.ping()) === 'PONG';
+    } finally {
+      redis.disconnect();
+    }
   }
 }
 

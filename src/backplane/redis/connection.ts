@@ -36,8 +36,15 @@ export type Connection = Redis | Cluster;
 export type Open = (name: string) => Promise<Connection>;
 
 export function openerOf({ url, options, client }: RedisBackplaneOptions): Open {
+  const given = options ?? (client as Redis | undefined)?.options;
+  /** In the order in which they are asked: one that does not answer takes all the time that there is to connect. */
+  let sentinels = given?.sentinels ?? [];
   const make = (connectionName: string): Connection => {
     const own: RedisOptions = { ...OWN, connectionName };
+    if (sentinels.length > 0) {
+      own.sentinels = sentinels;
+      own.sentinelCommandTimeout = given?.sentinelCommandTimeout ?? CONNECT_TIMEOUT;
+    }
     // What a URL says in its query is above what stands beside it, but not above what a duplicate is given.
     if (url !== undefined) return new Redis(url, { ...options, ...own }).duplicate(own);
     if (!client) return new Redis({ ...options, ...own });
@@ -50,6 +57,7 @@ export function openerOf({ url, options, client }: RedisBackplaneOptions): Open 
     return (client as Cluster).duplicate([], { ...ofCluster, clusterRetryStrategy: () => null, redisOptions });
   };
   return async (name) => {
+    const asked = sentinels;
     const connection = make(name);
     let failure: Error | undefined;
     // What goes wrong is told by the commands that fail. Without a listener ioredis would print it.
@@ -61,6 +69,8 @@ export function openerOf({ url, options, client }: RedisBackplaneOptions): Open 
       return connection;
     } catch (error) {
       connection.disconnect();
+      // Once for all attempts that were made in this order, or two at a time would pass over one.
+      if (sentinels === asked) sentinels = [...asked.slice(1), ...asked.slice(0, 1)];
       throw failure ?? error;
     }
   };

@@ -5,8 +5,6 @@ import { parseId } from './keys.js';
 
 /** An entry of the stream that one of ours has written. */
 export interface StreamEntry {
-  /** The life of the log in which it was added. */
-  readonly epoch: string;
   readonly position: Position;
   /** Unknown when it was added without a script. */
   readonly previous: Position | undefined;
@@ -17,14 +15,21 @@ export interface StreamEntry {
 /** `undefined` for what somebody else has put into the stream. */
 export function readEntry(id: string, fields: readonly string[], maxBytes: number): StreamEntry | undefined {
   const position = parseId(id);
-  const epoch = fieldOf(fields, 'e');
   const text = fieldOf(fields, 'd');
-  if (!position || epoch === undefined || text === undefined) return undefined;
+  if (!position || epochOf(fields) === undefined || text === undefined) return undefined;
   const before = fieldOf(fields, 'p');
   const previous = before === undefined ? undefined : parseId(before);
   if (before !== undefined && !previous) return undefined;
   const isTooLarge = text.length > maxBytes || Buffer.byteLength(text) > maxBytes;
-  return { epoch, position, previous, entry: isTooLarge ? undefined : decodeEntry(text) };
+  return { position, previous, entry: isTooLarge ? undefined : decodeEntry(text) };
+}
+
+/**
+ * The life of the log in which it was added. Without a script that was asked for before, so it may be the one before:
+ * to be believed only when the log says the same. `undefined` for what somebody else has put into the stream.
+ */
+export function epochOf(fields: readonly string[]): string | undefined {
+  return fieldOf(fields, 'e');
 }
 
 /** The place just before an entry whose predecessor is not known. */

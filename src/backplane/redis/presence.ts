@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
+import { BackOff } from '../back-off.js';
 import {
   ANNOUNCEMENT_INTERVAL,
   type Audience,
@@ -90,6 +91,7 @@ class Announcer {
   #renewedAt = -Infinity;
   /** Redis has everything but what has changed since. */
   #isKnown = false;
+  readonly #backOff = new BackOff();
   #running: Promise<void> | undefined;
 
   constructor(
@@ -102,6 +104,7 @@ class Announcer {
 
   async leave(): Promise<void> {
     clearInterval(this.#timer);
+    this.#backOff.wake();
     await within(this.#leave(), LEAVE_PATIENCE, 'Redis').catch(() => {});
   }
 
@@ -115,9 +118,17 @@ class Announcer {
 
   #announce(): void {
     this.#running ??= this.#tryToAnnounce()
-      // What has become of it is not known. The reader says that Redis is away.
-      .catch(() => (this.#isKnown = false))
+      .then(
+        () => this.#backOff.reset(),
+        () => this.#fail(),
+      )
       .then(() => (this.#running = undefined));
+  }
+
+  /** What has become of it is not known. The reader says that Redis is away. */
+  #fail(): Promise<void> {
+    this.#isKnown = false;
+    return this.#backOff.wait();
   }
 
   async #tryToAnnounce(): Promise<void> {

@@ -5,13 +5,13 @@ import { Reachability, type ReachabilityListener } from '../reachability.js';
 import type { HubReader } from '../readers.js';
 import { within } from '../within.js';
 import type { Connection } from './connection.js';
-import { justBefore, readEntry } from './entries.js';
+import { epochOf, justBefore, readEntry } from './entries.js';
 import { COMMAND_TIMEOUT, type Head, type RedisLog } from './redis-log.js';
 
 /** Milliseconds between looks at the log's head. FLUSHALL disconnects nobody, so a silent log has to be asked. */
 const TICK = 1_000;
 
-/** Entries per reply: few while they are large, because a reply is in memory as a whole. */
+/** Entries per reply: few while they are large, because a reply is in memory as a whole. Fewer when reading fails. */
 const MAX_COUNT = 1_000;
 const MIN_COUNT = 4;
 const FIRST_COUNT = 100;
@@ -39,8 +39,6 @@ export class RedisReader implements HubReader {
   #life: Head | undefined;
   /** Topics that were closed when it began. */
   #closed: [topic: string, ms: number][] = [];
-  /** An entry of this life has been read: what is of another cannot follow it. */
-  #isOfThisLife = false;
   /** The last ID that was read, whosever entry it is. */
   #readTo = '0-0';
   /** The last entry that was handed out; `undefined` until `begin` was reported. */
@@ -72,6 +70,8 @@ export class RedisReader implements HubReader {
         await this.#live();
       } catch (error) {
         if (!this.#isOver()) this.#reachability.failed(error);
+        // It may have been too much for the line to carry in time.
+        this.#count = Math.max(1, this.#count >> 2);
       } finally {
         this.#connection?.disconnect();
         this.#connection = undefined;
@@ -116,6 +116,8 @@ export class RedisReader implements HubReader {
       const count = this.#count;
       const reply = await this.#read(connection);
       if (this.#isOver()) return;
+      // Before clients get any of it: either this life is over, or it was added as this life began. Then it is part of it.
+      if (this.#ready && this.#namesAnotherLife(reply)) await this.#check(connection);
       if (reply.length > 0) this.#take(reply);
       // Not only when it is empty: others may publish all the time.
       if (!this.#ready && reply.length < count) await this.#becomeReady(connection);
@@ -141,7 +143,6 @@ export class RedisReader implements HubReader {
     const head = await this.log.begin(connection);
     this.#closed = await this.log.closed(connection);
     this.#life = head;
-    this.#isOfThisLife = false;
     this.#readTo = '0-0';
     this.#last = undefined;
     this.#ready = false;
@@ -167,6 +168,10 @@ export class RedisReader implements HubReader {
     return stream?.[1] ?? [];
   }
 
+  #namesAnotherLife(reply: Reply): boolean {
+    return reply.some(([, fields]) => (epochOf(fields) ?? this.#life!.epoch) !== this.#life!.epoch);
+  }
+
   #take(reply: Reply): void {
     const entries: LogEntry[] = [];
     let size = 0;
@@ -181,7 +186,7 @@ export class RedisReader implements HubReader {
         else skipped++;
       }
     } finally {
-      // What was read before it turned out that the log is another one was in that log.
+      // What was read before it turned out that entries are lost was in the log.
       if (skipped > 0) this.hub.skipped(skipped);
       if (entries.length > 0) this.hub.deliver(entries);
     }
@@ -192,10 +197,6 @@ export class RedisReader implements HubReader {
   #logEntryOf(id: string, fields: readonly string[]): LogEntry | undefined {
     const read = readEntry(id, fields, this.log.options.maxEntryBytes);
     if (!read) return undefined;
-    const { epoch } = this.#life!;
-    // In the window there may be what was added before the log was given its present epoch.
-    if (read.epoch === epoch) this.#isOfThisLife = true;
-    else if (this.#ready || this.#isOfThisLife) throw new AnotherLife('The log in Redis is another one now.');
     const { position, entry } = read;
     if (!entry) return undefined;
     const previous = read.previous ?? this.#last ?? justBefore(position);
@@ -204,7 +205,7 @@ export class RedisReader implements HubReader {
       throw new LostEntries('The log in Redis goes on before what was read of it.');
     }
     this.#last = position;
-    return { epoch, position, previous, entry };
+    return { epoch: this.#life!.epoch, position, previous, entry };
   }
 
   /** What is closed in the window is open at its beginning: what is before the close is to be delivered. */
@@ -225,7 +226,7 @@ export class RedisReader implements HubReader {
   }
 
   #fit(length: number, size: number): void {
-    if (size > FULL_REPLY) this.#count = Math.max(MIN_COUNT, Math.floor(length / 2));
+    if (size > FULL_REPLY) this.#count = Math.min(this.#count, Math.max(MIN_COUNT, Math.floor(length / 2)));
     else if (length === this.#count && size < FULL_REPLY / 4) this.#count = Math.min(MAX_COUNT, this.#count * 2);
   }
 

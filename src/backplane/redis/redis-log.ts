@@ -46,8 +46,8 @@ export class RedisLog {
     if (this.#scripts) {
       this.warn(
         `This user of Redis may not run scripts (${(error as Error).message}), so events are added without one: an ` +
-          'event whose answer was lost may be stored twice or out of order, and events that were trimmed before a node ' +
-          'read them are not missed. Allow EVAL and EVALSHA on every node to have all that.',
+          'event whose answer was lost may be stored twice or out of order, and nobody may notice that events were ' +
+          'trimmed before a node read them, or that a replica lacked them. Allow EVAL and EVALSHA on every node.',
       );
     }
     this.#scripts = false;
@@ -90,7 +90,7 @@ export class RedisLog {
     return [...closed].sort(([, a], [, b]) => a - b);
   }
 
-  /** Ends this life of the log: entries that were handed out in it are gone. */
+  /** Ends this life of the log, unless it is over: entries that were handed out in it are gone. */
   async renew(connection: Connection, epoch: string): Promise<void> {
     try {
       if (this.#scripts) await this.#run(connection, RENEW, epoch, randomEpoch());
@@ -98,6 +98,7 @@ export class RedisLog {
       if (!this.noteRights(error)) throw error;
     }
     if (this.#scripts) return;
+    if ((await ask(connection.hget(this.keys.head, 'epoch'))) !== epoch) return;
     await ask(connection.hdel(this.keys.head, 'last'));
     await ask(connection.hset(this.keys.head, 'epoch', randomEpoch()));
   }
@@ -112,14 +113,24 @@ export class RedisLog {
   }
 }
 
+/** An answer that says no. */
+interface ReplyError extends Error {
+  readonly name: 'ReplyError';
+}
+
 function ask<T>(answer: Promise<T>): Promise<T> {
   return within(answer, COMMAND_TIMEOUT, 'Redis');
 }
 
-export function isReply(error: unknown): boolean {
+export function isReply(error: unknown): error is ReplyError {
   return error instanceof Error && error.name === 'ReplyError';
 }
 
+/** What Redis says; before version 7 it puts where in a script something was refused before that. */
+export function messageOfReply({ message }: Error): string {
+  return message.replace(/^.*@user_script: ?\d+: -?/, '');
+}
+
 function isForbidden(error: unknown): boolean {
-  return isReply(error) && /^NOPERM .*\beval|unknown command .*eval/i.test((error as Error).message);
+  return isReply(error) && /^NOPERM .*\beval|unknown command .*eval/i.test(error.message);
 }

@@ -20,6 +20,9 @@ local function top_of_stream()
   return '0-0'
 end`;
 
+/** More numbers than are ever on their way at a time. */
+const MANY = 1_000;
+
 /**
  * Adds an entry to the log, once.
  *
@@ -30,6 +33,8 @@ end`;
  * What a publisher has appended is remembered under its numbers until it says that it will not ask again. A number below
  * the highest that is not remembered was given up, or comes too late from a connection that was: it would break the
  * order.
+ *
+ * What a user may not be allowed to do comes first, so that an entry which is refused is not in the log.
  *
  * Closed topics are remembered for longer than the entries that closed them.
  */
@@ -48,6 +53,19 @@ local head = redis.call('HMGET', KEYS[2], 'epoch', 'last')
 local epoch, last = head[1] or new_epoch, head[2] or top_of_stream()
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local floor = tonumber(publisher[3] or oldest)
+if oldest - floor > ${MANY} then
+  -- Most were given up and never came here: after an hour without Redis that can be millions. Who may not ask leaves some.
+  for _, field in ipairs(redis.pcall('HKEYS', KEYS[3])) do
+    if (tonumber(field) or oldest) < oldest then redis.call('HDEL', KEYS[3], field) end
+  end
+else
+  for forgotten = floor, oldest - 1 do redis.call('HDEL', KEYS[3], forgotten) end
+end
+redis.call('HSET', KEYS[3], 'floor', oldest)
+redis.call('PEXPIRE', KEYS[3], memory)
+redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f-0', math.max(0, now - max_age)))
 
 local function id_after(previous)
   local ms, seq = string.match(previous, '^(%d+)-(%d+)$')
@@ -70,10 +88,7 @@ if type(added) == 'table' and added.err then
 end
 
 local place = epoch .. ' ' .. id
-local floor = tonumber(publisher[3] or oldest)
-for forgotten = floor, oldest - 1 do redis.call('HDEL', KEYS[3], forgotten) end
-redis.call('HSET', KEYS[3], n, place, 'top', n, 'floor', oldest)
-redis.call('PEXPIRE', KEYS[3], memory)
+redis.call('HSET', KEYS[3], n, place, 'top', n)
 redis.call('HSET', KEYS[2], 'epoch', epoch, 'last', id)
 if mark == 'close' then
   redis.call('ZADD', KEYS[4], string.match(id, '^%d+'), topic)
@@ -82,7 +97,6 @@ if mark == 'close' then
 elseif mark == 'open' then
   redis.call('ZREM', KEYS[4], topic)
 end
-redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f-0', math.max(0, now - max_age)))
 return place
 `);
 
@@ -101,7 +115,7 @@ return head
  */
 export const RENEW = new Script(`
 if redis.call('HGET', KEYS[2], 'epoch') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[2], 'epoch', ARGV[2])
 redis.call('HDEL', KEYS[2], 'last')
+redis.call('HSET', KEYS[2], 'epoch', ARGV[2])
 return 0
 `);

@@ -4,7 +4,7 @@ import { type Outgoing, Refused, type Sender } from '../outbox.js';
 import { within } from '../within.js';
 import type { Connection } from './connection.js';
 import { parseId } from './keys.js';
-import { COMMAND_TIMEOUT, isReply, randomEpoch, type RedisLog } from './redis-log.js';
+import { COMMAND_TIMEOUT, isReply, messageOfReply, randomEpoch, type RedisLog } from './redis-log.js';
 import { APPEND } from './script.js';
 
 /** How long a publisher's appends are remembered after the last one. */
@@ -26,7 +26,14 @@ const PASSING = /^(GAP|EXECABORT|NOSCRIPT)/;
 /** Milliseconds without a refusal after which the next one is worth a message. */
 const QUIET = 60_000;
 
+const NOT_NEXT = new BackplaneError('The entry before this one is not in the log', 'no');
+
 type Answers = readonly [Error | null, unknown][];
+
+interface Gathered {
+  readonly entries: Outgoing[];
+  readonly answers: Promise<Answers>;
+}
 
 /** Appends over a connection of its own, opened when there is something to send. */
 export class RedisSender implements Sender {
@@ -37,6 +44,10 @@ export class RedisSender implements Sender {
   /** This connection has been sent the text of the script, so its name will do. */
   #introduced = false;
   #refusedAt = -Infinity;
+  /** Whether what was last sent without a script has been added, all of it. */
+  #added = Promise.resolve(true);
+  /** What is to be sent then. */
+  #waiting: Gathered | undefined;
 
   constructor(private readonly log: RedisLog) {}
 
@@ -84,7 +95,7 @@ export class RedisSender implements Sender {
     try {
       return this.log.scripts
         ? await this.#runScript(connection, batch, oldest)
-        : await this.#addPlainly(connection, batch);
+        : await this.#addInTurn(connection, batch);
     } catch (error) {
       // No answer: what is on its way there may still arrive, but whatever is sent from now on goes another way.
       if (this.#connection === connection) this.drop();
@@ -109,11 +120,48 @@ export class RedisSender implements Sender {
     return (await within(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? [];
   }
 
+  /**
+   * One transaction after the other: some take more round trips than the next, and behind what was refused nothing may be
+   * added before that was sent again. What comes meanwhile is added together.
+   */
+  #addInTurn(connection: Connection, batch: readonly Outgoing[]): Promise<Answers> {
+    this.#waiting ??= this.#gather(connection);
+    const { entries, answers } = this.#waiting;
+    const at = entries.length;
+    entries.push(...batch);
+    return answers.then((all) => all.slice(at, at + batch.length));
+  }
+
+  #gather(connection: Connection): Gathered {
+    const entries: Outgoing[] = [];
+    const answers = this.#added.then((added): Answers | Promise<Answers> => {
+      this.#waiting = undefined;
+      if (added || entries[0]!.after === 0) return this.#addPlainly(connection, entries);
+      return entries.map(() => [NOT_NEXT, undefined]);
+    });
+    this.#added = answers.then(
+      (all) => all.every(([error]) => !error),
+      () => false,
+    );
+    return { entries, answers };
+  }
+
   async #addPlainly(connection: Connection, batch: readonly Outgoing[]): Promise<Answers> {
+    let epoch: string;
+    let now: number;
+    try {
+      ({ epoch } = await this.log.begin(connection));
+      const [seconds] = await within(connection.time(), COMMAND_TIMEOUT, 'Redis');
+      now = Number(seconds) * 1_000;
+    } catch (cause) {
+      if (isReply(cause)) return batch.map(() => [cause, undefined]);
+      throw new BackplaneError('The connection to Redis is lost', 'no', { cause });
+    }
+    return this.#add(connection, batch, epoch, now);
+  }
+
+  async #add(connection: Connection, batch: readonly Outgoing[], epoch: string, now: number): Promise<Answers> {
     const { keys, options } = this.log;
-    const { epoch } = await this.log.begin(connection);
-    const [seconds] = await within(connection.time(), COMMAND_TIMEOUT, 'Redis');
-    const now = Number(seconds) * 1_000;
     const limit = ['MAXLEN', '~', options.maxLength];
     const additions = batch.map(({ text }) => ['xadd', keys.log, ...limit, '*', 'e', epoch, 'd', text]);
     // At once: whenever a script of another node runs, what the head names as the last entry has to be just that.
@@ -138,8 +186,9 @@ export class RedisSender implements Sender {
   }
 
   #judge(error: Error): BackplaneError {
+    if (error === NOT_NEXT) return NOT_NEXT;
     if (!isReply(error)) return new BackplaneError(`The connection to Redis was lost: ${error.message}`, 'unknown');
-    const { message } = error;
+    const message = messageOfReply(error);
     if (message.startsWith('STALE')) return new Refused(message, 'no');
     if (TOO_LARGE.test(message)) return new Refused(`Redis refuses it: ${message}`, 'no');
     if (!this.log.noteRights(error) && !PASSING.test(message)) this.#tell(message);
