@@ -8,6 +8,7 @@ import { NatsLog } from '../../src/backplane/nats/nats-log.js';
 import { resolveNatsOptions } from '../../src/backplane/nats/options.js';
 import { Subjects } from '../../src/backplane/nats/subjects.js';
 import { NatsServer } from '../support/nats.js';
+import { seededRandom } from '../support/seed.js';
 import { isInstalled } from '../support/server-process.js';
 
 const NODES = 6;
@@ -30,11 +31,12 @@ const SPREAD = 8;
   });
 
   it('has one epoch, however many nodes come at once, and the server survives it', async () => {
+    const random = seededRandom();
     const links = await Promise.all(nodes.map((node) => node.open()));
     for (let round = 0; round < ROUNDS; round++) {
       const prefix = `test-${randomUUID()}`;
       const epochOf = async (link: Link): Promise<string> => {
-        await delay(Math.random() * SPREAD);
+        await delay(random() * SPREAD);
         const log = new NatsLog(new Subjects(prefix), resolveNatsOptions({ prefix }), () => {});
         return (await log.head(link)).epoch;
       };

@@ -6,10 +6,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { SSEService, topicPattern } from 'nestjs-sse-hub';
 import { NatsBackplane, type NatsBackplaneOptions } from 'nestjs-sse-hub/nats';
 
+import type { Audience } from '../../src/backplane/presence.js';
 import { until } from '../support/baseline.js';
 import { BrokerProxy } from '../support/broker-proxy.js';
 import { LogRecorder } from '../support/log-recorder.js';
 import { NatsServer } from '../support/nats.js';
+import { ACKNOWLEDGEMENT, APPEND, DELIVERY, NatsProxy } from '../support/nats-proxy.js';
 import { freePort, isInstalled } from '../support/server-process.js';
 import { event } from '../support/test-hub.js';
 
@@ -46,6 +48,10 @@ import { event } from '../support/test-hub.js';
     const connection = await connect({ servers: `nats://127.0.0.1:${proxy.port}` });
     endings.push(() => connection.close());
     return connection;
+  }
+
+  async function lastSequence(): Promise<number> {
+    return (await server.run(({ streams }) => streams.info(prefix))).state.last_seq;
   }
 
   it('that is closed while it connects lets go of the connection', async () => {
@@ -112,10 +118,6 @@ import { event } from '../support/test-hub.js';
       return appended;
     }
 
-    async function lastSequence(): Promise<number> {
-      return (await server.run(({ streams }) => streams.info(prefix))).state.last_seq;
-    }
-
     it('when it may have been trimmed before it was read, and NATS has forgotten its ID', async () => {
       const { log, reader } = make(limits);
       await log.start(reader);
@@ -147,6 +149,98 @@ import { event } from '../support/test-hub.js';
       expect(position.seq).toBe(2);
       await until('that is read', () => reader.data.length > 0);
       expect(reader.entries).toMatchObject([{ previous: { seq: 1 } }]);
+    }, 30_000);
+  });
+
+  describe('when the newest entries of the log were deleted', () => {
+    const deletions: [string, () => Promise<unknown>][] = [
+      ['one by one', () => server.run(({ streams }) => streams.deleteMessage(prefix, 3))],
+      ['with their subject', () => server.run(({ streams }) => streams.purge(prefix, { filter: `${prefix}.t.b` }))],
+    ];
+
+    it.each(deletions)('%s, starts with what is left, and can append', async (_, remove) => {
+      const before = make();
+      await before.log.start(before.reader);
+      for (const topic of ['a', 'a', 'b']) await before.log.append(event(topic, { topic }), 'queue');
+      await before.log.close(before.reader);
+      await remove();
+      const { log, reader } = make();
+      await log.start(reader);
+      expect(log.status).toBe('up');
+      const { position } = await log.append(event('after'), 'timeout');
+      expect(position.seq).toBe(4);
+      expect(reader.data).toEqual(['a', 'a', 'after']);
+      expect(reader.entries.at(-1)).toMatchObject({ previous: { seq: 3 } });
+      expect(await log.end()).toEqual(position);
+    });
+
+    it('while a node was away, that one goes on', async () => {
+      const { log, reader } = make();
+      await log.start(reader);
+      const other = make({ servers: server.url });
+      await other.log.start(other.reader);
+      await log.append(event('0'), 'queue');
+      proxy.leadTo(await freePort());
+      await other.log.append(event('1'), 'queue');
+      await server.run(({ streams }) => streams.deleteMessage(prefix, 2));
+      proxy.leadTo(server.port);
+      await until('it reads again', () => log.status === 'up', 10_000);
+      expect(await log.end()).toMatchObject({ seq: 2 });
+      await log.append(event('2'), 'timeout');
+      expect(reader.entries).toMatchObject([{ position: { seq: 1 } }, { position: { seq: 3 }, previous: { seq: 2 } }]);
+      await until('it is not behind', () => log.lag === 0);
+    });
+  });
+
+  describe('whose node reads behind the log', () => {
+    let between: NatsProxy;
+
+    beforeEach(async () => {
+      between = await NatsProxy.start(server.port);
+      endings.push(() => between.close());
+    });
+
+    /** NATS forgets IDs at once, and keeps everything. */
+    async function startForgetful(options?: NatsBackplaneOptions): Promise<ReturnType<typeof make>> {
+      const node = make({ servers: between.url, ...options });
+      await node.log.start(node.reader);
+      await server.run(({ streams }) => streams.update(prefix, { duplicate_window: 100_000_000, max_age: 0 }));
+      return node;
+    }
+
+    it('does not append again what NATS has answered for, and stays up', async () => {
+      const { log, reader } = await startForgetful();
+      between.hold(DELIVERY);
+      const appended = log.append(event('x'), 'queue');
+      const seen = new Set<string>();
+      for (const end = performance.now() + 5_000; performance.now() < end; await delay(50)) seen.add(log.status);
+      expect(await lastSequence()).toBe(1);
+      expect([...seen]).toEqual(['up']);
+      between.release();
+      expect(await appended).toMatchObject({ position: { seq: 1 } });
+      expect((await log.append(event('after'), 'timeout')).position.seq).toBe(2);
+      expect(reader.data).toEqual(['x', 'after']);
+    }, 30_000);
+
+    it('gives up what it cannot tell to be in the log, once NATS may have forgotten it', async () => {
+      const { log, reader } = await startForgetful({ maxAge: 4_000 });
+      between.hold(DELIVERY);
+      between.lose(ACKNOWLEDGEMENT);
+      await expect(log.append(event('x'), 'queue')).rejects.toMatchObject({ stored: 'unknown' });
+      between.lose(undefined);
+      between.release();
+      expect((await log.append(event('after'), 'timeout')).position.seq).toBe(2);
+      expect(reader.data).toEqual(['x', 'after']);
+    }, 30_000);
+
+    it('but has read far enough appends what the log has not, however long that takes', async () => {
+      const { log, reader } = await startForgetful({ maxAge: 4_000 });
+      between.lose(APPEND);
+      const appended = log.append(event('x'), 'queue');
+      await delay(5_000);
+      between.lose(undefined);
+      expect((await appended).position.seq).toBe(1);
+      expect(reader.data).toEqual(['x']);
     }, 30_000);
   });
 
@@ -204,6 +298,53 @@ import { event } from '../support/test-hub.js';
     expect(await server.connections()).toBe(before + 1);
   });
 
+  it('that one hub leaves while another joins counts the clients of the other', async () => {
+    const { log, reader } = make();
+    const [first, next] = [audience(1), audience(2)];
+    log.presence.join(first);
+    await log.start(reader);
+    const other = make({ servers: server.url });
+    other.log.presence.join(audience(0));
+    await other.log.start(other.reader);
+    // It is not closed before this is stored.
+    proxy.hold(/Nats-Msg-Id/);
+    const last = log.append(event('0'), 'queue');
+    await until('it is on its way', () => proxy.holds);
+    await log.presence.leave(first);
+    const closing = log.close(reader);
+    log.presence.join(next);
+    const nextReader = new LogRecorder();
+    endings.push(() => log.close(nextReader));
+    const starting = log.start(nextReader);
+    proxy.release();
+    await Promise.all([closing, starting, last]);
+    expect(await log.presence.count('t')).toBe(2);
+    await until('others count them', async () => (await other.log.presence.count('t')) === 2);
+  });
+
+  it('says that it is there only to the node that has come', async () => {
+    const NODES = 10;
+    const nodes = Array.from({ length: NODES + 1 }, () => make({ servers: server.url }));
+    for (const { log } of nodes) log.presence.join(audience(1));
+    const newcomer = nodes.pop()!;
+    await Promise.all(nodes.map(({ log, reader }) => log.start(reader)));
+    await until('all know each other', async () => {
+      const counts = await Promise.all(nodes.map(({ log }) => log.presence.count('t')));
+      return counts.every((count) => count === NODES);
+    });
+    await server.run(async (_, nc) => {
+      const said: string[] = [];
+      nc.subscribe(`${prefix}.presence.alive`, { callback: (_error, message) => void said.push(message.string()) });
+      await nc.flush();
+      await newcomer.log.start(newcomer.reader);
+      expect(await newcomer.log.presence.count('t')).toBe(NODES + 1);
+      await nc.flush();
+      expect(said.filter((text) => text.includes('hello'))).toHaveLength(1);
+      // Those who have only renewed their leases meanwhile.
+      expect(said.length).toBeLessThan(NODES);
+    });
+  });
+
   it('that is closed for one hub while another starts stays open for that one', async () => {
     const { log, reader } = make();
     await log.start(reader);
@@ -221,3 +362,7 @@ import { event } from '../support/test-hub.js';
     expect(log.status).toBe('up');
   });
 });
+
+function audience(clients: number): Audience {
+  return { count: () => clients, changes: () => ({ topics: new Map(), patterns: new Map() }), matches: () => false };
+}

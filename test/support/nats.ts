@@ -11,9 +11,13 @@ import { findServer, type SharedBroker } from './shared-server.js';
 export interface NatsServerOptions {
   /** Has what it had when it starts again. Default: `true`. */
   readonly persistent?: boolean;
+  /** Lines of its configuration. Default: it takes messages of 64 MiB. */
+  readonly limits?: readonly string[];
 }
 
-/** NATS with JetStream, on a free port. It takes messages of 64 MiB. */
+const MORE_THAN_USUAL = ['max_payload: 64MB', 'max_pending: 128MB'];
+
+/** NATS with JetStream, on a free port. */
 export class NatsServer extends ServerProcess {
   private constructor(
     port: number,
@@ -55,8 +59,7 @@ export class NatsServer extends ServerProcess {
       `listen: "127.0.0.1:${this.port}"`,
       `http: "127.0.0.1:${this.monitor}"`,
       `jetstream: { store_dir: "${this.#data}" }`,
-      'max_payload: 64MB',
-      'max_pending: 128MB',
+      ...(this.options.limits ?? MORE_THAN_USUAL),
     ];
     await writeFile(config, lines.join('\n'));
     await this.launch('nats-server', ['-c', config]);

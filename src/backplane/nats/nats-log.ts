@@ -1,7 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { JetStreamApiError, type StreamConfig, type StreamInfo } from '@nats-io/jetstream';
+import {
+  JetStreamApiError,
+  type NextMsgRequest,
+  type SeqMsgRequest,
+  type StreamConfig,
+  type StreamInfo,
+} from '@nats-io/jetstream';
 
 import { messageOf } from '../backplane-error.js';
 import { type Link } from './link.js';
@@ -37,6 +43,10 @@ export interface Head {
   readonly last: number;
   /** When that was stored, in nanoseconds; 0 when it is not known. */
   readonly lastNanos: bigint;
+  /** Between the two, some were deleted by an operator. It may be the last ones: `last` stays where it was. */
+  readonly isSparse: boolean;
+  /** Of an entry, with what the server keeps beside it; 0 when there is none. */
+  readonly averageBytes: number;
 }
 
 /** What stands beside the log. */
@@ -62,14 +72,22 @@ export class NatsLog {
   /** Where the log stands; one that has not begun does now. */
   async head(link: Link): Promise<Head> {
     const [info, epoch] = await Promise.all([this.#made(link), this.#record(link)]);
-    const { messages, first_seq, last_seq, last_ts } = info.state;
+    const { messages, bytes, first_seq, last_seq, last_ts } = info.state;
     const of = epoch?.created === info.created ? epoch : await this.#begin(link, info.created, epoch);
     return {
       epoch: of.epoch,
       first: messages > 0 ? first_seq : last_seq + 1,
       last: last_seq,
       lastNanos: nanosOf(last_ts),
+      isSparse: messages > 0 && messages <= last_seq - first_seq,
+      averageBytes: bytes / Math.max(1, messages),
     };
+  }
+
+  /** Whether there is anything from this sequence on, whosever it is. */
+  async hasFrom(link: Link, seq: number): Promise<boolean> {
+    const query: SeqMsgRequest & NextMsgRequest = { seq, next_by_subj: '>' };
+    return (await link.jsm.streams.getMessage(this.subjects.stream, query)) !== null;
   }
 
   /** Ends this life of the log: entries that were handed out in it are gone. Once, however many ask for it. */

@@ -19,6 +19,8 @@ export class Places {
   #newest = '';
   /** When it was last found that entries had gone before they were read. */
   #missedAt = -Infinity;
+  /** When the log had nothing that has not been read by now. */
+  #readUpTo = -Infinity;
 
   constructor(private readonly publisher: () => string) {}
 
@@ -66,6 +68,16 @@ export class Places {
   /** Whether something that was stored since then may have gone before it was read. */
   hasMissedSince(time: number): boolean {
     return this.#missedAt >= time;
+  }
+
+  /** All that the log had at that time has been read. */
+  readUpTo(time: number): void {
+    this.#readUpTo = Math.max(this.#readUpTo, time);
+  }
+
+  /** Whether everything that was stored before then has been read, unless it had gone. */
+  hasReadSince(time: number): boolean {
+    return this.#readUpTo >= time;
   }
 
   /** Another life of the log has begun: where something was says nothing about where it is. */

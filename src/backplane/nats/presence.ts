@@ -23,6 +23,13 @@ interface Answer {
   readonly clients: number;
 }
 
+/** Being there, on one connection. */
+interface Stay {
+  readonly link: Link;
+  readonly since: number;
+  end(): void;
+}
+
 /**
  * Counts by asking, so nothing is announced while nobody wants to know. Every node says now and then that it is there;
  * whoever asks waits for those it has heard of.
@@ -33,58 +40,74 @@ export class NatsPresence implements Presence {
   /** The other nodes, and until when they count as alive. */
   readonly #leases = new Map<string, number>();
   #link: Link | undefined;
-  #linkedAt = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #stay: Stay | undefined;
 
   constructor(private readonly subjects: Subjects) {}
 
   join(audience: Audience): void {
     this.#audiences.add(audience);
+    if (this.#link?.alive && !this.#stay) this.#begin(this.#link);
   }
 
   leave(audience: Audience): Promise<void> {
     this.#audiences.delete(audience);
-    if (this.#audiences.size === 0) this.#detach('bye');
+    if (this.#audiences.size > 0) return Promise.resolve();
+    this.#say('bye');
+    this.#end();
     return Promise.resolve();
   }
 
   /** There is a connection. */
   attach(link: Link): void {
-    this.#detach();
-    if (this.#audiences.size === 0) return;
+    this.#end();
     this.#link = link;
-    this.#linkedAt = performance.now();
-    const alive = link.nc.subscribe(this.subjects.presence('alive'), { callback: guarded((m) => this.#hear(m)) });
-    const ask = link.nc.subscribe(this.subjects.presence('ask'), { callback: guarded((m) => this.#answer(m)) });
-    this.#say('hello');
-    this.#timer = setInterval(() => this.#say(), LEASE_RENEWAL).unref();
+    if (this.#audiences.size > 0) this.#begin(link);
     void link.lost.then(() => {
-      if (this.#link === link) this.#detach();
-      if (link.nc.isClosed()) return;
-      alive.unsubscribe();
-      ask.unsubscribe();
+      if (this.#stay?.link === link) this.#end();
     });
   }
 
   async count(topic: string): Promise<number> {
-    const link = this.#link;
-    if (!link?.alive) throw new Error('NATS cannot be reached');
+    const stay = this.#stay;
+    if (!stay?.link.alive) throw new Error('NATS cannot be reached');
     let count = 0;
     for (const audience of this.#audiences) count += audience.count(topic);
-    for (const clients of (await this.#ask(link, topic)).values()) count += clients;
+    for (const clients of (await this.#ask(stay, topic)).values()) count += clients;
     return count;
   }
 
-  #detach(says?: 'bye'): void {
-    if (says && this.#link?.alive) this.#say(says);
-    clearInterval(this.#timer);
-    this.#link = undefined;
+  #begin(link: Link): void {
+    const { subjects } = this;
+    const own = subjects.presence(this.#node);
+    const hear = { callback: guarded((message) => this.#hear(message)) };
+    const subscriptions = [
+      link.nc.subscribe(subjects.presence('alive'), hear),
+      link.nc.subscribe(own, hear),
+      link.nc.subscribe(subjects.presence('ask'), { callback: guarded((message) => this.#answer(message)) }),
+    ];
+    const timer = setInterval(() => this.#say(), LEASE_RENEWAL).unref();
+    const end = (): void => {
+      clearInterval(timer);
+      if (link.nc.isClosed()) return;
+      for (const subscription of subscriptions) subscription.unsubscribe();
+    };
+    this.#stay = { link, since: performance.now(), end };
+    // When NATS was away all nodes say it at once, so the others tell nobody else that they are there.
+    this.#say('hello', own);
+  }
+
+  #end(): void {
+    this.#stay?.end();
+    this.#stay = undefined;
     this.#leases.clear();
   }
 
-  #say(says?: SignOfLife['says']): void {
-    const sign: SignOfLife = { node: this.#node, ...(says && { says }) };
-    this.#publish(this.subjects.presence('alive'), sign);
+  #say(says?: SignOfLife['says'], reply?: string): void {
+    this.#publish(this.subjects.presence('alive'), this.#sign(says), reply);
+  }
+
+  #sign(says?: SignOfLife['says']): SignOfLife {
+    return { node: this.#node, ...(says && { says }) };
   }
 
   #hear(message: Msg): void {
@@ -92,7 +115,7 @@ export class NatsPresence implements Presence {
     if (typeof node !== 'string' || node === this.#node) return;
     if (says === 'bye') this.#leases.delete(node);
     else this.#leases.set(node, performance.now() + LEASE);
-    if (says === 'hello') this.#say();
+    if (says === 'hello' && message.reply) this.#publish(message.reply, this.#sign());
   }
 
   #answer(message: Msg): void {
@@ -103,9 +126,9 @@ export class NatsPresence implements Presence {
     this.#publish(message.reply, { node: this.#node, clients } satisfies Answer);
   }
 
-  async #ask(link: Link, topic: string): Promise<Map<string, number>> {
+  async #ask({ link, since }: Stay, topic: string): Promise<Map<string, number>> {
     // Whoever has just come may not have heard of all the others yet.
-    const rollCall = this.#linkedAt + ROLL_CALL - performance.now();
+    const rollCall = since + ROLL_CALL - performance.now();
     if (rollCall > 0) await delay(rollCall, undefined, { ref: false });
     const answers = new Map<string, number>();
     if (this.#others.length === 0) return answers;
@@ -126,9 +149,9 @@ export class NatsPresence implements Presence {
     return [...this.#leases.keys()];
   }
 
-  #publish(subject: string, value: SignOfLife | Answer): void {
+  #publish(subject: string, value: SignOfLife | Answer, reply?: string): void {
     try {
-      this.#link?.nc.publish(subject, JSON.stringify(value));
+      this.#stay?.link.nc.publish(subject, JSON.stringify(value), reply === undefined ? {} : { reply });
     } catch {
       // The connection is just being closed. Whoever asks goes without this node, which will be back on another one.
     }

@@ -27,6 +27,12 @@ interface Place {
   readonly nanos: bigint;
 }
 
+/** Where the log ended when it was asked. */
+interface Target {
+  readonly seq: number;
+  readonly askedAt: number;
+}
+
 /** What an outbox gives its entries. */
 const OWN_ID = /^[\w-]{12}-\d+$/;
 
@@ -52,8 +58,10 @@ export class NatsReader implements HubReader {
   /** The last entry, whether or not it could be handed out; `undefined` until `begin` was reported. */
   #last: Position | undefined;
   #ready = false;
-  /** Up to here the log has to be read before this node is up. */
-  #target = 0;
+  /** Up to here the log has to be read, before this node is up, and to know that what was stored by then is read. */
+  #target: Target = { seq: 0, askedAt: -Infinity };
+  /** Bytes of the largest message that was read when something was read last, on one connection. */
+  #largest = 0;
   /** Topics that were closed when it began. */
   #finished: ClosedTopic[] = [];
   #batch: LogEntry[] = [];
@@ -113,8 +121,10 @@ export class NatsReader implements HubReader {
   async #live(link: Link): Promise<void> {
     while (!this.#isClosed()) {
       try {
-        this.#target = (await this.#check(link, true)).last;
-        await this.#follow(link);
+        const askedAt = performance.now();
+        const head = await this.#check(link, true);
+        this.#target = { seq: head.last, askedAt };
+        await this.#follow(link, Math.max(head.averageBytes, this.#largest));
       } catch (error) {
         this.#flush();
         if (error instanceof LostEntries) await this.log.renew(link, this.#epoch!);
@@ -128,7 +138,7 @@ export class NatsReader implements HubReader {
   }
 
   /** Reads on until something is the matter, or it is closed. */
-  async #follow(link: Link): Promise<void> {
+  async #follow(link: Link, size: number): Promise<void> {
     if (this.#isClosed()) return;
     let failed: (error: Error) => void = () => {};
     const end = new Promise<void>((resolve, reject) => {
@@ -139,8 +149,7 @@ export class NatsReader implements HubReader {
     const tail = new Tail({ message: (message) => this.#take(message), failed });
     let ticks: NodeJS.Timeout | undefined;
     try {
-      const from = this.#isContiguous ? this.#readTo.seq + 1 : this.#readTo.seq;
-      await Promise.race([end, tail.open(link, this.log.subjects.stream, from)]);
+      await Promise.race([end, tail.open(link, this.log.subjects.stream, this.#next, size)]);
       if (this.#isClosed()) return;
       this.#settle();
       ticks = setInterval(() => void this.#tick(link).catch(failed), TICK).unref();
@@ -149,19 +158,35 @@ export class NatsReader implements HubReader {
       this.#stop = undefined;
       clearInterval(ticks);
       tail.stop();
+      this.#largest = tail.largest || this.#largest;
       this.#flush();
     }
   }
 
+  /** Where reading goes on: with what was read last, unless that is known to be the same. */
+  get #next(): number {
+    return this.#isContiguous ? this.#readTo.seq + 1 : this.#readTo.seq;
+  }
+
   async #tick(link: Link): Promise<void> {
+    const askedAt = performance.now();
     const { seq } = this.#readTo;
     const head = await this.#check(link, false);
     this.#lag = head.last > seq && this.#last ? Math.max(0, millisOf(head.lastNanos) - this.#last.ms) : 0;
     // What was to be read may have been trimmed meanwhile, and be all there was.
     if (!this.#last && head.first > head.last) this.#startOver(head);
-    else if (head.first > head.last && this.#readTo.seq < this.#target) this.#passOver(head);
-    if (head.first > this.#target) this.#target = head.first > head.last ? head.last : head.first;
+    else if (await this.#isAllGone(link, head)) this.#passOver(head);
+    if (head.first > this.#target.seq) this.#target = { ...this.#target, seq: Math.min(head.first, head.last) };
     this.#settle();
+    if (this.#readTo.seq >= this.#target.seq) this.#target = { seq: head.last, askedAt };
+  }
+
+  /** What is still to be read was trimmed, or deleted by an operator. */
+  async #isAllGone(link: Link, { epoch, first, last, isSparse }: Head): Promise<boolean> {
+    const isBehind = (): boolean =>
+      this.#epoch === epoch && this.#last !== undefined && this.#readTo.seq < this.#target.seq;
+    if (!isBehind() || first > last) return isBehind();
+    return isSparse && !(await this.log.hasFrom(link, this.#next)) && isBehind();
   }
 
   /** All that was to be read is gone: what comes next follows the last entry there was, which nobody here has. */
@@ -268,7 +293,8 @@ export class NatsReader implements HubReader {
   }
 
   #settle(): void {
-    if (this.#readTo.seq < this.#target || !this.#last) return;
+    if (this.#readTo.seq < this.#target.seq || !this.#last) return;
+    this.places.readUpTo(this.#target.askedAt);
     this.#becomeReady();
     this.#backOff.reset();
     this.#reachability.succeeded();

@@ -24,8 +24,8 @@ export interface SenderContext {
   readonly log: NatsLog;
   readonly places: Places;
   /**
-   * The connection, once this node has read everything that was stored while there was none: so an append that is sent
-   * again has been looked for in the log, however long ago it was first sent. NATS itself remembers IDs for minutes.
+   * The connection, once this node has read everything that was stored while there was none: so an append that was on
+   * its way when one broke has been looked for in the log before it is sent again, however long that took.
    */
   readonly link: () => Link | undefined;
 }
@@ -37,17 +37,27 @@ interface Pending {
   readonly reject: (error: BackplaneError) => void;
 }
 
+/** When what may be stored was first sent, and last. */
+interface Doubt {
+  readonly since: number;
+  readonly last: number;
+}
+
 interface Answer {
   readonly error?: { readonly err_code?: number; readonly description?: string };
   readonly seq?: number;
 }
 
-/** Appends in order: without waiting for answers, as long as they come quickly. */
+/**
+ * Appends in order: without waiting for answers, as long as they come quickly. What NATS has answered for is settled when
+ * this node has read it.
+ */
 export class NatsSender implements Sender {
-  /** By their number, oldest first. */
+  /** What NATS has not answered for, by its number, oldest first. */
   readonly #pending = new Map<number, Pending>();
-  /** When what may be stored was first sent. */
-  readonly #doubtful = new WeakMap<Outgoing, number>();
+  /** What NATS has answered for. It is not sent again, however long it takes until this node reads it. */
+  readonly #unread = new Map<number, Pending>();
+  readonly #doubts = new WeakMap<Outgoing, Doubt>();
   #turn: Promise<void> = Promise.resolve();
   /** One has failed: what follows it has to wait for its repetition. */
   #failed = false;
@@ -100,10 +110,10 @@ export class NatsSender implements Sender {
     this.#assertInTime(item);
     this.#listen(link);
     const sentAt = performance.now();
-    if (!this.#doubtful.has(item)) this.#doubtful.set(item, sentAt);
+    this.#doubts.set(item, { since: this.#doubts.get(item)?.since ?? sentAt, last: sentAt });
     this.#pending.set(n, { item, sentAt, settled, reject });
     places.wait(uid, (cursor) => {
-      this.#pending.delete(n);
+      this.#takeOut(n);
       resolve(cursor);
     });
     const fields = headers();
@@ -115,15 +125,18 @@ export class NatsSender implements Sender {
   /** What was not found in the log must not get there behind what followed it, or for the second time. */
   #assertInTime(item: Outgoing): void {
     const { places, log } = this.context;
-    const sentAt = this.#doubtful.get(item);
-    const mayBeGone = sentAt !== undefined && places.hasMissedSince(sentAt);
+    const doubt = this.#doubts.get(item);
+    const mayBeGone = doubt !== undefined && places.hasMissedSince(doubt.since);
     if (!mayBeGone && places.isOvertaken(item.uid)) {
-      const stored = sentAt === undefined ? 'no' : 'unknown';
-      throw new Refused('A later entry of this publisher is in the log in NATS', stored);
+      throw new Refused('A later entry of this publisher is in the log in NATS', doubt ? 'unknown' : 'no');
     }
-    // NATS forgets IDs.
-    if (mayBeGone && performance.now() - sentAt > log.duplicateWindow / 2) {
+    // For so long NATS certainly remembers its ID.
+    if (!doubt || performance.now() - doubt.since <= log.duplicateWindow / 2) return;
+    if (mayBeGone) {
       throw new Refused('What the log in NATS got meanwhile is gone, and may have held the entry', 'unknown');
+    }
+    if (!places.hasReadSince(doubt.last)) {
+      throw new Refused('This node reads too far behind the log in NATS to tell whether it has the entry', 'unknown');
     }
   }
 
@@ -141,41 +154,47 @@ export class NatsSender implements Sender {
       if (this.#link !== link) return;
       this.#link = undefined;
       if (!link.nc.isClosed()) subscription.unsubscribe();
-      for (const n of [...this.#pending.keys()]) this.#giveUp(n, unknown(message));
+      // Also what was answered: a server that is back may have lost it.
+      for (const [n, { reject }] of [...this.#unread, ...this.#pending]) this.#fail(n, reject, unknown(message));
     });
   }
 
   #hear(message: Msg): void {
     const n = Number(message.subject.slice(this.#inbox.length + 1));
+    const pending = this.#pending.get(n);
+    if (!pending) return;
     if (message.headers?.code === 503) {
-      return this.#giveUp(n, new BackplaneError('NATS has nobody who keeps the log', 'no'));
+      return this.#fail(n, pending.reject, new BackplaneError('NATS has nobody who keeps the log', 'no'));
     }
     const { error, seq } = message.json<Answer>();
     if (error) {
       const Kind = FAULTS_OF_ENTRIES.has(error.err_code) ? Refused : BackplaneError;
-      return this.#giveUp(n, new Kind(`NATS refuses it: ${error.description}`, 'no'));
+      return this.#fail(n, pending.reject, new Kind(`NATS refuses it: ${error.description}`, 'no'));
     }
-    const pending = this.#pending.get(n);
-    if (pending && seq !== undefined) this.context.places.answered(pending.item.uid, seq);
-  }
-
-  #giveUp(n: number, error: BackplaneError): void {
-    const pending = this.#pending.get(n);
-    if (pending) this.#fail(n, pending.reject, error);
+    if (seq === undefined) return;
+    this.#pending.delete(n);
+    this.#unread.set(n, pending);
+    this.context.places.answered(pending.item.uid, seq);
   }
 
   #fail(n: number, reject: Reject, error: BackplaneError): void {
-    const pending = this.#pending.get(n);
-    this.#pending.delete(n);
+    const pending = this.#takeOut(n);
     if (pending) this.#settleDoubt(pending, error);
     if (!(error instanceof Refused)) this.#failed = true;
     reject(error);
   }
 
+  #takeOut(n: number): Pending | undefined {
+    const pending = this.#pending.get(n) ?? this.#unread.get(n);
+    this.#pending.delete(n);
+    this.#unread.delete(n);
+    return pending;
+  }
+
   #settleDoubt({ item, sentAt }: Pending, { stored }: BackplaneError): void {
     this.context.places.forget(item.uid);
     // This attempt has stored nothing, and it was the first.
-    if (stored === 'no' && this.#doubtful.get(item) === sentAt) this.#doubtful.delete(item);
+    if (stored === 'no' && this.#doubts.get(item)?.since === sentAt) this.#doubts.delete(item);
   }
 
   // One timer for all: they have the same patience, so the oldest is the next.
@@ -187,9 +206,9 @@ export class NatsSender implements Sender {
   #onTime(): void {
     this.#timer = undefined;
     const now = performance.now();
-    for (const [n, { sentAt }] of [...this.#pending]) {
+    for (const [n, { sentAt, reject }] of [...this.#pending]) {
       if (now - sentAt < ANSWER_TIMEOUT) return this.#watch(ANSWER_TIMEOUT - (now - sentAt));
-      this.#giveUp(n, unknown(`NATS did not answer within ${ANSWER_TIMEOUT} ms`));
+      this.#fail(n, reject, unknown(`NATS did not answer within ${ANSWER_TIMEOUT} ms`));
     }
   }
 }

@@ -10,6 +10,14 @@ import type { Link } from './link.js';
 
 /** Messages that may be on their way at a time: a node that was busy gets them in steps. */
 const WINDOW = 128;
+/** With fewer, the client would not ask for the next in time. */
+const LEAST_WINDOW = 4;
+/**
+ * Bytes that may be on their way, as far as the size of messages can be told before they come: a server cuts off whoever
+ * has more than 64 MiB waiting (`max_pending`). A limit of bytes for the server itself would stop the client's reading
+ * where a message is larger than what is left of it.
+ */
+const WINDOW_BYTES = 16 * 1024 * 1024;
 /** Milliseconds between signs of life of a stream that has nothing new. Two that stay out are a failure. */
 const IDLE_HEARTBEAT = 1_000;
 const PULL_EXPIRES = 10_000;
@@ -37,13 +45,23 @@ export interface TailListener {
  */
 export class Tail {
   #delivered = 0;
+  #largest = 0;
   #over = false;
   #messages: ConsumerMessages | undefined;
 
   constructor(private readonly listener: TailListener) {}
 
-  /** Settles when it reads, or has been stopped before that. */
-  async open(link: Link, stream: string, from: number): Promise<void> {
+  /** Bytes of the largest message that it has read. */
+  get largest(): number {
+    return this.#largest;
+  }
+
+  /**
+   * Settles when it reads, or has been stopped before that.
+   *
+   * @param size Bytes that a message is expected to have at most.
+   */
+  async open(link: Link, stream: string, from: number, size: number): Promise<void> {
     const info = await link.jsm.consumers.add(stream, {
       ack_policy: AckPolicy.None,
       deliver_policy: DeliverPolicy.StartSequence,
@@ -55,7 +73,7 @@ export class Tail {
     });
     if (this.#over) return;
     const messages = await link.js.consumers.getConsumerFromInfo(info).consume({
-      max_messages: WINDOW,
+      max_messages: Math.min(WINDOW, Math.max(LEAST_WINDOW, Math.floor(WINDOW_BYTES / size))),
       expires: PULL_EXPIRES,
       idle_heartbeat: IDLE_HEARTBEAT,
       bind: true,
@@ -75,6 +93,7 @@ export class Tail {
     if (this.#over) return;
     // The consumer counts what it sends: one that is missing was lost on the way.
     if (message.info.deliverySequence !== ++this.#delivered) return this.#fail('messages were lost on the way');
+    this.#largest = Math.max(this.#largest, message.data.length);
     try {
       this.listener.message(message);
     } catch (error) {
