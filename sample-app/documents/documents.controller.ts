@@ -1,4 +1,4 @@
-import { Body, Controller, Get, Param, Post, UseGuards } from '@nestjs/common';
+import { Body, Controller, Get, Param, Post, Query, UseGuards } from '@nestjs/common';
 import { type BroadcastOptions, SSEService } from 'nestjs-sse-hub';
 
 import { CurrentUser } from '../users/current-user.decorator.js';
@@ -31,10 +31,11 @@ export class DocumentsController {
 
   /** A web-standard response, as in any `fetch`-style server. */
   @Get(':id/events')
-  events(@CurrentUser() user: DemoUser, @Param('id') id: string): Response {
+  events(@CurrentUser() user: DemoUser, @Param('id') id: string, @Query('tab') tab?: unknown): Response {
     // Asked before the stream begins: whoever may not read it gets a 403, and an EventSource stays away.
     this.documents.read(id, user);
     const { response } = this.sse.addClient({
+      ...idOf(user, id, tab),
       topics: [documentTopic(id), viewerTopic(id, user)],
       group: viewerGroup(user),
       initial: async () => {
@@ -64,6 +65,12 @@ export class DocumentsController {
     const client = typeof clientId === 'string' ? this.sse.getClient(clientId) : undefined;
     return client?.group === group ? { except: client.id } : { exceptGroup: group };
   }
+}
+
+// A tab that comes back is the same client, so that what was not for its author is not replayed to it either.
+function idOf(user: DemoUser, documentId: string, tab: unknown): { id?: string } {
+  const isName = typeof tab === 'string' && /^[\w-]{1,64}$/.test(tab);
+  return isName ? { id: `${viewerGroup(user)}:${documentId}:${tab}` } : {};
 }
 
 // Not the group of the notifications: with five tabs of either, nobody loses a tab of the other.

@@ -1,6 +1,14 @@
 import { randomUUID } from 'node:crypto';
 
-import { HttpException, HttpStatus, Injectable, Logger, NotFoundException, type OnModuleDestroy } from '@nestjs/common';
+import {
+  HttpException,
+  HttpStatus,
+  Injectable,
+  Logger,
+  NotFoundException,
+  type OnModuleDestroy,
+  ServiceUnavailableException,
+} from '@nestjs/common';
 import { SSEService } from 'nestjs-sse-hub';
 import { filter, firstValueFrom, map, takeUntil, timer } from 'rxjs';
 
@@ -62,6 +70,7 @@ export class ExecutionsService implements OnModuleDestroy {
 
   /** `folder` is how the visitor calls it, `path` where it is. */
   start(folder: string, path: string): Execution {
+    if (this.#shutdown.signal.aborted) throw new ServiceUnavailableException('This node is shutting down.');
     if (this.#running.size >= MAX_RUNNING) {
       throw new HttpException(`${MAX_RUNNING} executions are running already.`, HttpStatus.TOO_MANY_REQUESTS);
     }

@@ -271,11 +271,16 @@ byId('mark-read').addEventListener(
 
 // --- Document
 
+const tab = Math.random().toString(36).slice(2);
+
 let viewing;
 let saving;
+/** What was typed and not saved yet. */
+let unsaved;
 
 function showContent({ text, version, author }) {
   clearTimeout(saving);
+  unsaved = undefined;
   byId('text').value = text;
   showVersion(version, author);
 }
@@ -296,9 +301,13 @@ function came(what) {
 }
 
 function openDocument(id) {
+  clearTimeout(saving);
+  void save();
   viewing?.close();
   byId('activity').replaceChildren();
-  viewing = follow(byId('document'), `/documents/${encodeURIComponent(id)}/events`, {
+  // Until its text is there, what is typed would be that of the document before.
+  byId('text').disabled = true;
+  viewing = follow(byId('document'), `/documents/${encodeURIComponent(id)}/events?tab=${tab}`, {
     document: (content) => {
       byId('text').disabled = false;
       showContent(content);
@@ -311,16 +320,18 @@ function openDocument(id) {
 }
 
 const save = doing(async () => {
-  const id = byId('document-form').elements.id.value;
-  const text = byId('text').value;
+  if (!unsaved) return;
+  const { id, text } = unsaved;
+  unsaved = undefined;
   const { clientId } = viewing;
   const { version } = await request('POST', `/documents/${encodeURIComponent(id)}/edits`, { text, clientId });
-  showVersion(version, 'you');
+  if (id === byId('document-form').elements.id.value) showVersion(version, 'you');
   showProblem('');
 });
 
-byId('text').addEventListener('input', () => {
+byId('text').addEventListener('input', ({ target }) => {
   clearTimeout(saving);
+  unsaved = { id: byId('document-form').elements.id.value, text: target.value };
   saving = setTimeout(save, 300);
 });
 byId('document-form').elements.id.addEventListener('change', (event) => openDocument(event.target.value));

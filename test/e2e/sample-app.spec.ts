@@ -386,6 +386,23 @@ for (const platform of platforms) {
         expect(texts(grace)).toEqual(['mine', 'mine too']);
       });
 
+      it('replay to a tab that comes back what others wrote, and not what it wrote itself', async () => {
+        const { follow, post } = await start(platform);
+        const tab = '/documents/handbook/events?tab=mine';
+        const author = await follow(tab, ...names);
+        await author.untilCount('document', 1);
+        const { lastEventId } = author;
+        await post('/documents/handbook/edits', { text: 'mine', clientId: clientIdOf(author) });
+        author.close();
+        await post('/documents/handbook/edits?user=7', { text: 'last' });
+        const again = await follow(`${tab}&lastEventId=${lastEventId}`, ...names);
+        await again.untilCount('edit', 1);
+        expect(dataOf(again, 'edit')).toMatchObject([{ text: 'last' }]);
+        // What comes from a URL is the name of a tab at most.
+        const strange = await follow(`/documents/handbook/events?tab=${encodeURIComponent('a\nb')}`, ...names);
+        expect(clientIdOf(strange)).toMatch(/^[0-9a-f-]{36}$/);
+      });
+
       it('say how many streams of them are open', async () => {
         const { follow, get, status } = await start(platform);
         for (const user of [7, 42, 42]) await follow(`/documents/handbook/events?user=${user}`, ...names);
