@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { EventStream, open } from '../support/event-stream.js';
+import { examples } from '../support/examples.js';
 
 /** The package as others get it: packed, installed into projects with nothing else in them, and used from there. */
 
@@ -84,11 +85,29 @@ async function install(tarball: string, nest: string, ioredis: string, nats: str
     'reflect-metadata@^0.2.0',
     'typescript@~6.0.2',
     '@types/node@^20.19.0',
+    '@types/express@^5.0.0',
   ];
   const options = ['--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts'];
   await run(project, 'npm', 'install', ...options, tarball, ...frameworks, ...others);
   for (const file of ['nest-app.mjs', 'plain-server.cjs']) await cp(join(FIXTURES, file), join(project, file));
   return project;
+}
+
+/** Checks the types of these files, as projects do that are strict. */
+async function compile(project: string, files: readonly string[]): Promise<void> {
+  const compilerOptions = {
+    module: 'nodenext',
+    moduleResolution: 'nodenext',
+    target: 'es2023',
+    types: ['node'],
+    strict: true,
+    experimentalDecorators: true,
+    emitDecoratorMetadata: true,
+    skipLibCheck: false,
+    noEmit: true,
+  };
+  await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }));
+  await run(project, process.execPath, 'node_modules/typescript/bin/tsc', '--project', '.');
 }
 
 /** A server in a process of its own. It prints its port, and closes when its input ends. */
@@ -237,19 +256,15 @@ for (const [age, nest] of (await versionsOf('@nestjs/core')).entries()) {
     it('has types for ES modules and for CommonJS', async () => {
       const files = ['consumer.mts', 'consumer.cts'];
       for (const name of files) await cp(join(FIXTURES, 'consumer.ts'), join(project, name));
-      const compilerOptions = {
-        module: 'nodenext',
-        moduleResolution: 'nodenext',
-        target: 'es2023',
-        types: ['node'],
-        strict: true,
-        experimentalDecorators: true,
-        emitDecoratorMetadata: true,
-        skipLibCheck: false,
-        noEmit: true,
-      };
-      await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }));
-      await run(project, process.execPath, 'node_modules/typescript/bin/tsc', '--project', '.');
+      await compile(project, files);
+    }, 120_000);
+
+    it('compiles what README and the doc comments show', async () => {
+      await cp(join(FIXTURES, 'examples'), project, { recursive: true });
+      const modules = await examples();
+      expect(modules.size).toBeGreaterThan(50);
+      for (const [name, code] of modules) await writeFile(join(project, name), code);
+      await compile(project, [...modules.keys()]);
     }, 120_000);
 
     it('has entries for brokers and for tests, and loads no client that is not asked for', async () => {

@@ -1,0 +1,49 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** The examples of README and of the doc comments, as modules that a compiler can check. */
+
+const ROOT = join(import.meta.dirname, '..', '..');
+
+/** Examples without imports have what they name from here and from `test/e2e/package/examples`. */
+const IMPORTS = `
+import { randomUUID } from 'node:crypto';
+import { Body, Controller, Get, Module, Post, Res, Sse } from '@nestjs/common';
+import type { Response } from 'express';
+import { BackplaneError, LastEventId, type SSEConfig, SSEError, SSEModule, SSEService, topicPattern } from 'nestjs-sse-hub';
+import { NatsBackplane } from 'nestjs-sse-hub/nats';
+import { RedisBackplane } from 'nestjs-sse-hub/redis';
+import { backplaneContract } from 'nestjs-sse-hub/testing';
+import {
+  author, clientId, ConfigService, edit, Example, id, it, llm, loadInbox, logger, member, Order, order, PricesController,
+  prompt, response, result, sse, user,
+} from './application.js';
+`;
+
+/** Whole modules stay what they are; members get a class around them, and statements a method. */
+function moduleOf(code: string): string {
+  if (/^import /m.test(code)) return `${code}\nexport {};\n`;
+  const [, shown] = /^(?:export )?class (\w+)/m.exec(code) ?? [];
+  if (shown !== undefined) return IMPORTS.replace(new RegExp(`\\b${shown},`), '') + code;
+  const members = code.startsWith('@') ? code : `async example() {\n${code}\n}`;
+  return `${IMPORTS}\nclass Shown extends Example {\n${members}\n}\n`;
+}
+
+function examplesIn(text: string, pattern: RegExp, file: string): [string, string][] {
+  return [...text.matchAll(pattern)].map(({ 1: code = '', index }) => {
+    const line = text.slice(0, index).split('\n').length;
+    return [`${file.replaceAll(/\W/g, '-')}-${line}.mts`, moduleOf(code)];
+  });
+}
+
+/** By file names that say where an example begins. */
+export async function examples(): Promise<Map<string, string>> {
+  const found = examplesIn(await readFile(join(ROOT, 'README.md'), 'utf8'), /^```ts\n(.*?)^```$/gms, 'README');
+  for (const file of await readdir(join(ROOT, 'src'), { recursive: true })) {
+    if (!file.endsWith('.ts')) continue;
+    const source = await readFile(join(ROOT, 'src', file), 'utf8');
+    const withoutStars = source.replaceAll(/^ *\* ?/gm, '');
+    found.push(...examplesIn(withoutStars, /^@example\n(.*?)^\/$/gms, file));
+  }
+  return new Map(found);
+}
