@@ -1,6 +1,10 @@
 /** @jest-config-loader esbuild-register */
 import type { Config } from 'jest';
 
+// Handed on to the processes that run the tests.
+process.env['SEED'] ??= String(Math.floor(Math.random() * 2 ** 31));
+process.stderr.write(`SEED=${process.env['SEED']}\n`);
+
 export default {
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],

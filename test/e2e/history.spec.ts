@@ -152,4 +152,15 @@ describe('history', () => {
     expect(sse.stats().slow).toBe(1);
     stream.close();
   });
+
+  it('so is one that a single event was too much for, although nothing follows', async () => {
+    const { url, sse } = await startPlain({ slowTimeout: 300, maxEventSize: 2 ** 25, heartbeatInterval: 0 });
+    const stream = await open(`${url}/events/t`);
+    await stream.next();
+    stream.response.pause();
+    sse.broadcast('t', 'n', 'x'.repeat(24 * 2 ** 20));
+    for (let i = 0; i < 100 && sse.getClientCount() > 0; i++) await sleep(20);
+    expect(sse.stats()).toMatchObject({ clients: 0, slow: 1 });
+    stream.close();
+  });
 });

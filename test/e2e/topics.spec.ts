@@ -2,7 +2,14 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { Controller, Get, Inject, Res, Sse } from '@nestjs/common';
 import { EventSource } from 'eventsource';
 import { Subject } from 'rxjs';
-import { type NodeResponseLike, type SSEEvent, SSEService, topicPattern } from 'nestjs-sse-hub';
+import {
+  type LogReader,
+  MemoryBackplane,
+  type NodeResponseLike,
+  type SSEEvent,
+  SSEService,
+  topicPattern,
+} from 'nestjs-sse-hub';
 
 import { until } from '../support/baseline.js';
 import { open } from '../support/event-stream.js';
@@ -205,6 +212,21 @@ describe('events on the server', () => {
     byName.unsubscribe();
     byPattern.unsubscribe();
     expect(sse.stats().topics).toBe(0);
+  });
+
+  it('observe() begins to read the log', () => {
+    const started: unknown[] = [];
+    const backplane = new (class extends MemoryBackplane {
+      override start(reader: LogReader): Promise<void> {
+        started.push(reader);
+        return super.start(reader);
+      }
+    })();
+    const sse = new SSEService({ backplane });
+    const observed = sse.observe('a');
+    expect(started).toHaveLength(0);
+    observed.subscribe();
+    expect(started).toHaveLength(1);
   });
 
   it('a publication made by an observer is delivered after the one that caused it, to everybody', () => {

@@ -1,12 +1,16 @@
 import { execFile } from 'node:child_process';
+import { EventEmitter, once } from 'node:events';
+import { IncomingMessage, ServerResponse } from 'node:http';
 import http2 from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { Writable } from 'node:stream';
+import { setImmediate } from 'node:timers';
 
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Controller, Get, Inject, Res, Sse, UseInterceptors } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { EventSource } from 'eventsource';
-import { tap } from 'rxjs';
+import { map, tap } from 'rxjs';
 import { type NodeResponseLike, SSEModule, SSEService } from 'nestjs-sse-hub';
 import { Test } from '@nestjs/testing';
 
@@ -253,6 +257,37 @@ for (const platform of platforms) {
     one.close();
     two.close();
   });
+
+  it(`C9: cookies and reasons to vary from before and those of the headers option are on the response on ${platform.name}`, async () => {
+    @Controller()
+    class CookieController {
+      constructor(@Inject(SSEService) private readonly sse: SSEService) {}
+
+      @Get('direct')
+      direct(@Res() response: NodeResponseLike & { header(name: string, value: string): void }): void {
+        this.#prepare(response);
+        this.sse.createClient(response, { topics: 't', headers: { 'set-cookie': 'b=2', Vary: 'Cookie' } });
+      }
+
+      @Get('web')
+      web(@Res({ passthrough: true }) response: { header(name: string, value: string): void }): Response {
+        this.#prepare(response);
+        return this.sse.addClient({ topics: 't', headers: { 'set-cookie': 'b=2', Vary: 'Cookie' } }).response;
+      }
+
+      #prepare(response: { header(name: string, value: string): void }): void {
+        response.header('Set-Cookie', 'a=1');
+        response.header('Vary', 'Origin');
+      }
+    }
+    const { url } = await startApp(platform, { config: { compression: true }, controllers: [CookieController] });
+    for (const route of ['direct', 'web']) {
+      const stream = await open(`${url}/${route}`);
+      expect(stream.response.headers['set-cookie']).toEqual(['a=1', 'b=2']);
+      expect(stream.response.headers.vary?.split(', ').toSorted()).toEqual(['Accept-Encoding', 'Cookie', 'Origin']);
+      stream.close();
+    }
+  });
 }
 
 interface Http2Stream {
@@ -327,6 +362,29 @@ describe('HTTP/2', () => {
   });
 });
 
+describe('HEAD over HTTP/2', () => {
+  it('has the headers of a stream that is compressed, and nothing of its body', async () => {
+    const sse = new SSEService({ compression: true });
+    const errors: unknown[] = [];
+    const server = http2.createServer((_, response) => {
+      for (const source of [response, response.stream]) source.on('error', (error) => errors.push(error));
+      sse.createClient(response, { topics: 't' });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const session = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const stream = session.request({ ':path': '/t', ':method': 'HEAD', 'accept-encoding': 'gzip' });
+    stream.on('error', (error) => errors.push(error)).resume();
+    const closed = once(stream, 'close');
+    const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
+    await closed;
+    expect(headers).toMatchObject({ ':status': 200, 'content-encoding': 'gzip' });
+    expect(stream.rstCode).toBe(http2.constants.NGHTTP2_NO_ERROR);
+    expect(errors).toEqual([]);
+    session.close();
+    await new Promise((resolve) => server.close(resolve));
+  });
+});
+
 describe('without a framework', () => {
   it('new SSEService(config) writes to plain node:http responses', async () => {
     const { url, sse } = await startPlain({ maxClients: 10 });
@@ -360,3 +418,89 @@ describe('without a framework', () => {
     expect(byOption.client.connected).toBe(false);
   });
 });
+
+describe('createClient() where no connection is', () => {
+  // As Fastify's inject() has it, which Jest cannot load: the request has something that is called a socket.
+  const answer = (sse: SSEService): { response: ServerResponse; written: () => string; closed: Promise<unknown> } => {
+    const request = new IncomingMessage(new EventEmitter() as Socket);
+    Object.assign(request, {
+      method: 'GET',
+      url: '/events',
+      httpVersion: '1.1',
+      httpVersionMajor: 1,
+      httpVersionMinor: 1,
+    });
+    const response = new ServerResponse(request);
+    let text = '';
+    const sink = new Writable({
+      write: (chunk: Buffer, _, done) => {
+        text += chunk.toString();
+        setImmediate(done);
+      },
+    });
+    response.assignSocket(sink as Socket);
+    response.on('finish', () => response.destroy());
+    const closed = once(response, 'close');
+    sse.createClient(response, { topics: 't' });
+    return { response, written: () => text, closed };
+  };
+
+  it.each(['closeTopic', 'shutdown'] as const)('sends all of the stream, and its end after %s()', async (how) => {
+    const sse = new SSEService();
+    const { written, closed } = answer(sse);
+    await until('it is open', () => written().includes('sse.open'));
+    sse.broadcast('t', 'n', 'x'.repeat(1_000));
+    if (how === 'closeTopic') sse.closeTopic('t');
+    else await sse.shutdown();
+    await closed;
+    expect(written()).toContain('x'.repeat(1_000));
+    expect(written().endsWith('\r\n0\r\n\r\n')).toBe(true);
+    expect(sse.getClientCount()).toBe(0);
+  });
+});
+
+for (const platform of platforms) {
+  describe(`stream() on ${platform.name}`, () => {
+    it('outlives the response of a handler that is no @Sse() one', async () => {
+      const received: unknown[] = [];
+      @Controller()
+      class BridgeController {
+        constructor(@Inject(SSEService) private readonly sse: SSEService) {}
+
+        @Get('bridge')
+        bridge(): string {
+          this.sse.stream('t').subscribe(({ data }) => received.push(data));
+          return 'begun';
+        }
+      }
+      const { url, sse } = await startApp(platform, { controllers: [BridgeController] });
+      expect(await (await fetch(`${url}/bridge`)).text()).toBe('begun');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      for (let n = 0; n < 100; n++) sse.broadcast('t', 'n', 'x'.repeat(1_000));
+      expect(received.slice(1)).toHaveLength(100);
+      expect(sse.getClientCount()).toBe(1);
+    });
+
+    it('goes on when an operator copies some of its messages', async () => {
+      @Controller()
+      class CopyingController {
+        constructor(@Inject(SSEService) private readonly sse: SSEService) {}
+
+        @Sse('copies')
+        copies() {
+          return this.sse.stream('t').pipe(map((message) => (message.type === 'n' ? { ...message } : message)));
+        }
+      }
+      const { url, sse } = await startApp(platform, { controllers: [CopyingController] });
+      const stream = await open(`${url}/copies`);
+      await stream.next();
+      sse.broadcast('t', 'other', 0);
+      await stream.messagesUpTo(1);
+      const padding = 'x'.repeat(4_000);
+      for (let n = 1; n <= 200; n++) sse.broadcast('t', 'n', { n, padding });
+      const received = (await stream.messagesUpTo(201)) as { n: number }[];
+      expect(received.slice(1).map(({ n }) => n)).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
+      stream.close();
+    });
+  });
+}

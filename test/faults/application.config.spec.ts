@@ -162,6 +162,40 @@ describe('SSEModule', () => {
     for (const config of edges) expect(() => new SSEService(config)).not.toThrow();
   });
 
+  it.each([
+    ['group', 42, '42; it has to be a string'],
+    ['filter', 'all', '"all"; it has to be a function'],
+    ['lastEventId', 5, '5; it has to be a string'],
+    ['since', null, 'null; it has to be a Date, or milliseconds since 1970'],
+    ['notBefore', '', '""; it has to be a Date, or milliseconds since 1970'],
+    ['expiresAt', true, 'true; it has to be a Date, or milliseconds since 1970'],
+    ['expiresAt', new Date('never'), 'it has to be a Date, or milliseconds since 1970'],
+  ])("A4: a client's option `%s` with the value %p is INVALID_CONFIG, and takes no slot", (option, value, message) => {
+    const sse = new SSEService();
+    const refused = expect.objectContaining({
+      code: 'INVALID_CONFIG',
+      message: expect.stringContaining(message) as unknown,
+    });
+    expect(() => sse.addClient({ topics: 'a', [option]: value })).toThrow(refused);
+    expect(sse.stats().clients).toBe(0);
+  });
+
+  it('A4: an event that the whole log could not hold is EVENT_TOO_LARGE, and drives out nothing', async () => {
+    const sse = new SSEService({ maxHistoryBytes: 100_000 });
+    sse.broadcast('a', 'n', 'small');
+    const tooLarge = expect.objectContaining({
+      code: 'EVENT_TOO_LARGE',
+      message: expect.stringMatching(
+        /takes 120000 bytes in the log, which may have 100000 \(maxHistoryBytes\)/,
+      ) as unknown,
+    });
+    expect(() => sse.broadcast('b', 'n', 'x'.repeat(60_000))).toThrow(tooLarge);
+    expect(() => sse.broadcastAll('n', 'x'.repeat(60_000))).toThrow(tooLarge);
+    await expect(sse.publish('b', 'n', 'x'.repeat(60_000))).rejects.toEqual(tooLarge);
+    expect(sse.stats().history.events).toBe(1);
+    await sse.shutdown();
+  });
+
   it('A4: a group that is not a string is INVALID_CONFIG, and nothing is appended', () => {
     const appended: unknown[] = [];
     const backplane = new (class extends MemoryBackplane {

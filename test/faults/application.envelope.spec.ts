@@ -1,11 +1,17 @@
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+
 import { describe, expect, it } from '@jest/globals';
 import { type CallHandler, type ExecutionContext } from '@nestjs/common';
 import { map, type Observable } from 'rxjs';
 
 import { returnToBaseline, until } from '../support/baseline.js';
+import { KiB } from '../support/memory.js';
 import { platforms } from '../support/platforms.js';
 import { serve } from '../support/served.js';
 import { direct, nestSse, web } from '../support/stream-controllers.js';
+import { untilNothingIsTaken } from '../support/stuck.js';
 
 const bench = returnToBaseline();
 
@@ -33,7 +39,39 @@ for (const platform of platforms) {
       expect(streams[0]!.data[1]).toMatchObject({ type: 'n', data: '0' });
     });
 
-    it('A6: the same interceptor does nothing to createClient(), and nothing is logged', async () => {
+    it('A6: an interceptor that copies every message takes neither retry from it nor the limit on what waits', async () => {
+      const sockets: Socket[] = [];
+      const copying = {
+        intercept: (_context: ExecutionContext, next: CallHandler): Observable<unknown> =>
+          next.handle().pipe(map((message: object) => ({ ...message }))),
+      };
+      const { sse, connect } = await serve(bench, platform, nestSse, {
+        config: { retryInterval: 1_234, retryJitter: 0, maxHistorySize: Infinity, slowTimeout: 60_000 },
+        prepare: (app) => {
+          app.useGlobalInterceptors(copying);
+          (app.getHttpServer() as Server).on('connection', (socket: Socket) => sockets.push(socket));
+        },
+      });
+      const client = await connect('a');
+      expect(client.retries).toEqual([1_234]);
+      client.response.pause();
+      const { bytes } = sse.stats();
+      const before = sockets[0]!.bytesWritten;
+      const data = 'x'.repeat(4 * KiB);
+      const COUNT = 8 * KiB;
+      for (let n = 0; n < COUNT; n++) {
+        sse.broadcast('a', 'n', data);
+        if (n % 64 === 0) await delay(1);
+      }
+      await untilNothingIsTaken(sse);
+      expect(sse.stats().delivered).toBeLessThan(COUNT);
+      expect(sse.stats().bytes - bytes - (sockets[0]!.bytesWritten - before)).toBeLessThan(512 * KiB);
+      client.response.resume();
+      await until('all have come', () => client.messages.length === COUNT, 15_000);
+      expect(sse.stats().resets).toEqual({});
+    }, 60_000);
+
+    it('A6: one that wraps every answer does nothing to createClient(), and nothing is logged', async () => {
       const { sse, connect, logger } = await serve(bench, platform, direct, {
         prepare: (app) => app.useGlobalInterceptors(envelope),
       });

@@ -170,6 +170,22 @@ for (const platform of platforms) {
       expect(sse.stats()).toMatchObject({ clients: 0, topics: 0 });
     });
 
+    it.each([direct, web])(
+      'A2: headers without a value, and those that say how long the response is, are left out ($name)',
+      async (transport) => {
+        const { sse, connect } = await serve(bench, platform, transport);
+        const stream = await connect('a', {
+          headers: { 'x-feed': undefined, 'x-note': 'kept', 'Content-Length': 5, 'transfer-encoding': 'identity' },
+        });
+        expect(stream.status).toBe(200);
+        expect(stream.response.headers).toMatchObject({ 'x-note': 'kept', 'transfer-encoding': 'chunked' });
+        expect(stream.response.headers).not.toHaveProperty('x-feed');
+        expect(stream.response.headers).not.toHaveProperty('content-length');
+        sse.broadcast('a', 'n', 1);
+        expect(await stream.messagesUpTo(1)).toEqual([1]);
+      },
+    );
+
     @Controller()
     class LateErrorController {
       constructor(@Inject(SSEService) private readonly sse: SSEService) {}

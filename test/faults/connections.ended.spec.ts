@@ -8,7 +8,9 @@ import { merge } from 'rxjs';
 
 import { connectionsOf, returnToBaseline, until } from '../support/baseline.js';
 import { LiveTimers } from '../support/live-timers.js';
+import { MiB } from '../support/memory.js';
 import { platforms } from '../support/platforms.js';
+import { Proxy } from '../support/proxy.js';
 import { transports } from '../support/stream-controllers.js';
 import { neverReading } from '../support/stuck.js';
 
@@ -17,8 +19,9 @@ const bench = returnToBaseline();
 const PATIENCE = 15_000;
 const SLOW_TIMEOUT = 300;
 const READERS = 20;
+const BUSY = 30;
 
-/** As large as an event may be. Nest's own stream takes a dozen of them, whether or not anybody reads. */
+/** As large as an event may be. A dozen of them are more than there is room for on the way to somebody who does not read. */
 const LARGE = 'x'.repeat(1_000_000);
 
 for (const platform of platforms) {
@@ -85,6 +88,27 @@ for (const platform of platforms) {
       sse.broadcast('b', 'n', 1);
       expect(await stream.messagesUpTo(1)).toEqual([1]);
     });
+
+    it('C5: does not take the other with it when that is busy, and read slowly', async () => {
+      const slowTimeout = 1_500;
+      const { url, sse } = await bench.start(platform, {
+        config: { slowTimeout, heartbeatInterval: 0 },
+        controllers: [MergingController],
+      });
+      const proxy = await Proxy.start(url);
+      bench.onEnd(() => proxy.close());
+      const stream = await bench.open(`${proxy.url}/events`);
+      await stream.until(() => stream.ofType('sse.open').length === 2);
+      proxy.toClient.bytesPerSecond = 4 * MiB;
+      for (let n = 0; n < BUSY; n++) sse.broadcast('b', 'large', LARGE);
+      await delay(100);
+      sse.closeTopic('a');
+      await delay(2.5 * slowTimeout);
+      expect(stream.messages.length).toBeLessThan(BUSY);
+      expect(sse.getClientCount()).toBe(1);
+      proxy.heal();
+      await until('all have come', () => stream.messages.length === BUSY, PATIENCE);
+    }, 60_000);
   });
 }
 

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import { Agent, type ServerResponse } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 
 import fastifyCompress from '@fastify/compress';
@@ -192,5 +192,35 @@ describe('createClient() behind a middleware that compresses whatever is said ag
         .toString()
         .match(/data: \d\n/g),
     ).toHaveLength(10);
+  });
+});
+
+describe('createClient() behind a middleware that keeps the end back', () => {
+  it('C7: the last of the stream leaves before the connection closes at shutdown', async () => {
+    // As express-session does: what ends the response is written, and the end itself waits until the session is stored.
+    const storeFirst: Handler = (_, response, next) => {
+      const end = response.end.bind(response) as () => ServerResponse;
+      response.end = ((chunk?: string, encoding?: BufferEncoding) => {
+        if (chunk !== undefined) response.write(chunk, encoding!);
+        setTimeout(end, 50);
+        return response;
+      }) as typeof response.end;
+      next();
+    };
+    const running = await bench.start(platforms[0]!, {
+      config: { drainTimeout: 10_000 },
+      controllers: [direct.controller()],
+      prepare: (app) => app.use(storeFirst),
+    });
+    const agent = new Agent({ keepAlive: true });
+    const stream = await bench.connect(`${running.url}/events/t`, { agent });
+    running.sse.broadcast('t', 'n', 1);
+    const started = performance.now();
+    await running.close();
+    expect(performance.now() - started).toBeLessThan(1_500);
+    await stream.untilEnd();
+    expect(stream.response.complete).toBe(true);
+    expect(stream.data).toEqual([1]);
+    agent.destroy();
   });
 });

@@ -77,6 +77,11 @@ for (const platform of platforms) {
           const responses: WeakRef<ServerResponse>[] = [];
           const server = app.getHttpServer() as Server;
           server.on('request', (_: IncomingMessage, response: ServerResponse) => responses.push(new WeakRef(response)));
+          const clients: WeakRef<object>[] = [];
+          const watching = sse.connections.subscribe(({ type, client }) => {
+            if (type === 'connect') clients.push(new WeakRef(client));
+          });
+          bench.onEnd(() => watching.unsubscribe());
           const first = await sse.publish('replayed', 'replayed', 0);
           for (let n = 0; n < 1_000; n++) sse.broadcast('replayed', 'replayed', 'x'.repeat(4 * KiB));
 
@@ -117,11 +122,12 @@ for (const platform of platforms) {
 
           // What the witness and the checker remember grows with what was published.
           expect((await heap()) - before).toBeLessThan(4 * MiB + checker.size * 2 * KiB);
-          await until('nobody holds their responses', () => {
+          await until('nobody holds them or their responses', () => {
             collectGarbage();
-            return responses.filter((response) => response.deref() !== undefined).length <= AT_A_TIME;
+            return [responses, clients].every((all) => all.filter((one) => one.deref()).length <= AT_A_TIME);
           });
           expect(responses.length).toBeGreaterThan(ROUNDS / 2);
+          expect(clients.length).toBeGreaterThan(ROUNDS / 4);
         },
         60_000 + ROUNDS * 60,
       );

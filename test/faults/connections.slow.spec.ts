@@ -6,7 +6,7 @@ import type { SSEService } from 'nestjs-sse-hub';
 
 import { returnToBaseline, until } from '../support/baseline.js';
 import { Checker } from '../support/checker.js';
-import { Crowd, type CrowdClient, figuresOf, timeNow } from '../support/crowd.js';
+import { Crowd, figuresOf, timeNow } from '../support/crowd.js';
 import type { EventStream } from '../support/event-stream.js';
 import { note, record } from '../support/figures.js';
 import { heapAndBuffers, KiB, MiB } from '../support/memory.js';
@@ -59,8 +59,8 @@ for (const platform of platforms) {
             // What else runs on the machine only adds to the time: the best of several is nearest to what the hub takes.
             while (measured.length < TRIES && !(Math.min(...measured) < limit)) {
               n = await publishSteadily(sse, n);
-              await delay(50);
-              measured.push((await crowd.report()).p99);
+              await crowd.untilAllHave(n);
+              measured.push(await crowd.p99());
             }
             return Math.min(...measured);
           };
@@ -93,14 +93,10 @@ for (const platform of platforms) {
           const share = ((n - first) * EVENT_SIZE * STUCK) / 4;
           expect(sse.stats().bytes - bytes).toBeLessThan(1.1 * (n - first) * EVENT_SIZE * 10 + share);
 
-          let clients: readonly CrowdClient[] = [];
-          const haveAll = async (): Promise<boolean> => {
-            ({ clients } = await crowd.report());
-            return clients.every(({ next }) => next === n);
-          };
-          await until('everyone who reads has everything', haveAll, 20_000);
+          const clients = await crowd.clients();
           record({ faults: STUCK, ...figuresOf(clients) });
-          expect(clients.filter(({ gaps, repeats }) => gaps > 0 || repeats > 0)).toEqual([]);
+          expect(clients).toHaveLength(10);
+          expect(clients.filter(({ events, gaps, repeats }) => events !== n || gaps > 0 || repeats > 0)).toEqual([]);
         },
         (SECONDS * 3 * TRIES + 120) * 1_000,
       );
@@ -158,7 +154,7 @@ for (const platform of platforms) {
     const wrapped = { name: 'createClient() with a wrapped write()', controller: direct.controller };
 
     for (const transport of [...transports, wrapped]) {
-      it(`C3: ${transport.name}: is no disconnect, and one listener waits for drain`, async () => {
+      it(`C3: ${transport.name}: is no disconnect, and the hub waits for drain with one listener`, async () => {
         const responses: ServerResponse[] = [];
         const { app, url, sse } = await bench.start(platform, {
           config: { maxHistorySize: Infinity, slowTimeout: 60_000 },
@@ -180,7 +176,8 @@ for (const platform of platforms) {
         const checker = new Checker();
         await publishMuch(sse, checker);
         expect(socket.writableNeedDrain || response.writableNeedDrain).toBe(true);
-        expect(listeners() - idle).toBeLessThanOrEqual(1);
+        // One is the hub's; where Nest pipes its own stream to the response, pipe() has another.
+        expect(listeners() - idle).toBeLessThanOrEqual(transport === nestSse ? 2 : 1);
         const waiting = listeners();
         for (let n = MUCH; n < MUCH + 1_000; n++) {
           checker.recordPublished(await sse.publish('t', 'n', { topic: 't', n }), 't', n);

@@ -1,8 +1,8 @@
-import type { ServerResponse } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 
 import { describe, expect, it } from '@jest/globals';
 import { Controller, Get, Inject, Res, Sse } from '@nestjs/common';
-import { type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
+import { type NodeResponseLike, type SSEEvent, SSEService } from 'nestjs-sse-hub';
 
 import { returnToBaseline, until } from '../support/baseline.js';
 
@@ -207,6 +207,62 @@ for (const platform of platforms) {
 
   for (const transport of transports) {
     describe(`${transport.name} on ${platform.name}`, () => {
+      @Controller()
+      class PlainController {
+        @Get('plain')
+        plain(): string {
+          return 'plain answer';
+        }
+      }
+
+      for (const who of ['a filter', 'an interceptor']) {
+        it(`C10: ${who} ends the response while events flow: nothing is written behind it, and the connection goes on`, async () => {
+          const responses: ServerResponse[] = [];
+          const errors: unknown[] = [];
+          const end = (): void => void responses[0]!.end();
+          const filter = ({ data }: SSEEvent): boolean => {
+            if (data === 'end') end();
+            return true;
+          };
+          const { app, url, sse } = await bench.start(platform, {
+            controllers: [transport.controller(() => (who === 'a filter' ? { filter } : {})), PlainController],
+            prepare: (nest) => {
+              if (who !== 'an interceptor') return;
+              nest.useGlobalInterceptors({
+                intercept: (_, next) => {
+                  setTimeout(end, 30);
+                  return next.handle();
+                },
+              });
+            },
+          });
+          (app.getHttpServer() as Server).prependListener('request', (_, response) => {
+            responses.push(response);
+            response.on('error', (error) => errors.push(error));
+          });
+          const connection = await RawConnection.open(url);
+          bench.onEnd(() => connection.close());
+          connection.get('/events/t');
+          await connection.until(() => connection.text.includes('sse.open'));
+          const flowing = setInterval(() => {
+            for (let n = 0; n < 10; n++) sse.broadcast('t', 'n', n);
+          }, 1);
+          bench.onEnd(() => clearInterval(flowing));
+          await sleep(20);
+          sse.broadcast('t', 'n', 'end');
+          sse.broadcast('t', 'n', 'behind');
+          const lastChunk = '\r\n0\r\n\r\n';
+          await connection.until(() => connection.text.includes(lastChunk));
+          await until('it is no client any more', () => sse.getClientCount() === 0);
+          connection.get('/plain');
+          await connection.until(() => connection.text.endsWith('plain answer'));
+          const next = connection.text.slice(connection.text.indexOf(lastChunk) + lastChunk.length);
+          expect(next).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+          expect(next).not.toContain('data: ');
+          expect(errors).toEqual([]);
+        });
+      }
+
       it('C4: frees everything of a client that leaves', async () => {
         const { url, sse } = await bench.start(platform, {
           controllers: [transport.controller(() => ({ group: 'g' }))],

@@ -1,13 +1,14 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { SSEEvent } from 'nestjs-sse-hub';
 
 import { serializeData } from '../../src/protocol/event.js';
+import { returnToBaseline } from '../support/baseline.js';
 import { open } from '../support/event-stream.js';
-import { closeAll, platforms } from '../support/platforms.js';
+import { platforms } from '../support/platforms.js';
 import { connect, expectRefused, refusal, waysIn } from '../support/refusals.js';
 import { transports } from '../support/stream-controllers.js';
 
-afterEach(closeAll);
+const bench = returnToBaseline();
 
 const CIRCULAR: Record<string, unknown> = {};
 CIRCULAR.self = { list: [CIRCULAR] };
@@ -98,7 +99,8 @@ for (const platform of platforms) {
       it('E6: serialises every kind of value as documented, and reads it back the same', async () => {
         const { sse, client } = await connect(platform, transport);
         const seen: unknown[] = [];
-        sse.observe('topic').subscribe(({ data }) => seen.push(data));
+        const observing = sse.observe('topic').subscribe(({ data }) => seen.push(data));
+        bench.onEnd(() => observing.unsubscribe());
         for (const [data] of VALUES) sse.broadcast({ topic: 'topic', data });
         await client.messagesUpTo(VALUES.length);
         expect(client.messages.map(({ data }) => data)).toEqual(VALUES.map(([, wire]) => wire));
@@ -108,7 +110,8 @@ for (const platform of platforms) {
       it('E6: pollutes no prototype with nested __proto__ keys', async () => {
         const { sse, client } = await connect(platform, transport);
         const seen: SSEEvent[] = [];
-        sse.observe('topic').subscribe((event) => seen.push(event));
+        const observing = sse.observe('topic').subscribe((event) => seen.push(event));
+        bench.onEnd(() => observing.unsubscribe());
         const data = JSON.parse(POLLUTING) as Record<string, unknown>;
         sse.broadcast({ topic: 'topic', data, metadata: data });
         await client.messagesUpTo(1);

@@ -1,13 +1,14 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { topicPattern } from 'nestjs-sse-hub';
 
+import { returnToBaseline } from '../support/baseline.js';
 import { open } from '../support/event-stream.js';
-import { closeAll, platforms } from '../support/platforms.js';
+import { platforms } from '../support/platforms.js';
 import { connect, expectRefused, refusal, waysIn } from '../support/refusals.js';
 import { transports } from '../support/stream-controllers.js';
 import { turn } from '../support/test-hub.js';
 
-afterEach(closeAll);
+returnToBaseline();
 
 const UNFIT_CHARACTERS = ['\r', '\n', '\r\n', '\0', '\u0001', '\t', '\u001b', '\u007f', '\u0085', '\ud83d', '\ude00'];
 const UNFIT = UNFIT_CHARACTERS.flatMap((unfit) => [unfit, `${unfit}data: x`, `a${unfit}`, `a${unfit}b`]);

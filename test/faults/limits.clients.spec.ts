@@ -5,8 +5,9 @@ import { describe, expect, it } from '@jest/globals';
 
 import { returnToBaseline, until } from '../support/baseline.js';
 import { RecordedEventSource } from '../support/event-source.js';
+import type { EventStream } from '../support/event-stream.js';
 import { platforms } from '../support/platforms.js';
-import { answerOf, answerTo } from '../support/served.js';
+import { answerOf, answerTo, names, serve } from '../support/served.js';
 import { transports } from '../support/stream-controllers.js';
 
 const bench = returnToBaseline();
@@ -57,17 +58,49 @@ for (const platform of platforms) {
         const refused = await bench.open(`${url}/events/a`, { lastEventId });
         await refused.untilEnd();
         expect(refused.lastEventId).toBe(lastEventId);
-        const strange = await bench.open(`${url}/events/a`, { lastEventId: 'not-a-cursor' });
-        await strange.untilEnd();
-        expect(strange.lastEventId).toMatch(/^1~/);
-        expect(strange.lastEventId).not.toBe(lastEventId);
-
         other.close();
         await until('the other has left', () => sse.stats().clients === 0);
         sse.broadcast('a', 'n', 3);
         const back = await bench.open(`${url}/events/a`, { lastEventId: refused.lastEventId });
         expect(await back.messagesUpTo(2)).toEqual([2, 3]);
         expect(JSON.parse(back.events[0]!.data)).toMatchObject({ resumed: 'full' });
+      });
+
+      it('L1: to be refused moves nobody: what a client comes back with means what it meant', async () => {
+        const { sse, connect, request } = await serve(bench, platform, transport, { config: { maxClients: 1 } });
+        const holder = await connect('a');
+        sse.broadcast('a', 'n', 1, 'own');
+        sse.broadcast('a', 'n', 2);
+        await holder.messagesUpTo(2);
+        const unreadable = `?lastEventId=${encodeURIComponent('not\na line')}`;
+        const cases = [
+          { options: { initial: { event: 'state', data: 'state' } }, resumed: 'none', data: ['state', 4] },
+          { options: { since: 0 }, resumed: 'none', data: [1, 2, 3, 4] },
+          { lastEventId: 'own', resumed: 'full', data: [2, 3, 4] },
+          { lastEventId: 'not-a-cursor', resumed: 'reset', data: [1, 2, 3, 4] },
+          { query: unreadable, resumed: 'reset', data: [1, 2, 3, 4] },
+          { resumed: 'full', data: [3, 4] },
+        ];
+        const refused: EventStream[] = [];
+        for (const { options = {}, lastEventId, query = '' } of cases) {
+          const stream = await request(`a${query}`, options, lastEventId);
+          await stream.untilEnd();
+          expect(names(stream)).toEqual(['sse.busy']);
+          refused.push(stream);
+        }
+        holder.close();
+        await until('the first has left', () => sse.stats().clients === 0);
+        sse.broadcast('a', 'n', 3);
+        for (const [i, { options = {}, resumed, data }] of cases.entries()) {
+          const back = await connect('a', options, refused[i]!.lastEventId);
+          expect(JSON.parse(back.events[0]!.data)).toMatchObject({ resumed });
+          await back.until(() => back.messages.length >= data.length - 1);
+          if (i === 0) sse.broadcast('a', 'n', 4);
+          await back.messagesUpTo(data.length);
+          expect(back.data).toEqual(data);
+          back.close();
+          await until('it has left', () => sse.stats().clients === 0);
+        }
       });
 
       it('L1: with "reject" it gets 503 as JSON, and those who are in stay', async () => {

@@ -1,14 +1,16 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { type ClientOptions, MemoryBackplane, type SSEModuleOptions } from 'nestjs-sse-hub';
 
+import { returnToBaseline } from '../support/baseline.js';
 import { open } from '../support/event-stream.js';
 import { LaggingBackplane } from '../support/lagging-backplane.js';
+import { heapAndBuffers, MiB } from '../support/memory.js';
 import { numbers, opened, publish, resets } from '../support/numbered.js';
-import { closeAll, platforms, startApp } from '../support/platforms.js';
+import { platforms, startApp } from '../support/platforms.js';
 import { direct, nestSse } from '../support/stream-controllers.js';
 import { turn } from '../support/test-hub.js';
 
-afterEach(closeAll);
+returnToBaseline();
 
 for (const platform of platforms) {
   for (const transport of [direct, nestSse]) {
@@ -22,11 +24,14 @@ for (const platform of platforms) {
         }));
         const payload = 'x'.repeat(10_000);
         for (const n of numbers(1, 3_000)) sse.broadcast('t', 'n', { n, payload });
+        const before = await heapAndBuffers();
         const stream = await open(`${url}/events/t`);
         stream.response.pause();
         await new Promise((resolve) => setTimeout(resolve, 300));
         const { bytes } = sse.stats();
         expect(bytes).toBeLessThan(15_000_000);
+        // 30 MB wait in the log, where they were before. What has been sent is encoded now, once for all who come.
+        expect((await heapAndBuffers()) - before).toBeLessThan(bytes + 2 * MiB);
         stream.response.resume();
         await stream.until(() => stream.messages.length >= 3_000);
         expect(stream.messages.map(({ data }) => (JSON.parse(data) as { n: number }).n)).toEqual(numbers(1, 3_000));
@@ -44,9 +49,12 @@ for (const platform of platforms) {
         sse.broadcast('t', 'n', { n: 2, payload });
         await turn();
         first.response.resume();
-        await first.messagesUpTo(1);
+        await first.until(() => first.raw.length > 10_000);
         first.close();
         const got = first.messages.map(({ data }) => (JSON.parse(data) as { n: number }).n);
+        // The second one had begun.
+        expect(got).toEqual([1]);
+        expect(first.raw).toContain('data: {"n":2,"payload":"yyy');
         const second = await open(`${url}/events/t`, { lastEventId: first.lastEventId });
         await second.until(() => got.length + second.messages.length >= 2);
         got.push(...second.messages.map(({ data }) => (JSON.parse(data) as { n: number }).n));
@@ -98,6 +106,7 @@ for (const platform of platforms) {
 
       it('R18: filter, except and exceptGroup hold in replay as they did live', async () => {
         const { url, sse } = await start({}, () => ({
+          id: 'me',
           group: 'g',
           filter: (event) => event.metadata?.['secret'] !== true,
         }));
@@ -106,12 +115,14 @@ for (const platform of platforms) {
         sse.broadcast({ topic: 't', event: 'n', data: 1 });
         sse.broadcast({ topic: 't', event: 'n', data: 2, metadata: { secret: true } });
         sse.broadcast({ topic: 't', event: 'n', data: 3 }, { exceptGroup: 'g' });
-        sse.broadcast({ topic: 't', event: 'n', data: 4 }, { exceptGroup: 'other', except: ['nobody'] });
-        expect(await live.messagesUpTo(2)).toEqual([1, 4]);
+        sse.broadcast({ topic: 't', event: 'n', data: 4 }, { exceptGroup: 'other', except: ['somebody'] });
+        sse.broadcast({ topic: 't', event: 'n', data: 5 }, { except: 'me' });
+        sse.broadcast({ topic: 't', event: 'n', data: 6 });
+        expect(await live.messagesUpTo(3)).toEqual([1, 4, 6]);
         live.close();
         const replay = await open(`${url}/events/t`, { lastEventId });
-        publish(sse, 't', 5, 5);
-        expect(await replay.messagesUpTo(3)).toEqual([1, 4, 5]);
+        publish(sse, 't', 7, 7);
+        expect(await replay.messagesUpTo(4)).toEqual([1, 4, 6, 7]);
         replay.close();
       });
     });

@@ -1,14 +1,15 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { Controller, Get, Inject, Query, Res } from '@nestjs/common';
 import { type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
 
+import { returnToBaseline } from '../support/baseline.js';
 import { open } from '../support/event-stream.js';
-import { leaveAfterFirst, numbers, opened, publish, resets } from '../support/numbered.js';
-import { closeAll, platforms, startApp } from '../support/platforms.js';
+import { everything, leaveAfterFirst, numbers, opened, publish, resets } from '../support/numbered.js';
+import { platforms, startApp } from '../support/platforms.js';
 import { direct, nestSse, web } from '../support/stream-controllers.js';
 import { turn } from '../support/test-hub.js';
 
-afterEach(closeAll);
+returnToBaseline();
 
 for (const platform of platforms) {
   describe(`initial events on ${platform.name}`, () => {
@@ -37,7 +38,7 @@ for (const platform of platforms) {
         const after = await open(`${url}/events/t`, { lastEventId: stream.lastEventId });
         expect((await opened(after)).resumed).toBe('full');
         publish(sse, 't', 13, 13);
-        expect(await after.messagesUpTo(1)).toEqual([13]);
+        expect(await everything(after, sse, 't')).toEqual([13]);
         expect(calls).toBe(1);
         after.close();
       });
@@ -63,7 +64,7 @@ for (const platform of platforms) {
       publish(sse, 't', 2, 3);
       const after = await open(`${url}/bare?topic=t`, { lastEventId });
       expect((await opened(after)).resumed).toBe('full');
-      expect(await after.messagesUpTo(2)).toEqual([2, 3]);
+      expect(await everything(after, sse, 't')).toEqual([2, 3]);
       after.close();
     });
 
@@ -77,7 +78,7 @@ for (const platform of platforms) {
       await turn();
       expect(after.messages).toEqual([]);
       sse.subscribe(clientId, 't');
-      expect(await after.messagesUpTo(3)).toEqual([2, 3, 4]);
+      expect(await everything(after, sse, 't')).toEqual([2, 3, 4]);
       after.close();
     });
 
@@ -91,7 +92,7 @@ for (const platform of platforms) {
       sse.subscribe(clientId, 'b');
       sse.subscribe(clientId, 'c');
       publish(sse, 'b', 3, 3);
-      expect(await after.messagesUpTo(1)).toEqual([3]);
+      expect(await everything(after, sse, 'b')).toEqual([3]);
       expect(resets(after)).toEqual([{ reason: 'late', topics: ['b'] }]);
       after.close();
     });

@@ -1,13 +1,14 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { ClientOptions, SSEModuleOptions } from 'nestjs-sse-hub';
 
+import { returnToBaseline } from '../support/baseline.js';
 import { open } from '../support/event-stream.js';
 import { numbers, opened, publish, resets } from '../support/numbered.js';
-import { closeAll, platforms, startApp } from '../support/platforms.js';
+import { platforms, startApp } from '../support/platforms.js';
 import { direct, nestSse } from '../support/stream-controllers.js';
 import { turn } from '../support/test-hub.js';
 
-afterEach(closeAll);
+returnToBaseline();
 
 for (const platform of platforms) {
   for (const transport of [direct, nestSse]) {

@@ -5,9 +5,9 @@ import { runInThisContext } from 'node:vm';
 import { afterAll, afterEach, beforeEach, expect } from '@jest/globals';
 import type { SSEService } from 'nestjs-sse-hub';
 
-import { type EventStream, open, type OpenOptions } from './event-stream.js';
+import { closeStreams, type EventStream, open, type OpenOptions } from './event-stream.js';
 import { recordHub } from './figures.js';
-import { type AppOptions, closeAll, type Platform, type RunningApp, startApp } from './platforms.js';
+import { type AppOptions, closeAll, type Platform, type RunningApp, runningApps, startApp } from './platforms.js';
 
 // What a test knows as `process` is Jest's copy, whose listeners hear nothing.
 const realProcess = runInThisContext('process') as NodeJS.Process;
@@ -38,6 +38,8 @@ export class ProcessWatch {
     // Node's own, about --experimental-vm-modules, which Jest needs.
     if (trouble instanceof Error && trouble.name === 'ExperimentalWarning') return;
     if ((trouble as { name?: unknown } | undefined)?.name === 'ExperimentalWarning') return;
+    // undici's, about one of the readers.
+    if (/EventSource is experimental/.test(String(trouble))) return;
     this.troubles.push(`${name}: ${String(trouble)}`);
   }
 }
@@ -86,14 +88,14 @@ export interface Bench {
 }
 
 /**
- * After each test of the file: all clients leave; then clients, topics, connections and the listeners of the process
- * must be where they were, and nothing may have happened behind the tests' back.
+ * After each test of the file: all clients leave; then clients, topics, connections and the listeners of
+ * the process must be where they were, and nothing may have happened behind the tests' back. Applications that a test
+ * has started without the bench count too.
  */
 export function returnToBaseline(): Bench {
   const watch = new ProcessWatch();
-  const streams: EventStream[] = [];
-  const services: SSEService[] = [];
-  const servers: Server[] = [];
+  const apps = new Set<RunningApp>();
+  const watched: SSEService[] = [];
   const endings: (() => void)[] = [];
   let listeners: Record<string, number> = {};
 
@@ -103,15 +105,17 @@ export function returnToBaseline(): Bench {
 
   afterEach(async () => {
     for (const end of endings.splice(0)) end();
-    for (const stream of streams.splice(0)) stream.close();
-    const hubs = services.splice(0);
+    closeStreams();
+    const all = [...new Set([...apps, ...runningApps()])];
+    apps.clear();
+    const hubs = [...all.map(({ sse }) => sse), ...watched.splice(0)];
     try {
       for (const sse of hubs) await untilIdle(sse);
     } finally {
       await closeAll();
     }
     for (const sse of hubs) await sse.shutdown();
-    for (const server of servers.splice(0)) expect(await connectionsOf(server)).toBe(0);
+    for (const { app } of all) expect(await connectionsOf(app.getHttpServer() as Server)).toBe(0);
     expect(processListeners()).toEqual(listeners);
     expect(watch.troubles).toEqual([]);
   });
@@ -124,15 +128,13 @@ export function returnToBaseline(): Bench {
   const bench: Bench = {
     async start(platform, options) {
       const running = await startApp(platform, options);
-      services.push(running.sse);
-      servers.push(running.app.getHttpServer() as Server);
+      apps.add(running);
       return running;
     },
     async open(url, options) {
       const stream = await open(url, options);
       // A stream that the server cuts off, or that the test leaves, is no failure of the test.
       stream.request.on('error', () => {});
-      streams.push(stream);
       return stream;
     },
     async connect(url, options) {
@@ -141,7 +143,7 @@ export function returnToBaseline(): Bench {
       return stream;
     },
     watch(sse) {
-      services.push(sse);
+      watched.push(sse);
       endings.push(() => recordHub(sse));
       return sse;
     },

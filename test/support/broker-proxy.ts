@@ -6,6 +6,8 @@ interface Link {
   readonly client: net.Socket;
   readonly server: net.Socket;
   said: string;
+  /** Bytes that came from the broker since the client said something. */
+  answered: number;
 }
 
 /** Stands between nodes and a broker: leads elsewhere, holds answers back, loses them. */
@@ -18,6 +20,9 @@ export class BrokerProxy {
   #lost: RegExp | undefined;
   /** How often that happened. */
   losses = 0;
+  /** Bytes from the broker: all, and the most that came without a word of the client in between. */
+  answered = 0;
+  largestAnswer = 0;
 
   private constructor(private target: number) {
     this.#server = net.createServer((client) => this.#connect(client));
@@ -84,10 +89,11 @@ export class BrokerProxy {
 
   #connect(client: net.Socket): void {
     const server = net.connect(this.target, '127.0.0.1');
-    const link: Link = { client, server, said: '' };
+    const link: Link = { client, server, said: '', answered: 0 };
     this.#links.add(link);
     client.on('data', (bytes: Buffer) => {
       link.said = (link.said + bytes.toString('latin1')).slice(-10_000);
+      link.answered = 0;
       server.write(bytes);
       this.#regulate(link);
     });
@@ -99,6 +105,9 @@ export class BrokerProxy {
         return;
       }
       link.said = '';
+      link.answered += bytes.length;
+      this.answered += bytes.length;
+      this.largestAnswer = Math.max(this.largestAnswer, link.answered);
       client.write(bytes);
     });
     for (const socket of [client, server]) {

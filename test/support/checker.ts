@@ -47,6 +47,7 @@ export class Checker {
    */
   faultsOf(topics: readonly string[], received: readonly ReceivedEvent[]): string[] {
     const faults: string[] = [];
+    if (received[0]?.event !== 'sse.open') faults.push(`begins with ${received[0]?.event ?? 'nothing'}`);
     const places = new Map<string, number>();
     let last = -1;
     let losses = 0;
@@ -61,7 +62,10 @@ export class Checker {
       }
       if (event === 'sse.reset') {
         const before = this.#placeBefore(lastEventId);
-        for (const topic of (JSON.parse(data) as { topics: string[] }).topics) places.set(topic, before);
+        for (const topic of (JSON.parse(data) as { topics: string[] }).topics) {
+          if (topics.includes(topic)) places.set(topic, before);
+          else faults.push(`${topic}: told of a loss, and not followed`);
+        }
         continue;
       }
       const published = this.#published[at];
@@ -72,7 +76,7 @@ export class Checker {
       const { topic, n } = published;
       const expected = this.#nextOf(topic, places.get(topic));
       if (at !== expected) faults.push(`${topic}: expected publication ${expected}, got ${at}`);
-      if (expected !== undefined && at > expected) losses++;
+      if (expected !== undefined && at > expected) losses += this.#countOf(topic, expected, at);
       if (at <= last) {
         duplicates++;
         faults.push(`${topic}: publication ${at} came after ${last}`);
@@ -84,7 +88,7 @@ export class Checker {
     for (const topic of topics) {
       const missing = this.#nextOf(topic, places.get(topic));
       if (missing === undefined) continue;
-      losses++;
+      losses += this.#countOf(topic, missing, Infinity);
       faults.push(`${topic}: never arrived: publication ${missing} and what follows`);
     }
     record({ checked: 1, losses, duplicates });
@@ -110,6 +114,12 @@ export class Checker {
     if (place === undefined) return undefined;
     const ofTopic = this.#ofTopic.get(topic) ?? [];
     return ofTopic[firstAfter(ofTopic, place)];
+  }
+
+  /** How many publications of a topic are at these places, the last one not included. */
+  #countOf(topic: string, from: number, to: number): number {
+    const ofTopic = this.#ofTopic.get(topic) ?? [];
+    return firstAfter(ofTopic, to - 1) - firstAfter(ofTopic, from - 1);
   }
 }
 

@@ -36,24 +36,22 @@ function take(client, block) {
   const [, n, at] = /^data: \{"n":(\d+),"at":([\d.]+)/m.exec(block) ?? [];
   if (n === undefined) return;
   latencies.push(now() - Number(at));
-  if (client.events++ > 0 && Number(n) > client.next) client.gaps++;
+  client.events++;
+  if (Number(n) > client.next) client.gaps++;
   if (Number(n) < client.next) client.repeats++;
   client.next = Number(n) + 1;
 }
 
-function report() {
+/** Of all events since the last question. */
+function p99() {
   const sorted = latencies.sort((a, b) => a - b);
   latencies = [];
-  return {
-    clients: clients.map(({ events, gaps, repeats, next, last, complete, ended }) => {
-      return { events, gaps, repeats, next, last, complete, ended };
-    }),
-    p99: sorted[Math.floor(sorted.length * 0.99)] ?? 0,
-  };
+  return sorted[Math.floor(sorted.length * 0.99)];
 }
 
-process.on('message', async ({ url, count }) => {
-  if (url === undefined) return process.send(report());
+process.on('message', async ({ ask, url, count }) => {
+  if (ask === 'clients') return process.send(clients);
+  if (ask === 'p99') return process.send({ p99: p99() });
   for (let opened = 0; opened < count; opened += 100) {
     await Promise.all(Array.from({ length: Math.min(100, count - opened) }, () => open(url)));
   }

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 
-import type { Bench } from './baseline.js';
+import { type Bench, until } from './baseline.js';
 import type { Figures } from './figures.js';
 
 /** What one client of a crowd has seen. */
@@ -20,12 +20,6 @@ export interface CrowdClient {
   readonly complete: boolean;
 }
 
-export interface CrowdReport {
-  readonly clients: readonly CrowdClient[];
-  /** Milliseconds from `at` in an event's data to its arrival, since the last report. */
-  readonly p99: number;
-}
-
 /** What the reports of a crowd add to the figures of the run. */
 export function figuresOf(clients: readonly CrowdClient[]): Partial<Figures> {
   return {
@@ -35,7 +29,7 @@ export function figuresOf(clients: readonly CrowdClient[]): Partial<Figures> {
   };
 }
 
-/** Many clients that read, in a process of their own. Their events are numbered: `{ n, at: timeNow(), … }`. */
+/** Many clients that read, in a process of their own. Their events are numbered from 0: `{ n, at: timeNow(), … }`. */
 export class Crowd {
   readonly #process: ChildProcess = fork(join(import.meta.dirname, 'crowd-process.js'), { execArgv: [] });
 
@@ -48,8 +42,19 @@ export class Crowd {
     await this.#ask({ url, count });
   }
 
-  async report(): Promise<CrowdReport> {
-    return (await this.#ask({})) as CrowdReport;
+  async clients(): Promise<readonly CrowdClient[]> {
+    return (await this.#ask({ ask: 'clients' })) as readonly CrowdClient[];
+  }
+
+  /** Waits until each of them has so many events. */
+  async untilAllHave(count: number): Promise<void> {
+    const haveAll = async (): Promise<boolean> => (await this.clients()).every(({ next }) => next === count);
+    await until(`everyone who reads has ${count} events`, haveAll, 20_000);
+  }
+
+  /** Milliseconds from `at` in an event's data to its arrival, of all that came since this was asked last. */
+  async p99(): Promise<number> {
+    return ((await this.#ask({ ask: 'p99' })) as { p99: number }).p99;
   }
 
   async #ask(message: object): Promise<unknown> {

@@ -160,6 +160,13 @@ export interface OpenOptions {
   readonly agent?: http.Agent;
 }
 
+const streams = new Set<EventStream>();
+
+/** All that are open leave. */
+export function closeStreams(): void {
+  for (const stream of streams) stream.close();
+}
+
 /** Opens an event stream. Every one has a connection of its own unless an agent is given. */
 export function open(url: string, { lastEventId, headers, method, agent }: OpenOptions = {}): Promise<EventStream> {
   return new Promise((resolve, reject) => {
@@ -173,7 +180,12 @@ export function open(url: string, { lastEventId, headers, method, agent }: OpenO
       },
     });
     request.on('error', reject);
-    request.on('response', (response) => resolve(new EventStream(response, request)));
+    request.on('response', (response) => {
+      const stream = new EventStream(response, request);
+      streams.add(stream);
+      response.on('close', () => streams.delete(stream));
+      resolve(stream);
+    });
     request.end();
   });
 }

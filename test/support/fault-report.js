@@ -52,11 +52,17 @@ function sum(rows) {
   return Object.fromEntries(COLUMNS.map((column) => [column, rows.reduce((total, row) => total + row[column], 0)]));
 }
 
+/** What the checker says counts only where it has looked at something. */
+function cell(row, column) {
+  const unknown = row.checked === 0 && ['losses', 'duplicates'].includes(column);
+  return unknown ? '–' : row[column].toLocaleString('en');
+}
+
 function format(rows) {
   const line = (cells) => `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(12) : cell.padStart(12))).join(' | ')} |`;
   return [
     line(['table', ...COLUMNS]),
     line(['---', ...COLUMNS.map(() => '---:')]),
-    ...Object.entries(rows).map(([name, row]) => line([name, ...COLUMNS.map((c) => row[c].toLocaleString('en'))])),
+    ...Object.entries(rows).map(([name, row]) => line([name, ...COLUMNS.map((column) => cell(row, column))])),
   ].join('\n');
 }

@@ -1,34 +1,73 @@
+import { expect } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import type { SSEConfig, SSEService } from 'nestjs-sse-hub';
 
-import { until } from './baseline.js';
+import { ProcessWatch, processListeners, until, untilIdle } from './baseline.js';
 import type { Broker, NodeOptions } from './brokers.js';
 import { Checker } from './checker.js';
 import { note } from './figures.js';
 import { Follower } from './follower.js';
-import { type PlainServer, startPlain } from './plain-server.js';
+import { startPlain } from './plain-server.js';
+import { platforms, startApp } from './platforms.js';
 import { buildStandalone, Standalone } from './standalone.js';
+import { direct, nestSse } from './stream-controllers.js';
 
 // That a broker is away is what these tests are about.
 Logger.overrideLogger(['error', 'fatal']);
 
+/** Milliseconds. */
+export const DRAIN_TIMEOUT = 500;
+export const RETRY_INTERVAL = 100;
+
 const CONFIG: SSEConfig = {
   heartbeatInterval: 100,
-  drainTimeout: 500,
-  retryInterval: 100,
+  drainTimeout: DRAIN_TIMEOUT,
+  retryInterval: RETRY_INTERVAL,
+  retryJitter: 0,
   maxClients: 5_000,
   // Enough for whoever is away for long on a busy machine, so that no reset excuses anything.
   maxHistorySize: 1_000_000,
 };
 
+/** One that is in this process: `GET /events/<topics, separated by commas>`. */
+export interface FaultNode {
+  readonly sse: SSEService;
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** The ways to serve streams. Nodes take turns with them. */
+const faces: ((config: SSEConfig) => Promise<FaultNode>)[] = [
+  startPlain,
+  ...[direct, nestSse].flatMap((transport) =>
+    platforms.map(
+      (platform) => (config: SSEConfig) => startApp(platform, { config, controllers: [transport.controller()] }),
+    ),
+  ),
+];
+
 /** One broker with nodes, clients and publishers, and what came of it. */
 export class FaultRun {
+  static #started = 0;
   readonly checker = new Checker();
   readonly followers: Follower[] = [];
   published = 0;
+  readonly #listeners = processListeners();
+  readonly #watch = new ProcessWatch();
   readonly #endings: (() => unknown)[] = [];
-  readonly #seen = new Set<string>();
-  readonly #twice: string[] = [];
+  readonly #observing: (() => void)[] = [];
+  readonly #nodes: FaultNode[] = [];
+  readonly #processes: ProcessNode[] = [];
+  /** What the witness has seen: the number of each event by its cursor, and in order. */
+  readonly #seen = new Map<string, number>();
+  readonly #misplaced: string[] = [];
+  /** Who has published a number, and what the witness has seen last of each. */
+  readonly #publisherOf = new Map<number, SSEService>();
+  readonly #lastOf = new Map<SSEService, number>();
+  /** Numbers that were published here, and that the witness has not seen yet. */
+  readonly #unseen = new Set<number>();
+  /** What `publish()` said where a number is. */
+  readonly #resolved = new Map<string, number>();
   #n = 0;
 
   constructor(
@@ -37,27 +76,46 @@ export class FaultRun {
   ) {}
 
   /** A node in this process. */
-  async node(options?: NodeOptions, config?: SSEConfig): Promise<PlainServer> {
-    const node = await startPlain({ ...CONFIG, ...config, backplane: this.broker.backplane(options) });
+  async node(options?: NodeOptions, config?: SSEConfig): Promise<FaultNode> {
+    const serve = faces[FaultRun.#started++ % faces.length]!;
+    const served = await serve({ ...CONFIG, ...config, backplane: this.broker.backplane(options) });
+    const { sse, url } = served;
+    let closed: Promise<void> | undefined;
+    const node = { sse, url, close: () => (closed ??= served.close()) };
+    this.#nodes.push(node);
     this.#endings.push(() => node.close());
-    await node.sse.start();
+    await sse.start();
     return node;
   }
 
   /** A node in a process of its own. */
-  async process(more: { clockAhead?: number } = {}): Promise<ProcessNode> {
-    const node = await ProcessNode.start({ broker: this.broker.settings(), config: CONFIG, ...more });
+  async process({ clockAhead, ...options }: NodeOptions & { clockAhead?: number } = {}): Promise<ProcessNode> {
+    const node = await ProcessNode.start({ broker: this.broker.settings(options), config: CONFIG, clockAhead });
+    this.#processes.push(node);
     this.#endings.push(() => node.kill());
     return node;
   }
 
   /** Takes this node's word for what the log has, in its order. */
-  witness({ sse }: PlainServer, ...topics: string[]): void {
-    sse.observe<{ topic: string; n: number }>(topics).subscribe(({ id, data }) => {
-      if (this.#seen.has(id!)) this.#twice.push(`observed twice: ${id!}`);
-      this.#seen.add(id!);
-      this.checker.recordPublished(id!, data.topic, data.n);
+  witness({ sse }: FaultNode, ...topics: string[]): void {
+    const observing = sse.observe<{ topic: string; n: number }>(topics).subscribe(({ id, data: { topic, n } }) => {
+      if (this.#seen.has(id!)) this.#misplaced.push(`observed twice: ${id!}`);
+      this.#seen.set(id!, n);
+      this.#unseen.delete(n);
+      const publisher = this.#publisherOf.get(n);
+      if (publisher) {
+        const last = this.#lastOf.get(publisher) ?? -1;
+        if (n <= last) this.#misplaced.push(`${n} was published before ${last}, and comes behind it`);
+        this.#lastOf.set(publisher, n);
+      }
+      this.checker.recordPublished(id!, topic, n);
     });
+    this.#observing.push(() => observing.unsubscribe());
+  }
+
+  /** Numbers that the witness has seen. */
+  get observed(): readonly number[] {
+    return [...this.#seen.values()];
   }
 
   /** A client that goes from node to node; connected when this returns. */
@@ -70,14 +128,25 @@ export class FaultRun {
 
   /** Publishes so many and waits until the log has them. */
   async publish(sse: SSEService, topic: string, count: number): Promise<string[]> {
-    const cursors = Array.from({ length: count }, () => sse.publish(topic, 'n', { topic, n: this.#n++ }));
-    this.published += count;
+    const cursors = Array.from({ length: count }, async () => {
+      const n = this.#next(sse);
+      const cursor = await sse.publish(topic, 'n', { topic, n });
+      this.#resolved.set(cursor, n);
+      return cursor;
+    });
     return Promise.all(cursors);
   }
 
   broadcast(sse: SSEService, topic: string, count: number): void {
-    for (let i = 0; i < count; i++) sse.broadcast(topic, 'n', { topic, n: this.#n++ });
-    this.published += count;
+    for (let i = 0; i < count; i++) sse.broadcast(topic, 'n', { topic, n: this.#next(sse) });
+  }
+
+  /** The next number, which this hub is to publish. */
+  #next(publisher: SSEService): number {
+    this.published++;
+    this.#publisherOf.set(this.#n, publisher);
+    this.#unseen.add(this.#n);
+    return this.#n++;
   }
 
   /** Publishes until it is told to stop; what is rejected may be in the log or not. Answers with what was rejected. */
@@ -101,7 +170,8 @@ export class FaultRun {
   /** Waits until the witness knows of everything that was published, and every client has it. */
   async untilCaughtUp(topics: readonly string[], patience = 30_000): Promise<void> {
     const newest = (): number => this.checker.newestOf(topics);
-    await until('the log has everything', () => this.checker.size >= this.published, patience);
+    const observed = (): boolean => this.#unseen.size === 0 && this.#seen.size >= this.published;
+    await until('the log has everything', observed, patience);
     const behind = (): Follower[] =>
       this.followers.filter(({ lastEventId }) => this.checker.placeOf(lastEventId) < newest());
     await until('all clients have everything', () => newest() >= 0 && behind().length === 0, patience).catch(
@@ -120,7 +190,13 @@ export class FaultRun {
     const faults = this.followers.flatMap(({ received }) => this.checker.faultsOf(topics, received));
     const losses = faults.filter((fault) => /expected publication|never arrived/.test(fault)).length;
     this.report(losses);
-    return [...this.#twice, ...faults].slice(0, 5);
+    return [...this.#misplaced, ...this.#misled(), ...faults].slice(0, 5);
+  }
+
+  /** Publishers who were told of another place than that where their event is. */
+  #misled(): string[] {
+    const wrong = [...this.#resolved].filter(([cursor, n]) => this.#seen.get(cursor) !== n);
+    return wrong.map(([cursor, n]) => `${n} is not at ${cursor}, as publish() said`);
   }
 
   report(losses = 0): void {
@@ -138,10 +214,19 @@ export class FaultRun {
     );
   }
 
+  /** Everybody leaves, and nothing may be left behind: no client, no topic, no listener, and no trouble. */
   async end(): Promise<void> {
     await Promise.all(this.followers.map((follower) => follower.stop()));
-    for (const end of this.#endings.toReversed()) await end();
-    await this.broker.remove();
+    try {
+      for (const stop of this.#observing) stop();
+      for (const { sse } of this.#nodes) await untilIdle(sse);
+    } finally {
+      for (const end of this.#endings.toReversed()) await end();
+      await this.broker.remove();
+      this.#watch.stop();
+    }
+    expect(processListeners()).toEqual(this.#listeners);
+    expect([...this.#watch.troubles, ...this.#processes.flatMap(({ troubles }) => troubles)]).toEqual([]);
   }
 }
 
@@ -180,6 +265,14 @@ export class ProcessNode {
     return answer;
   }
 
+  /** What it has to complain of. */
+  get troubles(): string[] {
+    return [
+      ...this.program.output.split('\n').filter((line) => line.includes('"trouble"')),
+      this.program.stderr,
+    ].filter((text) => text !== '');
+  }
+
   /** `kill -9`. */
   kill(): void {
     this.program.kill();
@@ -188,6 +281,6 @@ export class ProcessNode {
   /** As an orchestrator asks it to end. */
   async terminate(): Promise<void> {
     this.program.signal('SIGTERM');
-    await this.program.ended();
+    expect(await this.program.ended()).toEqual({ code: 0, signal: null });
   }
 }

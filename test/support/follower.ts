@@ -11,7 +11,7 @@ export class Follower {
   #stopped = false;
   #running: Promise<void>;
   connections = 0;
-  /** When it was told to come back, in milliseconds, by connections that are over. */
+  /** When it was told to come back, in milliseconds, as the last word of connections that are over. */
   readonly retries: number[] = [];
 
   /** `urls` is asked for every connection anew, because nodes come and go. */
@@ -83,7 +83,8 @@ export class Follower {
     if (this.#stopped) stream.close();
     await untilEnd(stream);
     this.#received.push(...stream.events);
-    this.retries.push(...stream.retries.slice(-1));
+    // The first one is what every connection begins with.
+    this.retries.push(...stream.retries.slice(1).slice(-1));
     this.#lastEventId = stream.lastEventId || this.#lastEventId;
     this.#stream = undefined;
     return stream.events.length > 0;

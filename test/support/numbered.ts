@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import { expect } from '@jest/globals';
 import type { SSEService } from 'nestjs-sse-hub';
 
@@ -33,6 +35,14 @@ export async function leaveAfterFirst(sse: SSEService, url: string, topic: strin
   await stream.messagesUpTo(1);
   stream.close();
   return stream.lastEventId;
+}
+
+/** All that it gets, to the end: one more event tells when nothing of what was published before can come any more. */
+export async function everything(stream: EventStream, sse: SSEService, topic: string): Promise<unknown[]> {
+  const end = `the end: ${randomUUID()}`;
+  sse.broadcast(topic, 'n', end);
+  await stream.until(() => stream.data.includes(end));
+  return stream.data.filter((data) => !String(data).startsWith('the end'));
 }
 
 /** What it was told as lost. */

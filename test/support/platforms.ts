@@ -61,6 +61,11 @@ export async function startApp(platform: Platform, options: AppOptions = {}): Pr
   return started;
 }
 
+/** Those that are not closed yet. */
+export function runningApps(): readonly RunningApp[] {
+  return [...running];
+}
+
 export async function closeAll(): Promise<void> {
   await Promise.all([...running].map((started) => started.close()));
 }

@@ -1,12 +1,8 @@
-/** Random, printed, and repeatable: `SEED=123 npm test`. */
-export const seed = process.env.SEED ? Number(process.env.SEED) : Math.floor(Math.random() * 2 ** 31);
-
-let announced = false;
+/** The one of the whole run, which jest.config.ts draws and prints. `SEED=123 npm test` repeats it. */
+export const seed = Number(process.env['SEED'] ?? 0);
 
 /** A generator of numbers from 0 up to 1 (mulberry32), the same for the same seed. */
 export function seededRandom(salt = 0): () => number {
-  if (!announced) process.stderr.write(`SEED=${seed}\n`);
-  announced = true;
   let state = (seed + salt) >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

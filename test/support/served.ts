@@ -14,7 +14,7 @@ export interface Served extends RunningApp {
   /** Opens a stream and waits until it is open; the options are those of this connection alone. */
   readonly connect: (topics: string, options?: Options, lastEventId?: string) => Promise<EventStream>;
   /** The same, for a request that the test expects not to get a stream. */
-  readonly request: (topics: string, options?: Options | (() => Options)) => Promise<EventStream>;
+  readonly request: (topics: string, options?: Options | (() => Options), lastEventId?: string) => Promise<EventStream>;
 }
 
 /** An application with one kind of stream, whose every connection may have options of its own. */
@@ -34,9 +34,9 @@ export async function serve(
       app.prepare?.(nest);
     },
   });
-  const request: Served['request'] = (topics, wanted = {}) => {
+  const request: Served['request'] = (topics, wanted = {}, lastEventId) => {
     options = typeof wanted === 'function' ? wanted : () => wanted;
-    return bench.open(`${running.url}/events/${topics}`);
+    return bench.open(`${running.url}/events/${topics}`, lastEventId === undefined ? {} : { lastEventId });
   };
   return {
     ...running,
