@@ -7,7 +7,7 @@ import { type CallHandler, type ExecutionContext } from '@nestjs/common';
 import { map, type Observable } from 'rxjs';
 
 import { returnToBaseline, until } from '../support/baseline.js';
-import { KiB } from '../support/memory.js';
+import { KiB, MiB } from '../support/memory.js';
 import { platforms } from '../support/platforms.js';
 import { serve } from '../support/served.js';
 import { direct, nestSse, web } from '../support/stream-controllers.js';
@@ -46,7 +46,13 @@ for (const platform of platforms) {
           next.handle().pipe(map((message: object) => ({ ...message }))),
       };
       const { sse, connect } = await serve(bench, platform, nestSse, {
-        config: { retryInterval: 1_234, retryJitter: 0, maxHistorySize: Infinity, slowTimeout: 60_000 },
+        config: {
+          retryInterval: 1_234,
+          retryJitter: 0,
+          maxHistorySize: Infinity,
+          maxHistoryBytes: 256 * MiB,
+          slowTimeout: 600_000,
+        },
         prepare: (app) => {
           app.useGlobalInterceptors(copying);
           (app.getHttpServer() as Server).on('connection', (socket: Socket) => sockets.push(socket));
@@ -67,9 +73,9 @@ for (const platform of platforms) {
       expect(sse.stats().delivered).toBeLessThan(COUNT);
       expect(sse.stats().bytes - bytes - (sockets[0]!.bytesWritten - before)).toBeLessThan(512 * KiB);
       client.response.resume();
-      await until('all have come', () => client.messages.length === COUNT, 15_000);
+      await until('all have come', () => client.messages.length === COUNT);
       expect(sse.stats().resets).toEqual({});
-    }, 60_000);
+    });
 
     it('A6: one that wraps every answer does nothing to createClient(), and nothing is logged', async () => {
       const { sse, connect, logger } = await serve(bench, platform, direct, {
