@@ -48,7 +48,7 @@ async function expectToWork(options: RedisBackplaneOptions, meanwhile = () => Pr
   let server: RedisServer;
   beforeAll(async () => {
     server = await RedisServer.start({ persistent: false });
-  }, 30_000);
+  });
   afterAll(() => server.remove());
 
   for (const name of ['commandTimeout', 'socketTimeout', 'blockingTimeout'] as const) {
@@ -82,7 +82,7 @@ async function expectToWork(options: RedisBackplaneOptions, meanwhile = () => Pr
       const reader = new LogRecorder();
       try {
         await log.start(reader);
-        await until('it is up', () => log.status === 'up', 10_000);
+        await until('it is up', () => log.status === 'up');
         await log.append(event('0'), 'queue');
         await until('it comes', () => reader.data.length === 1);
         await until('nobody waits for the silent one', () => sockets.size === 0);
@@ -92,7 +92,7 @@ async function expectToWork(options: RedisBackplaneOptions, meanwhile = () => Pr
         silent.close();
         await sentinel.remove();
       }
-    }, 30_000);
+    });
   }
 
   it("have the application's credentials on a cluster, with ioredis 5 too", async () => {

@@ -25,7 +25,7 @@ class Interrupted extends Redis {
   let server: RedisServer;
   beforeAll(async () => {
     server = await RedisServer.start({ persistent: false });
-  }, 30_000);
+  });
   afterAll(() => server.remove());
 
   it('knows every topic that is closed while others are opened or forgotten, oldest first', async () => {

@@ -21,7 +21,7 @@ const isThere = await isInstalled('redis-server');
 
   beforeAll(async () => {
     server = await RedisServer.start({ persistent: false });
-  }, 30_000);
+  });
   afterAll(() => server.remove());
   beforeEach(() => {
     prefix = randomUUID();
@@ -79,10 +79,10 @@ const isThere = await isInstalled('redis-server');
     far.toClient.bytesPerSecond = 1_000_000;
     try {
       const { reader } = await start({ url: far.url.replace('http:', 'redis:'), publishTimeout: 100 });
-      await until('all have come', () => reader.data.length === events.length, 25_000);
+      await until('all have come', () => reader.data.length === events.length);
       expect(reader.data).toEqual(events.map(({ data }) => data));
     } finally {
       far.close();
     }
-  }, 40_000);
+  });
 });

@@ -45,7 +45,7 @@ describe('what Redis says', () => {
 
   beforeAll(async () => {
     server = await RedisServer.start({ persistent: false });
-  }, 30_000);
+  });
   afterAll(() => server.remove());
   beforeEach(() => {
     prefix = randomUUID();

@@ -53,7 +53,7 @@ describe('the options of RedisBackplane', () => {
 
   beforeAll(async () => {
     server = await RedisServer.start({ persistent: false });
-  }, 30_000);
+  });
   afterAll(() => server.remove());
   afterEach(async () => {
     for (const [log, reader] of started.splice(0)) await log.close(reader);
@@ -313,7 +313,7 @@ describe('the options of RedisBackplane', () => {
     const publishing = setInterval(() => void log.append(event('and on'), 'queue'), 5);
     try {
       const late = await start({ url: far.url.replace('http:', 'redis:') });
-      await until('it is up', () => late.log.status === 'up', 10_000);
+      await until('it is up', () => late.log.status === 'up');
     } finally {
       clearInterval(publishing);
       far.close();

@@ -11,13 +11,13 @@ import { type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
 import { EMPTY, type Observable } from 'rxjs';
 
 import { returnToBaseline, until } from '../support/baseline.js';
+import { PATIENCE } from '../support/patience.js';
 import { open, type EventStream } from '../support/event-stream.js';
 import { askHttp2, openHttp2 } from '../support/http2-stream.js';
 import { type Platform, platforms } from '../support/platforms.js';
 
 const bench = returnToBaseline();
 
-const PATIENCE = 10_000;
 /** Ghosts that nobody notices would stay for as long as a test may take. */
 const config = { maxClients: 3, slowTimeout: 600_000, heartbeatInterval: 0 };
 
@@ -79,9 +79,9 @@ class Handling {
 /** Asks a few times, each time leaving while the handler is busy with something else. */
 async function askAndLeave({ ask }: Protocol, url: string, handling: Handling): Promise<void> {
   const leaving = Array.from({ length: config.maxClients }, () => ask(url));
-  await until('all handlers have begun', () => handling.entered === leaving.length, PATIENCE);
+  await until('all handlers have begun', () => handling.entered === leaving.length);
   for (const leave of leaving) leave();
-  await until('all handlers have gone on', () => handling.connecting === leaving.length, PATIENCE);
+  await until('all handlers have gone on', () => handling.connecting === leaving.length);
 }
 
 for (const server of servers) {
@@ -138,7 +138,7 @@ for (const server of servers) {
       bench.onEnd(() => handling.end());
       const { url, sse } = await bench.start(server, { config, controllers: [SlowController] });
       await askAndLeave(server.protocol, `${url}/${path}?slow`, handling);
-      await until('nobody is there', () => sse.getClientCount() === 0, PATIENCE);
+      await until('nobody is there', () => sse.getClientCount() === 0);
 
       const stream = await server.protocol.open(`${url}/${path}`);
       bench.onEnd(() => stream.close());
@@ -151,7 +151,7 @@ for (const server of servers) {
       bench.onEnd(() => handling.end());
       const { url, sse } = await bench.start(server, { config, controllers: [SlowController] });
       await askAndLeave(server.protocol, `${url}/subscribed?slow`, handling);
-      await until('nobody is there', () => sse.getClientCount() === 0, PATIENCE);
+      await until('nobody is there', () => sse.getClientCount() === 0);
     });
   });
 }
@@ -185,12 +185,12 @@ describe('without a framework', () => {
       });
     });
     await askAndLeave(protocol, `${url}?slow`, handling);
-    await until('nobody is there', () => sse.getClientCount() === 0, PATIENCE);
+    await until('nobody is there', () => sse.getClientCount() === 0);
 
     const leave = protocol.ask(url);
-    await until('one is there', () => sse.getClientCount() === 1, PATIENCE);
+    await until('one is there', () => sse.getClientCount() === 1);
     leave();
-    await until('it has left', () => sse.getClientCount() === 0, PATIENCE);
+    await until('it has left', () => sse.getClientCount() === 0);
   });
 
   it('C4: a client of addClient() whose web-standard Request has been aborted takes no place', async () => {
@@ -199,7 +199,7 @@ describe('without a framework', () => {
     sse.connections.subscribe(({ type }) => changes.push(type));
     const request = new Request('http://localhost/', { signal: AbortSignal.abort() });
     const { client } = sse.addClient({ request, topics: 't' });
-    await until('it is gone', () => !client.connected, PATIENCE);
+    await until('it is gone', () => !client.connected);
     expect(changes).toEqual(['connect', 'disconnect']);
   });
 
@@ -216,5 +216,5 @@ describe('without a framework', () => {
     });
     await askAndLeave(overHttp2, `${url}?slow`, handling);
     expect(await Promise.race([shutdown!.then(() => 'it is over'), delay(PATIENCE, 'it waits')])).toBe('it is over');
-  }, 30_000);
+  });
 });

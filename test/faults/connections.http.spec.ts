@@ -10,6 +10,7 @@ import compression from 'compression';
 
 import { returnToBaseline, until } from '../support/baseline.js';
 import { RecordedEventSource } from '../support/event-source.js';
+import { within } from '../support/patience.js';
 import { type Platform, platforms } from '../support/platforms.js';
 import { Proxy } from '../support/proxy.js';
 import { RawConnection } from '../support/raw-connection.js';
@@ -208,16 +209,14 @@ describe('createClient() behind a middleware that keeps the end back', () => {
       next();
     };
     const running = await bench.start(platforms[0]!, {
-      config: { drainTimeout: 10_000 },
+      config: { drainTimeout: 60_000 },
       controllers: [direct.controller()],
       prepare: (app) => app.use(storeFirst),
     });
     const agent = new Agent({ keepAlive: true });
     const stream = await bench.connect(`${running.url}/events/t`, { agent });
     running.sse.broadcast('t', 'n', 1);
-    const started = performance.now();
-    await running.close();
-    expect(performance.now() - started).toBeLessThan(1_500);
+    await within(30_000, running.close());
     await stream.untilEnd();
     expect(stream.response.complete).toBe(true);
     expect(stream.data).toEqual([1]);

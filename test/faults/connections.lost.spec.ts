@@ -69,68 +69,64 @@ for (const platform of platforms) {
 
   for (const transport of transports) {
     describe(`C4: clients of ${transport.name} on ${platform.name} that leave`, () => {
-      it(
-        `C4: by reset, half-close or close, at any moment, ${ROUNDS} times: nothing is left of them`,
-        async () => {
-          const random = seededRandom();
-          const { app, url, sse } = await start(transport);
-          const responses: WeakRef<ServerResponse>[] = [];
-          const server = app.getHttpServer() as Server;
-          server.on('request', (_: IncomingMessage, response: ServerResponse) => responses.push(new WeakRef(response)));
-          const clients: WeakRef<object>[] = [];
-          const watching = sse.connections.subscribe(({ type, client }) => {
-            if (type === 'connect') clients.push(new WeakRef(client));
-          });
-          bench.onEnd(() => watching.unsubscribe());
-          const first = await sse.publish('replayed', 'replayed', 0);
-          for (let n = 0; n < 1_000; n++) sse.broadcast('replayed', 'replayed', 'x'.repeat(4 * KiB));
+      it(`C4: by reset, half-close or close, at any moment, ${ROUNDS} times: nothing is left of them`, async () => {
+        const random = seededRandom();
+        const { app, url, sse } = await start(transport);
+        const responses: WeakRef<ServerResponse>[] = [];
+        const server = app.getHttpServer() as Server;
+        server.on('request', (_: IncomingMessage, response: ServerResponse) => responses.push(new WeakRef(response)));
+        const clients: WeakRef<object>[] = [];
+        const watching = sse.connections.subscribe(({ type, client }) => {
+          if (type === 'connect') clients.push(new WeakRef(client));
+        });
+        bench.onEnd(() => watching.unsubscribe());
+        const first = await sse.publish('replayed', 'replayed', 0);
+        for (let n = 0; n < 1_000; n++) sse.broadcast('replayed', 'replayed', 'x'.repeat(4 * KiB));
 
-          const checker = new Checker();
-          const witness = await bench.open(`${url}/events/t`);
-          await witness.next();
-          let n = 0;
-          let publishing = true;
-          const publish = async (): Promise<void> => {
-            while (publishing) {
-              checker.recordPublished(await sse.publish('t', 'n', { topic: 't', n }), 't', n);
-              n++;
-              await delay(2);
+        const checker = new Checker();
+        const witness = await bench.open(`${url}/events/t`);
+        await witness.next();
+        let n = 0;
+        let publishing = true;
+        const publish = async (): Promise<void> => {
+          while (publishing) {
+            checker.recordPublished(await sse.publish('t', 'n', { topic: 't', n }), 't', n);
+            n++;
+            await delay(2);
+          }
+        };
+        const visit = async (rounds: number): Promise<void> => {
+          const visitor = async (): Promise<void> => {
+            for (let i = 0; i < rounds / AT_A_TIME; i++) {
+              await comeAndGo(url, pick(random, moments), pick(random, departures), first);
+              await delay(integer(random, 0, 2));
             }
           };
-          const visit = async (rounds: number): Promise<void> => {
-            const visitor = async (): Promise<void> => {
-              for (let i = 0; i < rounds / AT_A_TIME; i++) {
-                await comeAndGo(url, pick(random, moments), pick(random, departures), first);
-                await delay(integer(random, 0, 2));
-              }
-            };
-            await Promise.all(Array.from({ length: AT_A_TIME }, visitor));
-            await until('only the witness is left', () => sse.getClientCount() === 1, 10_000);
-          };
+          await Promise.all(Array.from({ length: AT_A_TIME }, visitor));
+          await until('only the witness is left', () => sse.getClientCount() === 1);
+        };
 
-          const published = publish();
-          await visit(100);
-          const before = await heap();
-          await visit(ROUNDS);
-          record({ faults: ROUNDS });
-          publishing = false;
-          await published;
-          await until('only the witness is connected', async () => (await connectionsOf(server)) === 1);
-          expect(sse.stats().topics).toBe(1);
-          await witness.until(() => checker.placeOf(witness.lastEventId) === checker.size - 1);
-          expect(checker.faultsOf(['t'], witness.events)).toEqual([]);
+        const published = publish();
+        await visit(100);
+        const before = await heap();
+        await visit(ROUNDS);
+        record({ faults: ROUNDS });
+        publishing = false;
+        await published;
+        await until('only the witness is connected', async () => (await connectionsOf(server)) === 1);
+        expect(sse.stats().topics).toBe(1);
+        await witness.until(() => checker.placeOf(witness.lastEventId) === checker.size - 1);
+        expect(checker.faultsOf(['t'], witness.events)).toEqual([]);
 
-          // What the witness and the checker remember grows with what was published.
-          expect((await heap()) - before).toBeLessThan(4 * MiB + checker.size * 2 * KiB);
-          await until('nobody holds them or their responses', () => {
-            collectGarbage();
-            return [responses, clients].every((all) => all.filter((one) => one.deref()).length <= AT_A_TIME);
-          });
-          expect(responses.length).toBeGreaterThan(ROUNDS / 2);
-          expect(clients.length).toBeGreaterThan(ROUNDS / 4);
-        },
-        60_000 + ROUNDS * 60,
-      );
+        // What the witness and the checker remember grows with what was published.
+        expect((await heap()) - before).toBeLessThan(4 * MiB + checker.size * 2 * KiB);
+        await until('nobody holds them or their responses', () => {
+          collectGarbage();
+          return [responses, clients].every((all) => all.filter((one) => one.deref()).length <= AT_A_TIME);
+        });
+        expect(responses.length).toBeGreaterThan(ROUNDS / 2);
+        expect(clients.length).toBeGreaterThan(ROUNDS / 4);
+      });
     });
 
     describe(`C5: the peer of ${transport.name} on ${platform.name} disappears without FIN`, () => {
@@ -150,7 +146,7 @@ for (const platform of platforms) {
 
       it('C5: is gone by maxConnectionAge', async () => {
         const { sse, reasons } = await disappear({ maxConnectionAge: 500 });
-        await until('it is gone', () => sse.getClientCount() === 0, 2_000);
+        await until('it is gone', () => sse.getClientCount() === 0);
         expect(reasons).toEqual(['age']);
       });
 
@@ -160,7 +156,7 @@ for (const platform of platforms) {
         await delay(700);
         expect(sse.getClientCount()).toBe(1);
         await publishMuch(sse, new Checker());
-        await until('it is gone', () => sse.getClientCount() === 0, 3_000);
+        await until('it is gone', () => sse.getClientCount() === 0);
         expect(reasons).toEqual(['slow']);
         expect(sse.stats().slow).toBe(1);
         await until('so is its connection', async () => (await connectionsOf(server)) === 0);

@@ -124,7 +124,8 @@ describe('SSEService', () => {
     const topic = 'a:'.repeat(254) + 'b';
     const started = performance.now();
     for (let i = 0; i < 20; i++) sse.broadcast(topic, 'n', i);
-    expect(performance.now() - started).toBeLessThan(1_000);
+    // One that tried all ways to match would be at it for years.
+    expect(performance.now() - started).toBeLessThan(10_000);
     for (const subscription of subscriptions) subscription.unsubscribe();
   });
 });

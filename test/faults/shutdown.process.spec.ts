@@ -20,7 +20,7 @@ describe('a process of its own', () => {
 
   beforeAll(async () => {
     built = await buildStandalone();
-  }, 60_000);
+  });
 
   afterAll(() => built.remove());
 
@@ -83,7 +83,7 @@ describe('the sample application in a process of its own', () => {
 
   beforeAll(async () => {
     built = await buildSample();
-  }, 60_000);
+  });
 
   afterAll(() => built.remove());
 
@@ -142,6 +142,6 @@ describe('the sample application in a process of its own', () => {
         expect(textsOf(stream).slice(0, accepted.length)).toEqual(accepted);
       }
       expect(program.stderr).toBe('');
-    }, 30_000);
+    });
   }
 });

@@ -7,13 +7,13 @@ import type { SSEService } from 'nestjs-sse-hub';
 
 import { closeStreams, type EventStream, open, type OpenOptions } from './event-stream.js';
 import { recordHub } from './figures.js';
+import { PATIENCE } from './patience.js';
 import { type AppOptions, closeAll, type Platform, type RunningApp, runningApps, startApp } from './platforms.js';
 
 // What a test knows as `process` is Jest's copy, whose listeners hear nothing.
 const realProcess = runInThisContext('process') as NodeJS.Process;
 
 const TROUBLES = ['warning', 'unhandledRejection', 'uncaughtException'] as const;
-const PATIENCE = 5_000;
 
 /** Writes down what went wrong in this process although no test was waiting for it. */
 export class ProcessWatch {
@@ -50,14 +50,10 @@ export function processListeners(): Record<string, number> {
 }
 
 /** Waits until something holds; what is asked for in vain is in the message. */
-export async function until(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  patience = PATIENCE,
-): Promise<void> {
-  const deadline = performance.now() + patience;
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + PATIENCE;
   while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`Not within ${patience} ms: ${what}.`);
+    if (performance.now() > deadline) throw new Error(`Not within ${PATIENCE} ms: ${what}.`);
     await delay(5);
   }
 }

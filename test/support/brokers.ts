@@ -121,7 +121,6 @@ class RedisBroker extends ServerBroker<RedisServer> implements Broker {
         await until(
           'the replica has everything',
           async () => (await this.server.run((redis) => redis.wait(1, 500))) === 1,
-          15_000,
         );
         await replica.run((redis) => redis.replicaof('NO', 'ONE'));
       },

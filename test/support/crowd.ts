@@ -49,7 +49,7 @@ export class Crowd {
   /** Waits until each of them has so many events. */
   async untilAllHave(count: number): Promise<void> {
     const haveAll = async (): Promise<boolean> => (await this.clients()).every(({ next }) => next === count);
-    await until(`everyone who reads has ${count} events`, haveAll, 20_000);
+    await until(`everyone who reads has ${count} events`, haveAll);
   }
 
   /** Milliseconds from `at` in an event's data to its arrival, of all that came since this was asked last. */

@@ -3,6 +3,8 @@ import type { Socket } from 'node:net';
 
 import { createParser } from 'eventsource-parser';
 
+import { PATIENCE } from './patience.js';
+
 /** An event as an EventSource would see it, with the last event ID that it would come back with. */
 export interface ReceivedEvent {
   readonly event: string;
@@ -10,14 +12,14 @@ export interface ReceivedEvent {
   readonly lastEventId: string;
 }
 
-const PATIENCE = 10_000;
-
 /**
  * A client of an event stream on a real socket. It speaks the standard: blocks without data move the last event ID on
  * and dispatch nothing.
  */
 export class EventStream {
   readonly events: ReceivedEvent[] = [];
+  /** Events of the application, without the hub's own. */
+  readonly messages: ReceivedEvent[] = [];
   readonly retries: number[] = [];
   /** Everything that came, as it came. */
   raw = '';
@@ -33,7 +35,7 @@ export class EventStream {
     // The parser reports the id of blocks with data only, and browsers honour the others too.
     const parser = createParser({
       onEvent: (event) => {
-        this.events.push({
+        this.#keep({
           event: event.event ?? 'message',
           data: event.data,
           lastEventId: event.id ?? this.lastEventId,
@@ -73,11 +75,6 @@ export class EventStream {
 
   get socket(): Socket {
     return this.response.socket;
-  }
-
-  /** Events of the application, without the hub's own. */
-  get messages(): ReceivedEvent[] {
-    return this.events.filter(({ event }) => !event.startsWith('sse.'));
   }
 
   get data(): unknown[] {
@@ -138,6 +135,11 @@ export class EventStream {
 
   close(): void {
     this.request.destroy();
+  }
+
+  #keep(event: ReceivedEvent): void {
+    this.events.push(event);
+    if (!event.event.startsWith('sse.')) this.messages.push(event);
   }
 
   #wake(): void {

@@ -168,21 +168,19 @@ export class FaultRun {
   }
 
   /** Waits until the witness knows of everything that was published, and every client has it. */
-  async untilCaughtUp(topics: readonly string[], patience = 30_000): Promise<void> {
+  async untilCaughtUp(topics: readonly string[]): Promise<void> {
     const newest = (): number => this.checker.newestOf(topics);
     const observed = (): boolean => this.#unseen.size === 0 && this.#seen.size >= this.published;
-    await until('the log has everything', observed, patience);
+    await until('the log has everything', observed);
     const behind = (): Follower[] =>
       this.followers.filter(({ lastEventId }) => this.checker.placeOf(lastEventId) < newest());
-    await until('all clients have everything', () => newest() >= 0 && behind().length === 0, patience).catch(
-      (error: Error) => {
-        const places = behind().map(({ lastEventId, resets, connections }) => {
-          const place = this.checker.placeOf(lastEventId);
-          return { place, lastEventId, connections, resets: resets.map(({ reason }) => reason) };
-        });
-        throw new Error(`${error.message} ${JSON.stringify({ newest: newest(), behind: places.slice(0, 5) })}`);
-      },
-    );
+    await until('all clients have everything', () => newest() >= 0 && behind().length === 0).catch((error: Error) => {
+      const places = behind().map(({ lastEventId, resets, connections }) => {
+        const place = this.checker.placeOf(lastEventId);
+        return { place, lastEventId, connections, resets: resets.map(({ reason }) => reason) };
+      });
+      throw new Error(`${error.message} ${JSON.stringify({ newest: newest(), behind: places.slice(0, 5) })}`);
+    });
   }
 
   /** What is wrong with what the clients got; and the figures go to the report. */
@@ -247,7 +245,7 @@ export class ProcessNode {
   static async start(settings: object): Promise<ProcessNode> {
     this.#built ??= buildStandalone();
     const program = new Standalone((await this.#built).folder, JSON.stringify(settings), 'broker-node.mjs');
-    return new ProcessNode((await program.said('url', 30_000)) as string, program);
+    return new ProcessNode((await program.said('url')) as string, program);
   }
 
   /** To be called when the tests of the file are over. */

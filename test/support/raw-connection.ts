@@ -1,5 +1,7 @@
 import net from 'node:net';
 
+import { PATIENCE } from './patience.js';
+
 /** A connection on which a test says itself what is written, and reads when it wants to. */
 export class RawConnection {
   text = '';
@@ -25,10 +27,10 @@ export class RawConnection {
   }
 
   async until(condition: () => boolean): Promise<void> {
-    const deadline = performance.now() + 10_000;
+    const deadline = performance.now() + PATIENCE;
     while (!condition()) {
       if (performance.now() > deadline)
-        throw new Error(`Not within 10 s. Came so far: ${JSON.stringify(this.text.slice(-500))}`);
+        throw new Error(`Not within ${PATIENCE} ms. Came so far: ${JSON.stringify(this.text.slice(-500))}`);
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
   }

@@ -3,6 +3,8 @@ import { EventSource } from 'eventsource';
 import { createParser } from 'eventsource-parser';
 import { Agent, EventSource as UndiciEventSource } from 'undici';
 
+import { PATIENCE } from './patience.js';
+
 /** An event as a reader hands it to the application. */
 export interface ReadEvent {
   readonly event: string;
@@ -18,8 +20,6 @@ export interface SentEvent {
   readonly id: string;
   readonly cursor?: string | undefined;
 }
-
-const PATIENCE = 15_000;
 
 /** One connection of an independent reader, and all it has dispatched and complained about. */
 export class Reading {

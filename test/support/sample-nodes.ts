@@ -47,7 +47,7 @@ export class SampleNode {
   ) {}
 
   static async start(program: Program): Promise<SampleNode> {
-    const [, port] = await program.printed(/http:\/\/localhost:(\d+)/, 15_000);
+    const [, port] = await program.printed(/http:\/\/localhost:(\d+)/);
     return new SampleNode(program, `http://127.0.0.1:${port}`);
   }
 

@@ -43,7 +43,7 @@ export abstract class ServerProcess {
 
   protected async launch(command: string, args: readonly string[]): Promise<void> {
     this.#process = spawn(command, args, { stdio: 'ignore' });
-    await until(`${command} answers on port ${this.port}`, () => this.answers().catch(() => false), 15_000);
+    await until(`${command} answers on port ${this.port}`, () => this.answers().catch(() => false));
   }
 
   /** As when the machine loses its power. */

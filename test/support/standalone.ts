@@ -36,9 +36,9 @@ export class Program {
   }
 
   /** Waits until it has printed something like this. */
-  async printed(pattern: RegExp, patience?: number): Promise<RegExpExecArray> {
+  async printed(pattern: RegExp): Promise<RegExpExecArray> {
     const told = `the process prints ${pattern}; its stderr: ${this.stderr}`;
-    await until(told, () => pattern.test(this.output), patience);
+    await until(told, () => pattern.test(this.output));
     return pattern.exec(this.output)!;
   }
 
@@ -48,7 +48,7 @@ export class Program {
 
   /** Waits until it has ended by itself. */
   async ended(): Promise<Ending> {
-    await until('the process ends by itself', () => this.ending !== undefined, 10_000);
+    await until('the process ends by itself', () => this.ending !== undefined);
     return this.ending!;
   }
 
@@ -69,8 +69,8 @@ export class Standalone extends Program {
   }
 
   /** Waits until it has said something with this name. */
-  async said(name: string, patience?: number): Promise<unknown> {
-    await this.printed(new RegExp(`"${name}":.*\n`), patience);
+  async said(name: string): Promise<unknown> {
+    await this.printed(new RegExp(`"${name}":.*\n`));
     return this.messages.find((message) => name in message)![name];
   }
 }

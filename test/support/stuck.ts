@@ -43,9 +43,6 @@ export async function publishMuch(sse: SSEService, checker: Checker): Promise<vo
   await untilNothingIsTaken(sse);
 }
 
-/** Milliseconds. A hundred clients take some hundred megabytes before the kernel is full. */
-const LONG_ENOUGH = 30_000;
-
 /** So many looks, 100 ms apart: on a busy machine there are pauses between two steps. */
 const QUIET_LOOKS = 5;
 
@@ -60,5 +57,5 @@ export async function untilNothingIsTaken(sse: SSEService): Promise<void> {
     if (quiet < QUIET_LOOKS) await delay(100);
     return quiet >= QUIET_LOOKS;
   };
-  await until('nothing is taken any more', isFull, LONG_ENOUGH);
+  await until('nothing is taken any more', isFull);
 }
