@@ -12,6 +12,7 @@ import { messageOfReply, RedisLog } from '../../src/backplane/redis/redis-log.js
 import { RedisSender } from '../../src/backplane/redis/sender.js';
 import { until } from '../support/baseline.js';
 import { LogRecorder } from '../support/log-recorder.js';
+import { MiB } from '../support/memory.js';
 import { Proxy } from '../support/proxy.js';
 import { RedisServer } from '../support/redis.js';
 import { isInstalled } from '../support/server-process.js';
@@ -101,6 +102,25 @@ describe('what Redis says', () => {
       expect(remembered.toSorted()).toEqual([String(last), 'floor', 'top']);
     } finally {
       sender.drop();
+    }
+  });
+
+  it('stores nothing more in a Redis that is full', async () => {
+    const full = await RedisServer.start({ persistent: false, args: ['--maxmemory-policy', 'noeviction'] });
+    const log = new RedisBackplane({ prefix, url: full.url, publishTimeout: 1_000 });
+    const reader = new LogRecorder();
+    await log.start(reader);
+    try {
+      for (let n = 0; n < 5; n++) await log.append(event(String(n)), 'timeout');
+      const used = /used_memory:(\d+)/.exec(await full.run((redis) => redis.info('memory')))![1];
+      await full.run((redis) => redis.config('SET', 'maxmemory', Number(used) + 2 * MiB));
+      const attempts = Array.from({ length: 20 }, (_, n) => log.append(event(String(n).padEnd(MiB)), 'timeout'));
+      const refused = (await Promise.allSettled(attempts)).filter(({ status }) => status === 'rejected');
+      expect(refused.length).toBeGreaterThan(15);
+      expect(reader.warnings).toEqual([expect.stringMatching(/^Redis refuses what is published.*OOM/)]);
+    } finally {
+      await log.close(reader);
+      await full.remove();
     }
   });
 

@@ -55,6 +55,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local floor = tonumber(publisher[3] or oldest)
+-- Before anything else is written: a server that is full looks at the first thing only, and would let the rest pass.
+redis.call('HSET', KEYS[3], 'floor', floor)
 if oldest - floor > ${MANY} then
   -- Most were given up and never came here: after an hour without Redis that can be millions. Who may not ask leaves some.
   for _, field in ipairs(redis.pcall('HKEYS', KEYS[3])) do
