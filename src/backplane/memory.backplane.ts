@@ -93,9 +93,11 @@ class Positions {
   next(): Position {
     const { ms, seq } = this.#last;
     const at = performance.now();
-    const now = Math.max(Date.now(), ms + Math.floor(at - this.#at));
+    const [wall, passed] = [Date.now(), Math.floor(at - this.#at)];
+    const now = Math.max(wall, ms + passed);
     if (now > ms) {
-      this.#at = at;
+      // What is less than a millisecond is kept: it would add up to minutes.
+      this.#at = wall < now ? this.#at + passed : at;
       this.#last = { ms: now, seq: 0 };
     } else {
       this.#last = { ms, seq: seq + 1 };

@@ -35,6 +35,20 @@ describe('a clock that was set back by an hour', () => {
     }
   });
 
+  it('lets no time go by more slowly, however often something is published', async () => {
+    const test = new TestHub({ maxHistoryAge: MINUTE, maxHistorySize: 10 }, new TestLog(), new MemoryBackplane());
+    test.publish('a', 'before');
+    await turn();
+    wall -= HOUR;
+    for (let n = 0; n < 100_000; n++) {
+      passed += 1.9;
+      test.publish('a', String(n));
+      if (n % 100 === 0) await turn();
+    }
+    await turn();
+    expect(test.hub.log.events).toBe(10);
+  });
+
   it('ends no session before its time, and every session at it', async () => {
     const test = new TestHub({}, new TestLog(), new MemoryBackplane());
     test.publish('a', 'before');
