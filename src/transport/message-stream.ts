@@ -144,18 +144,22 @@ class MessageTransport implements Transport {
     if (!this.ready) return;
     if (this.#waiting >= this.#limit) {
       this.#waitsFor = 'nest';
-      const taken = this.#taken;
-      setImmediate(() => this.#doubt(taken));
+      this.#doubt();
     } else if (this.#unchecked >= this.options.highWaterMark) {
       this.#standInLine();
     }
   }
 
-  // Nest has taken a message long before, unless somebody makes others out of them: then the response alone tells.
-  #doubt(takenBefore: number): void {
-    if (this.#waitsFor !== 'nest' || this.#taken > takenBefore) return;
-    this.#waiting = 0;
-    this.#standInLine();
+  // While Nest is at it, it takes some in every turn. When it took none, somebody makes others out of all of them, or of
+  // those that are left: then the response alone tells.
+  #doubt(): void {
+    const taken = this.#taken;
+    setImmediate(() => {
+      if (this.#waitsFor !== 'nest') return;
+      if (this.#taken > taken) return this.#doubt();
+      this.#waiting = 0;
+      this.#standInLine();
+    });
   }
 
   // Nest numbers every message without an id that is more than a comment: 1, 2, 3… would be the client's cursor then.

@@ -77,6 +77,24 @@ for (const platform of platforms) {
       expect(sse.stats().resets).toEqual({});
     });
 
+    it('A6: one that makes others out of some of the messages holds up neither them nor the rest', async () => {
+      const masking = {
+        intercept: (_context: ExecutionContext, next: CallHandler): Observable<unknown> =>
+          next
+            .handle()
+            .pipe(map((message: { type?: string }) => (message.type === 'm' ? { ...message, data: '"-"' } : message))),
+      };
+      const { sse, connect } = await serve(bench, platform, nestSse, {
+        config: { slowTimeout: 600_000 },
+        prepare: (app) => app.useGlobalInterceptors(masking),
+      });
+      const client = await connect('a');
+      const COUNT = 1_000;
+      for (let n = 0; n < COUNT; n++) sse.broadcast('a', n % 2 === 0 ? 'm' : 'n', 'x'.repeat(100));
+      await until('all have come', () => client.messages.length === COUNT);
+      expect(client.data.filter((data) => data === '-')).toHaveLength(COUNT / 2);
+    });
+
     it('A6: one that wraps every answer does nothing to createClient(), and nothing is logged', async () => {
       const { sse, connect, logger } = await serve(bench, platform, direct, {
         prepare: (app) => app.useGlobalInterceptors(envelope),
