@@ -107,7 +107,7 @@ describe('what Redis says', () => {
 
   it('stores nothing more in a Redis that is full', async () => {
     const full = await RedisServer.start({ persistent: false, args: ['--maxmemory-policy', 'noeviction'] });
-    const log = new RedisBackplane({ prefix, url: full.url, publishTimeout: 1_000 });
+    const log = new RedisBackplane({ prefix, url: full.url, publishTimeout: 4_000 });
     const reader = new LogRecorder();
     await log.start(reader);
     try {
@@ -126,7 +126,7 @@ describe('what Redis says', () => {
 
   for (const command of ['hdel', 'pexpire', 'xtrim']) {
     it(`stores nothing that Redis refuses for want of the right to ${command}`, async () => {
-      const { log, reader } = await start({ url: await allow(command), publishTimeout: 1_000 });
+      const { log, reader } = await start({ url: await allow(command), publishTimeout: 4_000 });
       await log.append(event('0'), 'timeout');
       await allow(command, `-${command}`);
       await expect(log.append(event('1'), 'timeout')).rejects.toMatchObject({ stored: 'no' });
@@ -166,7 +166,7 @@ describe('what Redis says', () => {
   });
 
   it('knows without scripts too that what is refused before it is added is not in the log', async () => {
-    const { log, reader } = await start({ url: await allow('timeless', '-@scripting'), publishTimeout: 1_000 });
+    const { log, reader } = await start({ url: await allow('timeless', '-@scripting'), publishTimeout: 4_000 });
     await log.append(event('0'), 'timeout');
     const connection = async (): Promise<string | undefined> => {
       const clients = await server.run((redis) => redis.call('CLIENT', 'LIST') as Promise<string>);

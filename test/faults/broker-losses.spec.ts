@@ -9,6 +9,7 @@ import { type BrokerKind, brokerKinds } from '../support/brokers.js';
 import { open } from '../support/event-stream.js';
 import { FaultRun } from '../support/fault-run.js';
 import type { Follower } from '../support/follower.js';
+import { within } from '../support/patience.js';
 
 /** What a client was told, and what it got after it was told last. */
 function sinceReset(follower: Follower): unknown[] {
@@ -71,7 +72,10 @@ function rows(kind: BrokerKind): void {
       await until('all have it', () => clients.every(({ data }) => data.length === 20));
       const before = clients[0]!.lastEventId;
       await lose(run);
-      await until('all are told', () => clients.every(({ resets }) => resets.length > 0));
+      await within(
+        15_000,
+        until('all are told', () => clients.every(({ resets }) => resets.length > 0)),
+      );
       await run.publish(a.sse, 't', 5);
       await run.publish(b.sse, 't', 5);
       await until('all have what follows', () => clients.every((client) => sinceReset(client).length >= 10));
@@ -194,7 +198,10 @@ function rows(kind: BrokerKind): void {
       await until('all have it', () => clients.every(({ data }) => data.length === 20));
       proxy.leadTo(replica.port);
       await run.publish(b.sse, 't', 10);
-      await until('all are told', () => clients.every(({ resets }) => resets.length > 0));
+      await within(
+        15_000,
+        until('all are told', () => clients.every(({ resets }) => resets.length > 0)),
+      );
       await until('all have what follows', () => clients.every((client) => sinceReset(client).includes(29)));
       for (const client of clients) {
         expect(client.resets).toHaveLength(1);

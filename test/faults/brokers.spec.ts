@@ -45,13 +45,15 @@ for (const kind of brokerKinds) {
         for (let i = 0; i < 5; i++) await run.follow(['t'], urls);
         const finish = run.publishing(survivor.sse, 't');
         const publishes = victim.do('publish', { topic: 't', from: 1_000_000 * (round + 1), count: 5_000 });
-        await Promise.race([publishes, delay(500 + 200 * round)]);
+        const isOfVictim = (n: number): boolean => n >= 1_000_000 * (round + 1);
+        await Promise.race([publishes, until('some are in the log', () => run.observed.some(isOfVictim))]);
+        await delay(100 * round);
         victim.kill();
         // Its last answers are lost with it; the log knows what it has.
         await expect(publishes).rejects.toThrow();
         await delay(200);
         expect(await finish()).toEqual([]);
-        const ofVictim = run.observed.filter((n) => n >= 1_000_000 * (round + 1));
+        const ofVictim = run.observed.filter(isOfVictim);
         expect(ofVictim.length).toBeGreaterThan(0);
         expect(ofVictim.length).toBeLessThan(5_000);
       }
@@ -130,20 +132,20 @@ for (const kind of brokerKinds) {
       const before = await run.broker.connections();
       const finish = [run.publishing(a.sse, 't'), run.publishing(b.sse, 't')];
       const cuts = SECONDS * 2;
+      let killed = 0;
       for (let cut = 0; cut < cuts; cut++) {
         await delay(500);
-        await run.broker.killConnections();
+        killed += await run.broker.killConnections();
       }
       for (const stop of finish) expect(await stop()).toEqual([]);
       await run.untilCaughtUp(['t']);
       expect(run.checker.size).toBe(run.published);
       expect(run.faults(['t'])).toEqual([]);
       expect(run.followers.flatMap(({ resets }) => resets)).toEqual([]);
-      // Two nodes, two connections each, opened again after every cut, and those of the test. A slow machine is still at it
-      // when the next cut comes.
-      const opened = (await run.broker.connections()) - before;
-      expect(opened).toBeGreaterThanOrEqual(cuts);
-      expect(opened).toBeLessThan(cuts * 8);
+      // Two nodes with two connections each; on a slow machine they are not all there again when the next cut comes.
+      expect(killed).toBeGreaterThanOrEqual(cuts);
+      // Opened again after every cut, and not over and over; the test has its own.
+      expect((await run.broker.connections()) - before).toBeLessThan(cuts * 8);
     });
 
     it('B8: passes over what nobody of ours wrote, counts it, and goes on', async () => {

@@ -145,7 +145,7 @@ for (const platform of platforms) {
       };
 
       it('C5: is gone by maxConnectionAge', async () => {
-        const { sse, reasons } = await disappear({ maxConnectionAge: 500 });
+        const { sse, reasons } = await disappear({ maxConnectionAge: 3_000 });
         await until('it is gone', () => sse.getClientCount() === 0);
         expect(reasons).toEqual(['age']);
       });

@@ -3,6 +3,7 @@ import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
 import { until } from '../support/baseline.js';
 import { brokerKinds } from '../support/brokers.js';
 import { FaultRun, ProcessNode } from '../support/fault-run.js';
+import { within } from '../support/patience.js';
 
 afterAll(() => ProcessNode.clean());
 
@@ -21,7 +22,11 @@ for (const kind of brokerKinds) {
       await until('all are counted', async () => (await count()) === 4);
       urls = [];
       victim.kill();
-      await until('those of the dead node are not', async () => (await count()) === 1);
+      // The lease is of 10 s.
+      await within(
+        25_000,
+        until('those of the dead node are not', async () => (await count()) === 1),
+      );
       const b = await run.node();
       urls = [b.url];
       await until('they are again', async () => (await count()) === 4);

@@ -13,6 +13,7 @@ import { Crowd, figuresOf, timeNow } from '../support/crowd.js';
 import { type EventStream, open, type ReceivedEvent } from '../support/event-stream.js';
 import { record } from '../support/figures.js';
 import { openHttp2 } from '../support/http2-stream.js';
+import { within } from '../support/patience.js';
 import { type Platform, platforms } from '../support/platforms.js';
 import { amount } from '../support/scale.js';
 import { integer, seededRandom } from '../support/seed.js';
@@ -59,7 +60,7 @@ async function startPair(deployment: Deployment, transport: Transport) {
   const backplane = new MemoryBackplane();
   const start = () =>
     bench.start(deployment, {
-      config: { backplane, drainTimeout: 2_000, maxHistorySize: Infinity },
+      config: { backplane, drainTimeout: 60_000, maxHistorySize: Infinity },
       controllers: [transport.controller()],
       ...(deployment.nest && { nest: deployment.nest }),
     });
@@ -110,7 +111,7 @@ for (const deployment of deployments) {
         const clients = Array.from({ length: CLIENTS }, (_, i) => follow(TOPICS.slice(0, 1 + (i % 3))));
         await until('all are there', () => closing.sse.getClientCount() === CLIENTS);
         await delay(100);
-        await closing.close();
+        await within(30_000, closing.close());
         await delay(100);
         publishing = false;
         await published;

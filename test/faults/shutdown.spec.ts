@@ -1,4 +1,5 @@
 import { Agent, type Server } from 'node:http';
+import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { describe, expect, it } from '@jest/globals';
@@ -14,11 +15,12 @@ import { fillUp, neverReading } from '../support/stuck.js';
 
 const bench = returnToBaseline();
 
-/** A client that keeps the hub shutting down until `drainTimeout`, so that there is time to do something meanwhile. */
-async function keepDraining({ url, sse }: RunningApp): Promise<void> {
-  await neverReading(bench, `${url}/events/stuck`);
+/** A client that keeps the hub shutting down until it leaves, so that there is time to do something meanwhile. */
+async function keepDraining({ url, sse }: RunningApp): Promise<Socket> {
+  const stuck = await neverReading(bench, `${url}/events/stuck`);
   await until('the one that never reads is there', () => sse.getClientCount('stuck') === 1);
   await fillUp(sse, 'stuck');
+  return stuck;
 }
 
 for (const platform of platforms) {
@@ -72,12 +74,12 @@ for (const platform of platforms) {
 
       it('S2: while it shuts down a new stream is refused softly, and publishing says SHUTTING_DOWN', async () => {
         const running = await bench.start(platform, {
-          config: { drainTimeout: 600, retryInterval: 1_000 },
+          config: { drainTimeout: 600_000, retryInterval: 1_000 },
           controllers: [transport.controller()],
         });
         const { url, sse } = running;
         const stream = await bench.connect(`${url}/events/a`);
-        await keepDraining(running);
+        const stuck = await keepDraining(running);
         const { lastEventId } = stream;
 
         const closing = Promise.all([running.close(), running.app.close(), sse.shutdown(), sse.shutdown()]);
@@ -104,6 +106,7 @@ for (const platform of platforms) {
         // What is wrong with an event comes first: it would be wrong another time too.
         expect(() => sse.broadcast('a*', 'n', 1)).toThrow(expect.objectContaining({ code: 'INVALID_TOPIC' }));
 
+        stuck.destroy();
         await closing;
         await running.app.close();
         expect(stream.data).toEqual([]);
@@ -125,15 +128,16 @@ for (const platform of platforms) {
         }
       }
       const running = await bench.start(platform, {
-        config: { drainTimeout: 500 },
+        config: { drainTimeout: 600_000 },
         controllers: [direct.controller(), PlainController],
       });
-      await keepDraining(running);
+      const stuck = await keepDraining(running);
       const closing = running.close();
       await delay(20);
       const answer = await bench.open(`${running.url}/clients`, { headers: { connection: 'close' } });
       await answer.untilEnd();
       expect(answer.status).toBe(200);
+      stuck.destroy();
       await closing;
     });
 

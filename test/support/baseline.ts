@@ -13,6 +13,9 @@ import { type AppOptions, closeAll, type Platform, type RunningApp, runningApps,
 // What a test knows as `process` is Jest's copy, whose listeners hear nothing.
 const realProcess = runInThisContext('process') as NodeJS.Process;
 
+/** Whoever leaves has to be noticed because of that, and not because there is something to be written to it now and then. */
+const SILENT = { heartbeatInterval: 0, slowTimeout: 600_000 };
+
 const TROUBLES = ['warning', 'unhandledRejection', 'uncaughtException'] as const;
 
 /** Writes down what went wrong in this process although no test was waiting for it. */
@@ -123,7 +126,7 @@ export function returnToBaseline(): Bench {
 
   const bench: Bench = {
     async start(platform, options) {
-      const running = await startApp(platform, options);
+      const running = await startApp(platform, { ...options, config: { ...SILENT, ...options?.config } });
       apps.add(running);
       return running;
     },

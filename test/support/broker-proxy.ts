@@ -45,11 +45,14 @@ export class BrokerProxy {
     this.cut();
   }
 
-  cut(): void {
-    for (const { client, server } of this.#links) {
+  /** Answers with how many connections went through it. */
+  cut(): number {
+    const links = [...this.#links];
+    for (const { client, server } of links) {
       client.destroy();
       server.destroy();
     }
+    return links.length;
   }
 
   /** From now on nothing is heard on the connections that are open, as when a machine between has gone. */

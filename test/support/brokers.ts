@@ -36,7 +36,8 @@ export interface Broker {
   /** Deletes everything, while it is running. */
   flush(): Promise<void>;
   /** Cuts every connection that is open. */
-  killConnections(): Promise<void>;
+  /** Answers with how many it were. */
+  killConnections(): Promise<number>;
   /** Connections that were ever opened. */
   connections(): Promise<number>;
   /** Keeps a copy of its present state. */
@@ -89,8 +90,8 @@ class RedisBroker extends ServerBroker<RedisServer> implements Broker {
     await this.server.run((redis) => redis.flushall());
   }
 
-  async killConnections(): Promise<void> {
-    await this.server.run((redis) => redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'));
+  async killConnections(): Promise<number> {
+    return Number(await this.server.run((redis) => redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')));
   }
 
   async connections(): Promise<number> {

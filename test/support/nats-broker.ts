@@ -44,9 +44,8 @@ class NatsBroker extends ServerBroker<NatsServer> implements Broker {
     await this.server.run(({ streams }) => streams.delete(this.prefix));
   }
 
-  killConnections(): Promise<void> {
-    this.proxy.cut();
-    return Promise.resolve();
+  killConnections(): Promise<number> {
+    return Promise.resolve(this.proxy.cut());
   }
 
   connections(): Promise<number> {
