@@ -112,7 +112,6 @@ function rows(kind: BrokerKind): void {
     await run.untilCaughtUp(['t']);
     expect(run.faults(['t'])).toEqual([]);
     expect(run.followers.flatMap(({ resets }) => resets)).toEqual([]);
-    expect(run.published).toBeGreaterThan(2_500);
     expect(proxy.largestAnswer).toBeLessThan((proxy.answered - before) / 2);
     await proxy.close();
   });
