@@ -1,18 +1,28 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import net from 'node:net';
 
 import { until } from './baseline.js';
 
-/** A port that nobody listens on. */
+/** Below those that systems give to outgoing connections: a server that is away for a while has to find its port again. */
+const [FIRST_PORT, LAST_PORT] = [15_000, 30_000];
+
+/** A port that nobody listens on, and that nobody gets by chance. */
 export async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = randomInt(FIRST_PORT, LAST_PORT);
+    const server = net.createServer().listen(port, '127.0.0.1');
+    try {
+      await once(server, 'listening');
+    } catch {
+      continue;
+    }
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /** Whether the binary can be started. */
