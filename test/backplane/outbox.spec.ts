@@ -3,9 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 
 import { Outbox, type OutboxOptions, type Outgoing } from '../../src/backplane/outbox.js';
+import { within } from '../../src/backplane/within.js';
 import { until } from '../support/baseline.js';
 import { FakeBroker, type Luck } from '../support/fake-broker.js';
-import { within } from '../support/patience.js';
 import { pick, seededRandom } from '../support/seed.js';
 import { event } from '../support/test-hub.js';
 
@@ -81,7 +81,9 @@ describe('the outbox', () => {
   it('rejects what has a time limit in time, and says what is known of its fate', async () => {
     const broker = new FakeBroker(({ n }) => (n === 1 ? 'silence' : 'stored'));
     const silent = outboxFor(broker, { publishTimeout: 100 });
-    await expect(within(2_000, silent.append(event('x'), 'timeout'))).rejects.toMatchObject({ stored: 'unknown' });
+    await expect(within(silent.append(event('x'), 'timeout'), 2_000, 'append()')).rejects.toMatchObject({
+      stored: 'unknown',
+    });
 
     const refusing = outboxFor(new FakeBroker(() => 'refused'), { publishTimeout: 100 });
     await expect(refusing.append(event('x'), 'timeout')).rejects.toMatchObject({

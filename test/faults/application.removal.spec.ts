@@ -4,9 +4,9 @@ import { describe, expect, it } from '@jest/globals';
 import { Controller, Get, Inject, Res } from '@nestjs/common';
 import { type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
 
+import { within } from '../../src/backplane/within.js';
 import { returnToBaseline } from '../support/baseline.js';
 import { RecordedEventSource } from '../support/event-source.js';
-import { within } from '../support/patience.js';
 import { platforms } from '../support/platforms.js';
 import { codeOf, disconnectReasons, names, serve } from '../support/served.js';
 import { direct, transports } from '../support/stream-controllers.js';
@@ -25,7 +25,7 @@ for (const platform of platforms) {
         sse.broadcast('a', 'n', 1);
         expect(await expiring.messagesUpTo(1)).toEqual([1]);
         expect(expiring.ended).toBe(false);
-        await within(10_000, expiring.untilEnd());
+        await within(expiring.untilEnd(), 10_000, 'its end');
         expect(Date.now()).toBeGreaterThanOrEqual(expiresAt);
         expect(names(expiring)).toEqual(['sse.open', 'n']);
         expect(expiring.response.complete).toBe(true);

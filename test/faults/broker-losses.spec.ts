@@ -3,13 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { SSEService } from 'nestjs-sse-hub';
 
+import { within } from '../../src/backplane/within.js';
 import { until } from '../support/baseline.js';
 import { BrokerProxy } from '../support/broker-proxy.js';
 import { type BrokerKind, brokerKinds } from '../support/brokers.js';
 import { open } from '../support/event-stream.js';
 import { FaultRun } from '../support/fault-run.js';
 import type { Follower } from '../support/follower.js';
-import { within } from '../support/patience.js';
 
 /** What a client was told, and what it got after it was told last. */
 function sinceReset(follower: Follower): unknown[] {
@@ -73,8 +73,9 @@ function rows(kind: BrokerKind): void {
       const before = clients[0]!.lastEventId;
       await lose(run);
       await within(
-        15_000,
         until('all are told', () => clients.every(({ resets }) => resets.length > 0)),
+        15_000,
+        'the reset',
       );
       await run.publish(a.sse, 't', 5);
       await run.publish(b.sse, 't', 5);
@@ -199,8 +200,9 @@ function rows(kind: BrokerKind): void {
       proxy.leadTo(replica.port);
       await run.publish(b.sse, 't', 10);
       await within(
-        15_000,
         until('all are told', () => clients.every(({ resets }) => resets.length > 0)),
+        15_000,
+        'the reset',
       );
       await until('all have what follows', () => clients.every((client) => sinceReset(client).includes(29)));
       for (const client of clients) {

@@ -2,12 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
+import { within } from '../../src/backplane/within.js';
 import { until } from '../support/baseline.js';
 import { BrokerProxy } from '../support/broker-proxy.js';
 import { type BrokerKind, brokerKinds } from '../support/brokers.js';
 import { open } from '../support/event-stream.js';
 import { DRAIN_TIMEOUT, FaultRun, ProcessNode, RETRY_INTERVAL } from '../support/fault-run.js';
-import { within } from '../support/patience.js';
 import { startPlain } from '../support/plain-server.js';
 
 /** `FAULT_CLIENTS=2000` and `FAULT_SECONDS=10` for the long run. */
@@ -34,7 +34,7 @@ function rows(kind: BrokerKind): void {
     const backplane = run.broker.backplane({ publishTimeout: 500 });
     const node = await startPlain({ heartbeatInterval: 100, backplane });
     try {
-      await within(2_000, node.sse.start());
+      await within(node.sse.start(), 2_000, 'start()');
       expect(node.sse.stats().backplane.status).toBe('down');
       await expect(node.sse.publish('t', 'n', 1)).rejects.toMatchObject({ code: 'BACKPLANE_UNAVAILABLE' });
       const waiting = [

@@ -3,10 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { SSEError } from 'nestjs-sse-hub';
 
+import { within } from '../../src/backplane/within.js';
 import { until } from '../support/baseline.js';
 import { brokerKinds } from '../support/brokers.js';
 import { FaultRun, ProcessNode } from '../support/fault-run.js';
-import { within } from '../support/patience.js';
 
 /** `FAULT_SECONDS=60` for the long run: how long a broker is away, how long connections are cut. */
 const SECONDS = Number(process.env['FAULT_SECONDS'] ?? 6);
@@ -99,8 +99,9 @@ for (const kind of brokerKinds) {
         const before = client.raw.length;
         run.broadcast(a.sse, 't', 500);
         const error = await within(
-          3_000,
           a.sse.publish('other', 'n', 1).catch((reason: unknown) => reason),
+          3_000,
+          'publish()',
         );
         expect(error).toBeInstanceOf(SSEError);
         expect(error).toMatchObject({

@@ -1,9 +1,9 @@
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
 
+import { within } from '../../src/backplane/within.js';
 import { until } from '../support/baseline.js';
 import { brokerKinds } from '../support/brokers.js';
 import { FaultRun, ProcessNode } from '../support/fault-run.js';
-import { within } from '../support/patience.js';
 
 afterAll(() => ProcessNode.clean());
 
@@ -24,8 +24,9 @@ for (const kind of brokerKinds) {
       victim.kill();
       // The lease is of 10 s.
       await within(
-        25_000,
         until('those of the dead node are not', async () => (await count()) === 1),
+        25_000,
+        'the lease',
       );
       const b = await run.node();
       urls = [b.url];

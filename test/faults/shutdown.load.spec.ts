@@ -7,13 +7,13 @@ import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { MemoryBackplane, SSEError } from 'nestjs-sse-hub';
 
+import { within } from '../../src/backplane/within.js';
 import { connectionsOf, returnToBaseline, until } from '../support/baseline.js';
 import { Checker } from '../support/checker.js';
 import { Crowd, figuresOf, timeNow } from '../support/crowd.js';
 import { type EventStream, open, type ReceivedEvent } from '../support/event-stream.js';
 import { record } from '../support/figures.js';
 import { openHttp2 } from '../support/http2-stream.js';
-import { within } from '../support/patience.js';
 import { type Platform, platforms } from '../support/platforms.js';
 import { amount } from '../support/scale.js';
 import { integer, seededRandom } from '../support/seed.js';
@@ -111,7 +111,7 @@ for (const deployment of deployments) {
         const clients = Array.from({ length: CLIENTS }, (_, i) => follow(TOPICS.slice(0, 1 + (i % 3))));
         await until('all are there', () => closing.sse.getClientCount() === CLIENTS);
         await delay(100);
-        await within(30_000, closing.close());
+        await within(closing.close(), 30_000, 'close()');
         await delay(100);
         publishing = false;
         await published;
