@@ -36,7 +36,10 @@ export interface ClientOptions {
   lastEventId?: string;
   /** Where the last event ID is read from, outside Nest. */
   request?: RequestLike;
-  /** Replays what is newer than this time (milliseconds since 1970, or a Date). A last event ID wins over it. */
+  /**
+   * Replays what is newer than this time (milliseconds since 1970, or a Date) of the topics' present lives, without
+   * `broadcastAll`. A last event ID wins over it, also one from the middle of such a replay.
+   */
   since?: Date | number;
   /** Replays nothing older than this, whatever the cursor says. */
   notBefore?: Date | number;

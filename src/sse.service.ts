@@ -234,8 +234,9 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   /**
-   * The same for every client of a group, on every node. Throws `INVALID_CONFIG` for a group that is not a string,
-   * `SHUTTING_DOWN`.
+   * The same for every client of a group, on every node, whatever cursor it came with. A node that reads late ends those
+   * that have connected to it meanwhile, too: they come back, or are asked again. Throws `INVALID_CONFIG` for a group that
+   * is not a string, `SHUTTING_DOWN`.
    *
    * @example
    * sse.removeGroup(`user:${user.id}`); // signed out

@@ -1,6 +1,6 @@
 import type { EventEntry } from '../backplane/backplane.js';
 import { blocksOf } from '../log/publication.js';
-import { comparePositions, parseCursor, type Position, withInitialDue } from '../protocol/cursor.js';
+import { parseCursor, withInitialDue } from '../protocol/cursor.js';
 import { Batch, Frame, HEARTBEAT } from '../protocol/frame.js';
 import { type ControlFrames, cursorFrame, type Resumed, retryFrame } from './control-frames.js';
 import { SSEError } from './errors.js';
@@ -10,7 +10,7 @@ import { Pulse } from './pulse.js';
 import { type Filter, type PrivateFrame, Reader } from './reader.js';
 import type { Selection } from './selection.js';
 import type { ClientSettings, DisconnectReason, SSEClient } from './sse-client.js';
-import { lossOfAll, type OnGap, resolveStart, skipsRetained, type Start, startAfterGap } from './start.js';
+import { anewAt, type OnGap, resolveStart, skipsRetained, type Start, startAfterGap } from './start.js';
 import type { Transport, TransportListener } from './transport.js';
 
 const QUIET_CURSOR_INTERVAL = 60_000;
@@ -58,8 +58,6 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #initialDue = false;
   /** Its place is in another history, for this reason; until it has a new one. */
   #gap: 'epoch' | 'diverged' | undefined;
-  /** What was done to its group while it waited has passed it by, because of the cursor that it came with. */
-  #spared = false;
   #pumping = false;
   /** Whether it is one of those at its selection's level. */
   #level = false;
@@ -143,25 +141,6 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   get notBefore(): number | undefined {
     return this.#settings.notBefore;
-  }
-
-  /**
-   * Whether it was open when the log got this entry. Where the node is only just reading what the log retains, that is
-   * told by the clocks of log and node, for want of anything better.
-   */
-  wasOpenAt(position: Position, replayed: boolean): boolean {
-    if (this.#claimsToKnow(position)) {
-      this.#spared ||= this.#state === 'connecting';
-      return false;
-    }
-    return !replayed || position.ms >= Date.parse(this.connectedAt);
-  }
-
-  /** It comes from a node that had read further, so it has been through this: unless the log proves that wrong. */
-  #claimsToKnow(position: Position): boolean {
-    const cursor = parseCursor(this.#settings.lastEventId);
-    if (this.#gap === 'diverged' || cursor?.epoch !== this.#hub.log.epoch) return false;
-    return comparePositions(position, cursor.position) <= 0;
   }
 
   get onGap(): OnGap {
@@ -326,7 +305,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #write(frames: Frame[], events: number): void {
     const now = performance.now();
     this.#pulse.unblock();
-    this.#movedTo(this.#cursorAt(this.#reader.next), now, events > 0);
+    const cursor = frames.at(-1)?.blocks.at(-1)?.id ?? this.#given.cursor;
+    this.#movedTo(cursor, now, events > 0);
     this.#transmit(new Batch(frames, 1, this.#reader.selection.compressedReaders), events);
   }
 
@@ -341,12 +321,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   /** A cursor to come back with, for somebody who has everything before `index`: never one behind an untold loss. */
-  #cursorAt(index: number): string {
-    return this.asOwn(this.#claimAt(index));
-  }
-
-  asOwn(cursor: string): string {
-    return withInitialDue(cursor, this.#initialDue);
+  cursorAt(index: number): string {
+    return withInitialDue(this.#claimAt(index), this.#initialDue);
   }
 
   #claimAt(index: number): string {
@@ -360,7 +336,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     return parseCursor(lastEventId) ? lastEventId : undefined;
   }
 
-  #movedTo(cursor: string, now: number, withEvents = false): void {
+  #movedTo(cursor: string | undefined, now: number, withEvents = false): void {
     const { next, eventAt } = this.#given;
     this.#given = { next: Math.max(next, this.#reader.next), cursor, at: now, eventAt: withEvents ? now : eventAt };
   }
@@ -395,8 +371,6 @@ export class Client implements SSEClient, TransportListener, Ticking {
   /** The log has not got what the client claims to have, and never will. */
   startDiverged(): void {
     if (this.#state !== 'connecting') return;
-    // Its group was removed, or follows something else, and it was taken for one that had been through that.
-    if (this.#spared) return this.finish('removed');
     this.#gap = 'diverged';
     this.pump();
   }
@@ -407,7 +381,6 @@ export class Client implements SSEClient, TransportListener, Ticking {
     this.#state = 'streaming';
     if (this.#following) this.#setBehind(true);
     this.#hub.journal.connected(this, start);
-    this.#tellClosedBefore(start);
     const initial = start.resumed === 'full' ? undefined : this.#settings.initial;
     this.#initialDue = initial !== undefined;
     this.#sendOpen(start.resumed);
@@ -416,7 +389,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   /** `sse.open`, and in the same write what has to be said before anything else. */
   #sendOpen(resumed: Resumed): void {
-    const cursor = this.#cursorAt(this.#reader.next);
+    const cursor = this.cursorAt(this.#reader.next);
     const retry = this.#hub.retry(this.#settings.retryInterval);
     const { interval } = this.#pulse;
     const open = this.control.open(cursor, retry, { clientId: this.id, resumed, heartbeatInterval: interval });
@@ -425,19 +398,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
     this.#write([open, ...due], 0);
   }
 
-  /** Whoever comes anew learns which of its topics have been finished before; who resumes has been told. */
-  #tellClosedBefore({ next, resumed }: Start): void {
-    // With the last of them the stream ends, which says it all.
-    if (resumed === 'full' || this.#reader.finished) return;
-    for (const topic of this.#reader.selection.topics) {
-      const closedAt = this.#hub.lives.closedAt(topic);
-      if (closedAt < 0 || (closedAt >= next && this.#hub.log.itemAt(closedAt))) continue;
-      this.#tellClosed(topic, next);
-    }
-  }
-
   #tellClosed(topic: string, after: number): void {
-    const make = (index: number): Frame => this.control.closed(this.#cursorAt(index), topic);
+    const make = (index: number): Frame => this.control.closed(this.cursorAt(index), topic);
     this.#reader.addPrivate({ after, size: FRAME_BYTES, make });
   }
 
@@ -448,7 +410,6 @@ export class Client implements SSEClient, TransportListener, Ticking {
     const start = this.#resolveStart();
     if ('ahead' in start) return;
     this.#startAt(start);
-    this.#tellClosedBefore(start);
   }
 
   async #initialise(initial: NonNullable<ClientSettings['initial']>): Promise<void> {
@@ -511,7 +472,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #privateFrame(entry: EventEntry, after: number): PrivateFrame {
     const { data, comment = '', id } = entry;
     const make = (index: number): Frame => {
-      const cursor = this.#cursorAt(index);
+      const cursor = this.cursorAt(index);
       if (id !== undefined) this.#hub.rememberPrivateId(id, cursor);
       return new Frame(blocksOf(entry, cursor));
     };
@@ -526,7 +487,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     this.#hub.wake(this);
     if (!this.#following) return;
     this.#reader.addLate(name, this.#hub.log.head);
-    if (this.#skips(name)) this.#tellLate(name);
+    if (this.#skips(name)) this.#reader.noteLate(name);
     if (this.#hub.lives.isClosed(name) && !this.#reader.finished) this.#tellClosed(name, this.#hub.log.head);
   }
 
@@ -539,12 +500,6 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #skips(name: string): boolean {
     if (!this.#start || this.#settings.lastEventId === '') return false;
     return skipsRetained(this.#hub.log, this.#reader.selection, name, this.#start);
-  }
-
-  #tellLate(name: string): void {
-    this.#hub.journal.reset(this, 'late');
-    const make = (index: number): Frame => this.control.reset(this.#cursorAt(index), 'late', [name]);
-    this.#reader.addPrivate({ after: this.#hub.log.head, size: FRAME_BYTES, make });
   }
 
   removeName(selection: Selection, name: string): void {
@@ -600,7 +555,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (this.#state !== 'streaming' || !this.#following) return undefined;
     const { at, cursor: last } = this.#given;
     if (now - at < QUIET_CURSOR_INTERVAL) return undefined;
-    const cursor = this.#cursorAt(this.#place());
+    const cursor = this.cursorAt(this.#place());
     if (cursor === last) return undefined;
     this.#movedTo(cursor, now);
     return cursorFrame(cursor);
@@ -648,7 +603,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   async sendHome(retry: number): Promise<void> {
     this.pump();
     if (!this.connected) return;
-    const cursor = this.#start ? this.#cursorAt(this.#place()) : this.#givenCursor;
+    const cursor = this.#start ? this.cursorAt(this.#place()) : this.#givenCursor;
     this.#send(cursor === undefined ? retryFrame(retry) : cursorFrame(cursor, retry));
     this.#leave('shutdown');
     await this.#transport.close();
@@ -684,13 +639,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     this.#following &&= !this.#reader.selection.empty;
     this.#setBehind(this.#following);
     // As long as it is untold, nothing of the new life can be claimed.
-    const { head } = this.#hub.log;
-    this.#startAt({
-      next: head,
-      resumed: 'reset',
-      anew: true,
-      losses: lossOfAll(this.#reader.selection, head - 1, 'epoch'),
-    });
+    this.#startAt(anewAt(this.#hub.log.head, 'epoch', this.#reader.selection));
   }
 
   /** The window of the log is known. Whoever was in another life begins anew in it, like those who come back. */
@@ -701,7 +650,6 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if ('ahead' in start) return;
     this.#gap = undefined;
     this.#startAt(start);
-    this.#tellClosedBefore(start);
   }
 
   #startAt(start: Start): void {

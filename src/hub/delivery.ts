@@ -34,7 +34,9 @@ export interface DeliveryContext {
   readonly backplane: Backplane;
   readonly highWaterMark: number;
   readonly deserialize: (text: string) => unknown;
-  readonly actOnGroup: (act: GroupAct, position: Position, replayed: boolean) => void;
+  readonly actOnGroup: (act: GroupAct) => void;
+  /** Something was done to the group, and whether its clients were open by then, nobody can tell. */
+  readonly askGroupAgain: (group: string) => void;
   readonly onDelivered: () => void;
 }
 
@@ -55,6 +57,8 @@ export class Delivery implements LogReader {
    * from before, this hub has seen, or it was before its time.
    */
   #newsSince = Date.now();
+  /** On the log's clock: what was done to groups until then, this hub has done to its clients. */
+  #doneUpTo = 0;
   #turnStart = 0;
   #inbox: LogEntry[] = [];
   #delivering = false;
@@ -87,6 +91,7 @@ export class Delivery implements LogReader {
     const again = log.epoch !== '';
     // Of a life that had nothing in it, that says nothing. Of a window that was not read to its end, not everything.
     if (again && log.last.ms > 0) this.#newsSince = Math.max(log.last.ms + 1, this.#ready ? 0 : this.#newsSince);
+    if (this.#ready) this.#doneUpTo = log.last.ms;
     this.#ready = false;
     log.begin(epoch, from);
     this.#turnStart = log.head;
@@ -202,13 +207,22 @@ export class Delivery implements LogReader {
       case 'subscribeGroup':
       case 'unsubscribeGroup':
         log.append(position, undefined);
-        if (this.#isNews(position)) this.context.actOnGroup(entry, position, !this.#ready);
+        this.#actOnGroup(entry, position);
         break;
       default:
         // Of a newer version, while nodes are being replaced: its place counts.
         log.append(position, undefined);
     }
     if (this.#held.size > 0) this.#releaseHeld();
+  }
+
+  /**
+   * Holds for all whom this node has let in, whatever cursor they came with: what a client says of itself decides nothing.
+   * Those who came after it on a node that reads late are among them, and come back.
+   */
+  #actOnGroup(act: GroupAct, { ms }: Position): void {
+    if (this.#ready) this.context.actOnGroup(act);
+    else if (ms > this.#doneUpTo) this.context.askGroupAgain(act.group);
   }
 
   /** Entries before this one were never read: whoever follows something may have lost some. */

@@ -113,13 +113,9 @@ export class Hub {
       backplane,
       highWaterMark,
       deserialize,
-      actOnGroup: (act, position, replayed) => {
-        const members = this.#admission.membersOf(act.group);
-        actOnGroup(
-          this,
-          members.filter((client) => client.wasOpenAt(position, replayed)),
-          act,
-        );
+      actOnGroup: (act) => actOnGroup(this, this.#admission.membersOf(act.group), act),
+      askGroupAgain: (group) => {
+        for (const client of this.#admission.membersOf(group)) client.finish('removed');
       },
       onDelivered: () => {
         this.#ownMarks.forgetRead();

@@ -17,7 +17,7 @@ export class Journal {
     this.#failures = new Repeated((message) => logger.error(message));
   }
 
-  connected(client: SSEClient, { resumed, losses: [loss] }: Start): void {
+  connected(client: SSEClient, { resumed, loss }: Start): void {
     if (!this.debug) return;
     const detail = loss ? `${resumed}: ${loss.reason}` : resumed;
     this.logger.log(`connect ${client.id} to ${list(client.topics)} (${detail})`);

@@ -7,7 +7,7 @@ import type { ControlFrames, ResetReason } from './control-frames.js';
 import type { Journal } from './journal.js';
 import type { Selection } from './selection.js';
 import type { SSEClient } from './sse-client.js';
-import { type Loss, lossesOf, lossOfAll, type OnGap, type Start } from './start.js';
+import { type Loss, namesWithLoss, type OnGap, type Start } from './start.js';
 import type { TopicLives } from './topic-lives.js';
 
 /** Lets an event through for one client. One that throws hides the event and ends that client. */
@@ -45,13 +45,12 @@ interface Owner extends SSEClient {
   readonly notBefore: number | undefined;
   readonly onGap: OnGap;
   readonly control: ControlFrames;
-  /** The cursor as this client has to bring it back. */
-  asOwn(cursor: string): string;
+  /** A cursor to come back with, for somebody who has everything before `index`. */
+  cursorAt(index: number): string;
 }
 
 /** Most readers never need theirs, and there are many readers. */
 const NOTHING: readonly never[] = Object.freeze([]);
-const NO_LOSSES: ReadonlyMap<string, Loss> = new Map();
 
 /**
  * One client's way through the log: the events that follow its position, for its topics. Live delivery, replay and
@@ -61,10 +60,12 @@ export class Reader {
   /** The index of the first entry that the client has not passed. */
   next: number;
   selection: Selection;
-  /** What it has not been told yet, by name. */
-  #losses: ReadonlyMap<string, Loss> = NO_LOSSES;
-  /** So many evictions had happened when the client started anew: what they took was told, or never asked for. */
-  #excused = -1;
+  /** What is lost, until the client has been told: which is before anything else. */
+  #untold: Loss | undefined;
+  /** What so many evictions of the log took has been told, or was never asked for. */
+  #toldEvictions = -1;
+  /** From where on it has to be told which of its topics were closed in what it does not get; until it has been told. */
+  #closesUntoldFrom = Infinity;
   #broadcastsFrom = 0;
   /** A node that is late still reads what is older than this, which is not for the client. */
   #notBefore: number | undefined;
@@ -101,7 +102,7 @@ export class Reader {
       this.#late === undefined &&
       this.#filters === undefined &&
       this.filter === undefined &&
-      this.#losses.size === 0 &&
+      this.#isTold &&
       this.#notBefore === undefined
     );
   }
@@ -111,17 +112,23 @@ export class Reader {
     return this.#isFinished();
   }
 
-  begin({ next, losses, anew, broadcastsFrom = 0 }: Start): void {
+  begin({ next, resumed, loss, anew, broadcastsFrom = 0 }: Start): void {
     this.next = next;
-    this.#losses = NO_LOSSES;
-    for (const loss of losses) this.#note(loss);
+    this.#untold = loss;
     this.#broadcastsFrom = broadcastsFrom;
-    if (anew) this.#excused = this.context.log.evictions;
+    this.#toldEvictions = anew ? this.context.log.evictions : -1;
+    // Whoever comes anew learns which of its topics have been finished before; who resumes has been told.
+    this.#closesUntoldFrom = resumed === 'full' ? Infinity : 0;
   }
 
-  /** Whether the cursor before `index` is one that the client may come back with: nothing untold lies before it. */
+  /** Whether the cursor before `index` is one that the client may come back with: it has been told of every loss. */
   mayClaim(index: number): boolean {
-    return index >= this.context.log.start && this.#nextLoss() >= index;
+    return index >= this.context.log.start && !this.#untold;
+  }
+
+  /** A name that counts from now on passes over something that the client expects. */
+  noteLate(name: string): void {
+    this.#note('late', [name]);
   }
 
   /** Adds a name that counts from `from` on. */
@@ -137,7 +144,7 @@ export class Reader {
 
   forget(name: string): void {
     this.#late?.delete(name);
-    this.#forgetLoss(name);
+    if (this.#untold) this.#untold = withoutName(this.#untold, name);
     this.setFilter(name, undefined);
   }
 
@@ -154,10 +161,14 @@ export class Reader {
     for (const { size } of frames) this.#privateSize += size;
   }
 
-  /** What has to be said at its present place, without moving on: losses first, so that what follows is known to be after them. */
+  /** What has to be said before anything that is in the log. It moves on to what follows that. */
   readDue(): Frame[] {
     const frames: Frame[] = [];
-    while (this.#nextStop() <= this.next) frames.push(this.#interruptionAt(this.next));
+    if (!this.#isTold) {
+      this.next = this.selection.nextIn(this.context.log, this.next);
+      frames.push(...this.#tell(this.next));
+    }
+    while (this.#nextPrivate() <= this.next) frames.push(this.#takePrivate(this.next));
     return frames;
   }
 
@@ -184,15 +195,23 @@ export class Reader {
     };
     while (size < limit) {
       // A filter may have published, and something that is still to come been evicted for it.
-      if (evictions !== log.evictions) index = this.#lookForLoss(index);
+      const from = evictions === log.evictions ? index : this.#lookForLoss(index);
       evictions = log.evictions;
-      const stop = this.#nextStop();
-      index = Math.max(index, Math.min(this.selection.nextIn(log, index), stop));
-      if (index >= stop) {
-        push(this.#interruptionAt(index));
+      // What has to be told begins a reading of its own, behind what has left before.
+      if (!this.#isTold && frames.length > 0) break;
+      index = from;
+      const next = this.selection.nextIn(log, index);
+      if (!this.#isTold) {
+        index = next;
+        for (const frame of this.#tell(index)) push(frame);
         continue;
       }
-      if (index >= log.head) break;
+      index = Math.max(index, Math.min(next, this.#nextPrivate()));
+      if (index >= this.#nextPrivate()) {
+        push(this.#takePrivate(index));
+        continue;
+      }
+      if (index >= log.head) return { frames, events, next: index, ...(this.#isFinished() && { ending: 'finished' }) };
       const item = log.itemAt(index)!;
       const step = this.#stepFor(item, index);
       index++;
@@ -205,8 +224,7 @@ export class Reader {
       if (item instanceof Publication) events++;
       push(step);
     }
-    const finished = index >= log.head && this.#privates.length === 0 && this.#isFinished();
-    return { frames, events, next: index, ...(finished && { ending: 'finished' as const }) };
+    return { frames, events, next: index };
   }
 
   /** To be called when the client is at the head: what counted from some earlier place has no meaning any more. */
@@ -282,21 +300,12 @@ export class Reader {
     return true;
   }
 
-  /** The index before which something has to be said that is not in the log. */
-  #nextStop(): number {
-    return Math.min(this.#privates[this.#privatesRead]?.after ?? Infinity, this.#nextLoss() + 1);
+  /** The index before which the next private frame leaves. */
+  #nextPrivate(): number {
+    return this.#privates[this.#privatesRead]?.after ?? Infinity;
   }
 
-  /** Where the next loss is told. What lies before the window can only be told at its beginning. */
-  #nextLoss(): number {
-    let at = Infinity;
-    for (const loss of this.#losses.values()) at = Math.min(at, loss.at);
-    return Math.max(at, this.context.log.start - 1);
-  }
-
-  #interruptionAt(index: number): Frame {
-    const at = this.#nextLoss();
-    if (at + 1 <= index && this.#losses.size > 0) return this.#tellLosses(at, index);
+  #takePrivate(index: number): Frame {
     const frame = this.#privates[this.#privatesRead++]!;
     this.#privateSize -= frame.size;
     if (this.#privatesRead === this.#privates.length) {
@@ -306,46 +315,70 @@ export class Reader {
     return frame.make(index);
   }
 
-  #tellLosses(at: number, index: number): Frame {
-    const told = [...this.#losses.values()].filter((loss) => loss.at <= at);
-    for (const { name } of told) this.#forgetLoss(name);
-    return this.#resetAt(
-      index,
-      told[0]!.reason,
-      told.map(({ name }) => name),
-    );
+  /** Nothing has to be said to it that is not in the log. */
+  get #isTold(): boolean {
+    return !this.#untold && this.#closesUntoldFrom === Infinity;
+  }
+
+  /**
+   * Says what is lost, whichever place it was at: before anything behind the first of them leaves, because a cursor from
+   * there claims all that is before it, and another node, which may still have it, would believe that. It is said in one
+   * frame, which is the first to carry such a cursor: a connection may be cut between any two.
+   */
+  #tell(index: number): Frame[] {
+    const frames = this.#passedClosesBefore(index);
+    this.#closesUntoldFrom = Infinity;
+    const loss = this.#untold;
+    if (!loss) return frames;
+    this.#untold = undefined;
+    this.#toldEvictions = this.context.log.evictions;
+    return [...frames, this.#resetAt(index, loss.reason, loss.names)];
+  }
+
+  /** That a topic is finished is told although its close went with what was lost, or was passed over. */
+  #passedClosesBefore(index: number): Frame[] {
+    const { log, lives } = this.context;
+    // With the last of them the stream ends, which says it all.
+    if (this.#isFinished()) return [];
+    const from = this.#closesUntoldFrom;
+    const isPassed = (at: number): boolean => at >= from && (at < index || !log.itemAt(at));
+    return [...this.selection.topics]
+      .filter((topic) => isPassed(lives.closedAt(topic)))
+      .map((topic) => this.client.control.closed(this.client.cursorAt(index), topic));
   }
 
   #resetAt(index: number, reason: ResetReason, topics: readonly string[] = [...this.selection.names]): Frame {
     this.context.journal.reset(this.client, reason);
-    return this.client.control.reset(this.client.asOwn(this.context.log.cursorBefore(index)), reason, topics);
+    return this.client.control.reset(this.client.cursorAt(index), reason, topics);
   }
 
   /**
-   * Has something from `index` on been evicted that it did not get yet? Asked anew before every step, because more may
-   * be evicted between a loss and its telling; cheap for a client that is ahead of all evictions. Answers where to go on.
+   * Has something from `index` on been evicted that it did not get yet? Asked anew before every step; cheap for a client
+   * that is ahead of all evictions. Answers where to go on.
    */
   #lookForLoss(index: number): number {
     const { log } = this.context;
     const { onGap } = this.client;
     if (log.newestFloor.index < index) return index;
     const isLoss = (floor: Floor, name: string): boolean => floor.index >= Math.max(index, this.#late?.get(name) ?? 0);
-    const losses = lossesOf(log, this.selection, 'slow', isLoss, this.#excused);
-    if (losses.length === 0) return index;
-    const told = onGap === 'latest' ? lossOfAll(this.selection, log.head - 1, 'slow') : losses;
-    for (const loss of told) this.#note(loss);
+    const names = namesWithLoss(log, this.selection, isLoss, this.#toldEvictions);
+    if (names.length === 0) return index;
+    this.#note('slow', onGap === 'latest' ? [...this.selection.names] : names);
+    this.#closesUntoldFrom = Math.min(this.#closesUntoldFrom, index);
     return onGap === 'latest' ? log.head : index;
   }
 
-  #note(loss: Loss): void {
-    const known = this.#losses.get(loss.name);
-    const noted = known ? { ...known, at: Math.max(known.at, loss.at) } : loss;
-    this.#losses = new Map(this.#losses).set(loss.name, noted);
+  /** The first reason counts, unless it is the least. */
+  #note(reason: ResetReason, names: readonly string[]): void {
+    const known = this.#untold ?? { reason, names };
+    this.#untold = {
+      reason: known.reason === 'late' ? reason : known.reason,
+      names: [...new Set([...known.names, ...names])],
+    };
   }
+}
 
-  #forgetLoss(name: string): void {
-    if (!this.#losses.has(name)) return;
-    const others = [...this.#losses].filter(([other]) => other !== name);
-    this.#losses = others.length > 0 ? new Map(others) : NO_LOSSES;
-  }
+function withoutName({ reason, names }: Loss, name: string): Loss | undefined {
+  const others = names.filter((other) => other !== name);
+  return others.length > 0 ? { reason, names: others } : undefined;
 }

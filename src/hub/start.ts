@@ -20,22 +20,20 @@ export interface StartWish {
   readonly head: number;
 }
 
-/** Something a client has to be told: events up to and including index `at` are gone. */
+/** Something a client has to be told: events of these topics and patterns are gone. */
 export interface Loss {
-  readonly at: number;
   readonly reason: ResetReason;
-  /** Of which topic or pattern. */
-  readonly name: string;
+  readonly names: readonly string[];
 }
 
 export interface Start {
   /** The index of the first entry that it gets. */
   readonly next: number;
   readonly resumed: Resumed;
-  readonly losses: readonly Loss[];
+  readonly loss?: Loss;
   /** It has everything up to here, which is before the window. */
   readonly has?: Position;
-  /** It begins anew: what is gone by now needs no telling beyond `losses`. */
+  /** It begins anew: what is gone by now needs no telling beyond `loss`. */
   readonly anew?: boolean;
   /** Events to everybody before this index are not for it, and of topics that were started over only the present life. */
   readonly broadcastsFrom?: number;
@@ -77,7 +75,7 @@ function freshStart(log: EventLog, selection: Selection, wish: StartWish): Start
   if (wish.since === undefined) return { ...startAt(log, selection, wish, wish.head), resumed: 'none' };
   // "All that is retained" is what was asked for: nothing older can be missing.
   const next = Math.max(log.indexAtTime(wish.since, true), firstAllowed(log, wish));
-  return { next, resumed: 'none', losses: [], anew: true, broadcastsFrom: wish.head };
+  return { next, resumed: 'none', anew: true, broadcastsFrom: wish.head };
 }
 
 /** A reader that ignores blocks without data comes back with the id of an event rather than with the cursor behind it. */
@@ -113,13 +111,13 @@ function startAfterAmbiguous(log: EventLog, selection: Selection, wish: StartWis
 /** A start at `index`, for a client that has everything up to `has` (or, without it, everything before the index). */
 function startAt(log: EventLog, selection: Selection, wish: StartWish, index: number, has?: Position): Start {
   const next = Math.max(index, firstAllowed(log, wish));
-  const losses = lossesOf(log, selection, 'trimmed', (floor) => {
+  const names = namesWithLoss(log, selection, (floor) => {
     if (wish.notBefore !== undefined && floor.position.ms < wish.notBefore) return false;
     return has ? comparePositions(floor.position, has) > 0 : floor.index >= index;
   });
-  if (losses.length === 0) return { next, resumed: 'full', losses, ...(has && { has }) };
+  if (names.length === 0) return { next, resumed: 'full', ...(has && { has }) };
   if (wish.onGap === 'latest') return anewAt(log.head, 'trimmed', selection);
-  return { next, resumed: 'reset', losses, ...(has && { has }) };
+  return { next, resumed: 'reset', loss: { reason: 'trimmed', names }, ...(has && { has }) };
 }
 
 export function startAfterGap(log: EventLog, selection: Selection, wish: StartWish, reason: ResetReason): Start {
@@ -127,30 +125,24 @@ export function startAfterGap(log: EventLog, selection: Selection, wish: StartWi
   return anewAt(Math.max(retained, firstAllowed(log, wish)), reason, selection);
 }
 
-function anewAt(next: number, reason: ResetReason, selection: Selection): Start {
-  return { next, resumed: 'reset', anew: true, losses: lossOfAll(selection, next - 1, reason) };
+export function anewAt(next: number, reason: ResetReason, selection: Selection): Start {
+  return { next, resumed: 'reset', anew: true, loss: { reason, names: [...selection.names] } };
 }
 
-export function lossOfAll(selection: Selection, at: number, reason: ResetReason): Loss[] {
-  return [...selection.names].map((name) => ({ at, reason, name }));
-}
-
-/** What is gone of the followed topics, by their floors; only what was let go of after so many evictions of the log. */
-export function lossesOf(
+/** Of which names something is gone, by their floors; only what was let go of after so many evictions of the log. */
+export function namesWithLoss(
   log: EventLog,
   selection: Selection,
-  reason: ResetReason,
   isLoss: (floor: Floor, name: string) => boolean,
   evictedAfter = -1,
-): Loss[] {
-  const losses: Loss[] = [];
+): string[] {
+  const names: string[] = [];
   for (const [name, floor] of floorsOf(log, selection, evictedAfter)) {
-    if (floor.eviction <= evictedAfter) continue;
-    if (floor === NO_FLOOR || !isLoss(floor, name)) continue;
-    if (name === EVERYBODY) losses.push(...lossOfAll(selection, floor.index, reason));
-    else losses.push({ at: floor.index, reason, name });
+    if (floor.eviction <= evictedAfter || floor === NO_FLOOR || !isLoss(floor, name)) continue;
+    if (name === EVERYBODY) return [...selection.names];
+    names.push(name);
   }
-  return losses;
+  return names;
 }
 
 /** Stands for the events to everybody where topics are named. No topic is empty. */

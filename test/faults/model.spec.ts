@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 
 import { note } from '../support/figures.js';
-import { limits, operation } from '../support/model/operations.js';
+import { limitsOfNodes, operation } from '../support/model/operations.js';
 import { World } from '../support/model/world.js';
 import { seed } from '../support/seed.js';
 import { StandingClock } from '../support/test-hub.js';
@@ -24,7 +24,7 @@ describe('whatever happens in whatever order', () => {
   it('every client gets what it follows, once and in order, or is told that it is gone', async () => {
     const totals = { published: 0, received: 0, connections: 0, resets: 0 };
     await fc.assert(
-      fc.asyncProperty(limits, fc.array(operation, { maxLength: 60, size: 'max' }), async (limits, operations) => {
+      fc.asyncProperty(limitsOfNodes, fc.array(operation, { maxLength: 60, size: 'max' }), async (limits, operations) => {
         const world = new World(limits, clock);
         await world.run(operations);
         await world.end();

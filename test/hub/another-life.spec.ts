@@ -119,7 +119,7 @@ describe('another life of the log under open streams', () => {
     test.log.restore(2, ['b', 'c']);
     test.log.ready();
     await turn();
-    expect(some.lines).toEqual(['open none', 'reset epoch a,b', 'closed b', '1', '2']);
+    expect(some.lines).toEqual(['open none', 'closed b', 'reset epoch a,b', '1', '2']);
     expect(all.lines).toEqual(['open none', 'reset epoch b,c', 'end']);
   });
 
@@ -133,7 +133,7 @@ describe('another life of the log under open streams', () => {
     test.log.ready();
     await turn();
     expect(transport.lines).toEqual(['open none', 'reset epoch a']);
-    expect(both.lines).toEqual(['open none', 'closed b', 'reset epoch a,b', 'closed b']);
+    expect(both.lines).toEqual(['open none', 'closed b', 'closed b', 'reset epoch a,b']);
   });
 });
 

@@ -138,12 +138,12 @@ describe('what is gone', () => {
     await turn(2);
     expect(slow.transport.read()).toEqual(['open none', '1']);
     await turn(2);
-    expect(slow.transport.lines).toEqual(['private', 'reset slow a', '8', '9']);
+    expect(slow.transport.lines).toEqual(['reset slow a', 'private', '8', '9']);
     const back = await test.open({ topics: ['a'], lastEventId: idOf(slow, 'private') });
-    expect(back.transport.lines).toEqual(['open reset', 'reset trimmed a', '8', '9']);
+    expect(back.transport.lines).toEqual(['open full', '8', '9']);
   });
 
-  it('each topic is told where its own loss is, so that a cut in between hides none', async () => {
+  it('is told of every topic before anything behind the first of them, so that a cut in between hides none', async () => {
     const test = new TestHub({ maxHistorySize: 1, history: [{ topics: 'y', maxSize: 100 }] });
     const topics = ['w', 'x', 'y'];
     test.publish('y', 'y0');
@@ -152,9 +152,119 @@ describe('what is gone', () => {
     test.publish('x', 'x1', 'x2');
     await turn();
     const first = await test.open({ topics, lastEventId: test.log.cursors[0]! });
-    expect(first.transport.lines).toEqual(['open reset', 'reset trimmed w', 'w2', 'y1', 'y2', 'reset trimmed x', 'x2']);
+    expect(first.transport.lines).toEqual(['open reset', 'reset trimmed w,x', 'w2', 'y1', 'y2', 'x2']);
+    expect(first.transport.inFlight[0]!.id).toBe(test.log.cursors[0]);
     const second = await test.open({ topics, lastEventId: idOf(first, 'y1') });
-    expect(second.transport.lines).toEqual(['open reset', 'y2', 'reset trimmed x', 'x2']);
+    expect(second.transport.lines).toEqual(['open reset', 'reset trimmed x', 'y2', 'x2']);
+  });
+
+  it('is known to whoever comes back behind the reset to a node that has kept more', async () => {
+    const log = new TestLog();
+    const small = new TestHub({ maxHistorySize: 2 }, log);
+    const large = new TestHub({ maxHistorySize: 100 }, log);
+    small.publish('busy', '0', '1', '2');
+    small.publish('quiet', 'q');
+    small.publish('busy', '3', '4', '5', '6');
+    await turn();
+    const topics = ['busy', 'quiet'];
+    const first = await small.open({ topics, lastEventId: log.cursors[0]! });
+    expect(first.transport.lines).toEqual(['open reset', 'reset trimmed busy', 'q', '5', '6']);
+    const untold = await large.open({ topics, lastEventId: first.transport.inFlight[0]!.id! });
+    expect(untold.transport.lines).toEqual(['open full', '1', '2', 'q', '3', '4', '5', '6']);
+    const told = await large.open({ topics, lastEventId: idOf(first, 'q') });
+    expect(told.transport.lines).toEqual(['open full', '3', '4', '5', '6']);
+  });
+
+  it('is told before the end of a topic that was closed, whatever was published to everybody since', async () => {
+    for (const toAll of [0, 1, 2, 3]) {
+      const test = new TestHub({ maxHistorySize: 2 });
+      await test.open({ topics: ['other'] });
+      test.publish('run', '0', '1', '2', '3');
+      test.close('run');
+      await turn();
+      for (let i = 0; i < toAll; i++) test.publish(undefined, `all ${i}`);
+      await turn();
+      const { transport } = await test.open({ topics: ['run'], lastEventId: test.log.cursors[0]! });
+      expect(transport.lines.slice(0, 2)).toEqual(['open reset', 'reset trimmed run']);
+      expect(transport.lines.at(-1)).toBe('end');
+    }
+  });
+
+  it('is told to a slow client before the end of its topic', async () => {
+    const test = new TestHub({ maxHistorySize: 2 });
+    const { transport } = await test.open({ topics: ['a'], transport: new FakeTransport({ capacity: 2 }) });
+    await publishInTurns(test, '1', '2', '3');
+    clock.advance(5_000);
+    test.publish('a', '4', '5', '6');
+    test.close('a');
+    await turn();
+    for (let i = 0; i < 3; i++) test.publish(undefined, `all ${i}`);
+    await turn();
+    const lines: string[] = [];
+    for (let i = 0; i < 10; i++) {
+      lines.push(...transport.read());
+      await turn();
+    }
+    expect(lines.slice(0, 3)).toEqual(['open none', '1', 'reset slow a']);
+    expect(lines.at(-1)).toBe('end');
+  });
+
+  it('is told of a pattern before anything else, so that nobody can come back and name the topic only', async () => {
+    const test = new TestHub({ maxHistorySize: 2 });
+    test.publish('c:0', 'before');
+    test.publish('c:1', '1', '2', '3', '4');
+    test.publish('c:2', '5', '6', '7');
+    await turn();
+    const first = await test.open({ patterns: ['c:*'], lastEventId: test.log.cursors[0]! });
+    expect(first.transport.lines).toEqual(['open reset', 'reset trimmed c:*', '3', '4', '6', '7']);
+    const cut = await test.open({ topics: ['c:1'], lastEventId: first.transport.inFlight[0]!.id! });
+    expect(cut.transport.lines).toEqual(['open reset', 'reset trimmed c:1', '3', '4']);
+  });
+
+  it('is told of a topic that is added later before anything of the others, because their cursors claim it', async () => {
+    const test = new TestHub();
+    test.publish('a', '0');
+    test.publish('late', 'missed');
+    test.publish('a', '1', '2');
+    await turn();
+    const { client, transport } = test.connect({
+      topics: ['a'],
+      lastEventId: test.log.cursors[0]!,
+      transport: new FakeTransport({ capacity: 1 }),
+    });
+    await turn();
+    test.hub.subscribe(client.id, 'late', undefined);
+    test.close('late');
+    expect(transport.read()).toEqual(['open full']);
+    await turn(2);
+    const lines: string[] = [];
+    for (let i = 0; i < 6; i++) {
+      lines.push(...transport.read());
+      await turn();
+    }
+    expect(lines).toEqual(['reset late late', '1', '2', 'closed late']);
+  });
+
+  it('does not hide from a slow client that wants what is new that one of its topics was closed meanwhile', async () => {
+    for (const onGap of ['latest', 'earliest'] as const) {
+      const test = new TestHub({ maxHistorySize: 2, maxHistoryBytes: 65_536 });
+      const transport = new FakeTransport({ capacity: 2 });
+      await test.open({ topics: ['a', 'b'], onGap, transport });
+      await publishInTurns(test, '1', '2', '3');
+      clock.advance(5_000);
+      test.publish('b', 'last');
+      test.close('b');
+      test.publish('a', ...Array.from({ length: 20 }, (_, i) => `${i}${' '.repeat(5_000)}`));
+      await turn();
+      const lines: string[] = [];
+      for (let i = 0; i < 10; i++) {
+        lines.push(...transport.read());
+        await turn();
+      }
+      expect(lines.filter((line) => line === 'closed b')).toHaveLength(1);
+      // Behind the reset, a connection that is cut between the two would never hear of it.
+      expect(lines[lines.indexOf('closed b') + 1]).toMatch('reset slow');
+    }
   });
 
   it('a topic that is added later says so when its events since the cursor are gone', async () => {
@@ -483,22 +593,23 @@ class WindowLog extends TestLog {
 }
 
 describe('a window that is read', () => {
-  it('removes nobody who came after a removal, and repeats nothing to observers', async () => {
+  it('has those asked again of whom nobody can tell, does nothing twice, and repeats nothing to observers', async () => {
     const log = new WindowLog();
     const test = new TestHub({}, log);
     const now = Date.now();
     const observed: unknown[] = [];
     test.hub.observe(() => ({ topics: ['t'], patterns: [] })).subscribe(({ data }) => observed.push(data));
-    const { client } = test.connect({ topics: ['t'], group: 'g' });
+    const early = test.connect({ topics: ['t'], group: 'g' });
     log.begin('e1');
     log.bring('e1', now - 1_000, { kind: 'removeGroup', group: 'g', reconnect: false });
     log.bring('e1', now - 1_000, event('old', { topic: 't' }));
     log.bring('e1', now + 1_000, event('while the broker was away', { topic: 't' }));
     log.reader!.ready();
     await turn();
+    expect([early.client.connected, early.transport.lines]).toEqual([false, []]);
+    const { client } = test.connect({ topics: ['t'], group: 'g' });
     log.bring('e1', now + 2_000, event('new', { topic: 't' }));
     expect(observed).toEqual(['while the broker was away', 'new']);
-    expect(client.connected).toBe(true);
 
     log.begin('e2');
     log.bring('e2', now + 2_000, { kind: 'removeGroup', group: 'g', reconnect: false });

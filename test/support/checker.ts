@@ -8,9 +8,34 @@ interface Published {
   readonly n: number;
 }
 
+/** How far a client has come in one of its topics. */
+class Way {
+  /** The place among those of the topic that comes next. */
+  #next = 0;
+  /** It was told of a loss, and nothing of the topic has come since. */
+  told = false;
+
+  constructor(private readonly places: readonly number[]) {}
+
+  /** The publication that has to come next. */
+  get expected(): number | undefined {
+    return this.places[this.#next];
+  }
+
+  moveBehind(place: number): void {
+    this.#next = Math.max(this.#next, firstAfter(this.places, place));
+  }
+
+  /** How many publications there are up to this place, that one not included. */
+  countUpTo(place: number): number {
+    return firstAfter(this.places, place - 1) - this.#next;
+  }
+}
+
 /**
  * The one invariant: per client, positions strictly increase; what arrived is exactly what was published on its topics
- * since its starting point, in order, or an `sse.reset` says otherwise; nothing of another topic arrived.
+ * since its starting point, in order, or an `sse.reset` says otherwise, before anything behind the first that is gone;
+ * nothing of another topic arrived.
  */
 export class Checker {
   readonly #published: Published[] = [];
@@ -43,29 +68,34 @@ export class Checker {
 
   /**
    * What is wrong with what one client got over all its connections; empty when all is well. A reset speaks for the
-   * topics that it names, up to its own position; the others have to be complete.
+   * topics that it names, up to its own position, and, where there are others, up to what of them comes next: events of
+   * the others may lie between.
    */
   faultsOf(topics: readonly string[], received: readonly ReceivedEvent[]): string[] {
     const faults: string[] = [];
     if (received[0]?.event !== 'sse.open') faults.push(`begins with ${received[0]?.event ?? 'nothing'}`);
-    const places = new Map<string, number>();
+    const ways = new Map(topics.map((topic) => [topic, new Way(this.#ofTopic.get(topic) ?? [])]));
+    const counts = { losses: 0, duplicates: 0 };
     let last = -1;
-    let losses = 0;
-    let duplicates = 0;
+    let begun = false;
     for (const { event, data, lastEventId } of received) {
       const at = this.placeOf(lastEventId);
       if (event === 'sse.open') {
         // Only the first one says where it began; the others are where it was.
-        if (places.size === 0) for (const topic of topics) places.set(topic, at);
+        if (!begun) for (const way of ways.values()) way.moveBehind(at);
+        begun = true;
         last = Math.max(last, at);
         continue;
       }
       if (event === 'sse.reset') {
         const before = this.#placeBefore(lastEventId);
         for (const topic of (JSON.parse(data) as { topics: string[] }).topics) {
-          if (topics.includes(topic)) places.set(topic, before);
-          else faults.push(`${topic}: told of a loss, and not followed`);
+          const way = ways.get(topic);
+          if (!way) faults.push(`${topic}: told of a loss, and not followed`);
+          way?.moveBehind(before);
+          if (way) way.told = topics.length > 1;
         }
+        faults.push(...passedOver(ways, before, lastEventId));
         continue;
       }
       const published = this.#published[at];
@@ -74,24 +104,28 @@ export class Checker {
         continue;
       }
       const { topic, n } = published;
-      const expected = this.#nextOf(topic, places.get(topic));
-      if (at !== expected) faults.push(`${topic}: expected publication ${expected}, got ${at}`);
-      if (expected !== undefined && at > expected) losses += this.#countOf(topic, expected, at);
+      const way = ways.get(topic);
+      const expected = way?.expected;
+      if (at !== expected && !(way?.told && expected !== undefined && at > expected)) {
+        faults.push(`${topic}: expected publication ${expected}, got ${at}`);
+        if (way && expected !== undefined && at > expected) counts.losses += way.countUpTo(at);
+      }
       if (at <= last) {
-        duplicates++;
+        counts.duplicates++;
         faults.push(`${topic}: publication ${at} came after ${last}`);
       }
       if (JSON.stringify({ topic, n }) !== data) faults.push(`not what was published: ${data}`);
-      places.set(topic, at);
-      last = at;
+      way?.moveBehind(at);
+      if (way) way.told = false;
+      faults.push(...passedOver(ways, at, lastEventId));
+      last = Math.max(last, at);
     }
-    for (const topic of topics) {
-      const missing = this.#nextOf(topic, places.get(topic));
-      if (missing === undefined) continue;
-      losses += this.#countOf(topic, missing, Infinity);
-      faults.push(`${topic}: never arrived: publication ${missing} and what follows`);
+    for (const [topic, way] of ways) {
+      if (way.expected === undefined || way.told) continue;
+      counts.losses += way.countUpTo(Infinity);
+      faults.push(`${topic}: never arrived: publication ${way.expected} and what follows`);
     }
-    record({ checked: 1, losses, duplicates });
+    record({ checked: 1, ...counts });
     return faults;
   }
 
@@ -108,18 +142,15 @@ export class Checker {
       return at?.epoch === parsed.epoch && comparePositions(at.position, parsed.position) <= 0;
     });
   }
+}
 
-  /** The first publication of a followed topic after this place. */
-  #nextOf(topic: string, place: number | undefined): number | undefined {
-    if (place === undefined) return undefined;
-    const ofTopic = this.#ofTopic.get(topic) ?? [];
-    return ofTopic[firstAfter(ofTopic, place)];
-  }
-
-  /** How many publications of a topic are at these places, the last one not included. */
-  #countOf(topic: string, from: number, to: number): number {
-    const ofTopic = this.#ofTopic.get(topic) ?? [];
-    return firstAfter(ofTopic, to - 1) - firstAfter(ofTopic, from - 1);
+/** What a cursor claims although it neither came nor was told as lost: another node would believe it. */
+function* passedOver(ways: ReadonlyMap<string, Way>, place: number, cursor: string): Generator<string> {
+  if (ways.size < 2) return;
+  for (const [topic, { expected, told }] of ways) {
+    if (expected !== undefined && expected <= place && !told) {
+      yield `${topic}: ${cursor} claims publication ${expected}, which neither came nor was told as lost`;
+    }
   }
 }
 

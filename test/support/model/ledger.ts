@@ -1,4 +1,11 @@
-import { comparePositions, ORIGIN, parseCursor, type Position, TERMINAL_CURSOR } from '../../../src/protocol/cursor.js';
+import {
+  comparePositions,
+  ORIGIN,
+  parseCursor,
+  type Position,
+  TERMINAL_CURSOR,
+  withInitialDue,
+} from '../../../src/protocol/cursor.js';
 import type { Block } from '../../../src/protocol/encode.js';
 import { type Fact, type Facts, numberIn } from './facts.js';
 import { type Followed, type NodeView, type Sieve, Terms, type TermsOptions } from './terms.js';
@@ -14,6 +21,8 @@ export class Ledger {
   /** It has begun to follow something: what is added now counts from now on. */
   underWay = false;
   ended = false;
+  /** The application has removed it: what is still due need not come. */
+  mayEnd = false;
   resets = 0;
   /** It was told that something was lost although it kept up. */
   slowResets = 0;
@@ -24,7 +33,8 @@ export class Ledger {
   readonly #inHand = new Set<Fact>();
   /** What was followed when these were taken in hand: a reset that names it may be among them. */
   readonly #namesInHand = new Set<string>();
-  readonly #lateNames = new Set<string>();
+  /** Names that were added too late, with what they pass over that no cursor had claimed by then. */
+  readonly #lateNames = new Map<string, readonly Fact[]>();
   #privates: string[] = [];
   /** It has been told where it is. */
   #placed = false;
@@ -54,7 +64,7 @@ export class Ledger {
 
   get outstanding(): readonly string[] {
     const due = this.#due.filter((fact) => this.#terms.isWanted(fact)).map(describeFact);
-    return [...due, ...[...this.#lateNames].map((name) => `reset late ${name}`), ...this.#privates];
+    return [...due, ...[...this.#lateNames.keys()].map((name) => `reset late ${name}`), ...this.#privates];
   }
 
   publish(fact: Fact): void {
@@ -80,7 +90,10 @@ export class Ledger {
     }
     this.#due.sort((a, b) => a.index - b.index);
     this.underWay ||= this.opened;
-    if (late && this.#terms.skips(name, from)) this.#lateNames.add(name);
+    const skipped = late ? this.#terms.skipped(name, from) : [];
+    const claimed = this.#claimed ?? ORIGIN;
+    const unclaimed = skipped.filter((fact) => comparePositions(fact.position, claimed) > 0);
+    if (skipped.length > 0) this.#lateNames.set(name, unclaimed);
   }
 
   /** `isReading`: from within a filter of some client, which may be this one's, with events in hand. */
@@ -132,7 +145,7 @@ export class Ledger {
     if (!this.#mayResume(resumed)) this.#blame('resumed otherwise', block);
     if (resumed === 'full' && came.with === 'garbage') this.#blame('cannot resume', block);
     // Whose last event ID is no cursor learns from this very block that something is missing.
-    if (resumed === 'reset' && came.with !== 'cursor') return;
+    if (resumed === 'reset' && came.with !== 'cursor') return this.#leaveOpen((fact) => isUpTo(block, fact));
     // And whoever is new begins here: what was evicted before need not be told.
     if (came.with === 'nothing')
       this.#due = this.#due.filter((fact) => this.#terms.isLeft(fact) || !isUpTo(block, fact));
@@ -153,7 +166,7 @@ export class Ledger {
       // What was to be told may still be told when the name has been given up meanwhile.
       const isKnown = reason === 'late' ? this.#terms.hasEverFollowed(name) : this.names.has(name);
       if (!isKnown && !this.#namesInHand.has(name)) this.#blame('told of what it does not follow', block);
-      if (reason === 'late') this.#lateNames.delete(name);
+      this.#lateNames.delete(name);
     }
     if (reason === 'late' && this.#terms.options.came.with === 'nothing') this.#blame('nothing to be late for', block);
     if (reason === 'slow') this.slowResets++;
@@ -164,10 +177,9 @@ export class Ledger {
 
   /** What a reset speaks for is gone: it need not come any more, and must not be there any more. */
   #excuse(block: Block, reason: string, topics: readonly string[]): void {
-    // A new beginning: nothing that is gone by now is told again at its own place.
-    const isAnew = reason !== 'trimmed' && reason !== 'slow';
     const isExcused = (fact: Fact): boolean => {
-      if (!isUpTo(block, fact) && !(isAnew && this.#terms.isGone(fact))) return false;
+      // Whatever is gone by now is told at once.
+      if (!isUpTo(block, fact) && !this.#terms.isGone(fact)) return false;
       if (fact.topic === undefined) return topics.length > 0;
       return this.#terms.namesOf(fact).some((name) => topics.includes(name));
     };
@@ -189,6 +201,12 @@ export class Ledger {
 
   #end(block: Block): void {
     if (block.id !== TERMINAL_CURSOR) this.#blame('not the terminal cursor', block);
+    if (this.mayEnd) return;
+    // With the close of the last of its topics the stream is over, whatever comes behind it.
+    const closed = this.facts.all.findLastIndex(({ kind, topic = '' }) => kind === 'close' && this.names.has(topic));
+    const owed = this.#due.filter((fact) => fact.index < closed && this.#terms.isWanted(fact)).map(describeFact);
+    owed.push(...this.#lateNames.keys(), ...this.#privates);
+    if (owed.length > 0) this.#blame(`ends, and owes ${owed.slice(0, 5).join(', ')}`, block);
   }
 
   #private(block: Block): void {
@@ -220,7 +238,8 @@ export class Ledger {
   #claim(id: string | undefined, block: Block): void {
     if (id === undefined) return;
     const { came, lastEventId } = this.#terms.options;
-    if (came.with === 'garbage' && !this.#placed && id === lastEventId) return;
+    const isBroughtBack = withInitialDue(id, false) === withInitialDue(lastEventId, false);
+    if (came.with === 'garbage' && !this.#placed && isBroughtBack) return;
     const position = positionOf(id);
     if (!position) return this.#blame('not a cursor', block);
     this.#claimUpTo(position, block);
@@ -231,23 +250,13 @@ export class Ledger {
     if (this.#claimed && comparePositions(position, this.#claimed) < 0) this.#blame('a cursor that goes back', block);
     this.#claimed = position;
     const passed = this.#due.filter((fact) => comparePositions(fact.position, position) <= 0);
-    const untold = passed.filter((fact) => this.#terms.isWanted(fact) && !this.#isToldAfter(position, fact));
+    const untold = passed.filter((fact) => this.#terms.isWanted(fact));
+    const late = [...this.#lateNames.values()].flat();
+    untold.push(...late.filter((fact) => comparePositions(fact.position, position) <= 0));
     if (untold.length > 0) this.#blame(`passes over ${untold.map(describeFact).join(', ')}`, block);
     this.#due = this.#due.filter(
       (fact) => !passed.includes(fact) || (this.#terms.isWanted(fact) && !untold.includes(fact)),
     );
-  }
-
-  /** What is lost is told where the newest loss of its name is: whoever comes back before that place is told of it, too. */
-  #isToldAfter(position: Position, lost: Fact): boolean {
-    if (!this.#terms.isGone(lost)) return false;
-    const names = this.#terms.namesOf(lost);
-    return this.facts.all.slice(this.facts.countUpTo(position)).some((fact) => {
-      if (!this.#terms.isGone(fact)) return false;
-      return (
-        names.length === 0 || fact.topic === undefined || this.#terms.namesOf(fact).some((name) => names.includes(name))
-      );
-    });
   }
 
   /** A topic was started over: what it was before is not for somebody who asks for what is new since some time. */

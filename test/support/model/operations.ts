@@ -107,7 +107,7 @@ export const operation: fc.Arbitrary<Operation> = fc.oneof(
   often(2, fc.record({ do: fc.constant('later' as const), what: within })),
 );
 
-/** The limits of the nodes. */
+/** The limits of one node. */
 export interface Limits {
   readonly maxHistorySize: number;
   readonly maxHistoryAge: number;
@@ -115,9 +115,15 @@ export interface Limits {
   readonly highWaterMark: number;
 }
 
-export const limits: fc.Arbitrary<Limits> = fc.record({
+const limits: fc.Arbitrary<Limits> = fc.record({
   maxHistorySize: fc.constantFrom(Infinity, 0, 1, 3, 10),
   maxHistoryAge: fc.constantFrom(Infinity, Infinity, 1_000),
   maxHistoryBytes: fc.constantFrom(2 ** 30, 2 ** 30, 65_536),
   highWaterMark: fc.constantFrom(65_536, 1, 300),
 });
+
+/** Of both: often the same. */
+export const limitsOfNodes: fc.Arbitrary<readonly [Limits, Limits]> = fc.oneof(
+  limits.map((same) => [same, same] as const),
+  fc.tuple(limits, limits),
+);

@@ -52,7 +52,7 @@ export class Node {
   readonly view: LaggingBackplane;
 
   constructor(
-    limits: Limits,
+    readonly limits: Limits,
     log: TestLog,
     private readonly facts: Facts,
     onSeen: () => void,

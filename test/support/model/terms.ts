@@ -138,11 +138,11 @@ export class Terms {
     return this.options.onGap === 'earliest' && !this.isGone(fact);
   }
 
-  /** Whether a name that counts from now on passes over something that somebody who came back expects. */
-  skips(name: string, from: number): boolean {
+  /** What a name that counts from now on passes over, of what somebody who came back expects. */
+  skipped(name: string, from: number): Fact[] {
     const { came, notBefore = 0 } = this.options;
-    if (came.with === 'nothing') return false;
-    return this.facts.all.slice(this.firstDue, from).some((fact) => {
+    if (came.with === 'nothing') return [];
+    return this.facts.all.slice(this.firstDue, from).filter((fact) => {
       if (fact.kind !== 'event' || fact.topic === undefined || !covers(name, fact.topic)) return false;
       if (fact.position.ms < notBefore || this.#isHeldBack(fact)) return false;
       return this.node.retains(fact) && passes(this.names.get(name)?.sieve, fact.n);

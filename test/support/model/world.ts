@@ -34,13 +34,14 @@ export class World {
   #isUnlimited: boolean;
 
   constructor(
-    private readonly limits: Limits,
+    private readonly limits: readonly [Limits, Limits],
     private readonly clock: StandingClock,
   ) {
     this.#log.onAppend = (position, entry) => this.#record(position, entry);
-    this.#nodes = [this.#startNode(), this.#startNode()];
-    const { maxHistorySize, maxHistoryAge, maxHistoryBytes } = limits;
-    this.#isUnlimited = maxHistorySize === Infinity && maxHistoryAge === Infinity && maxHistoryBytes === 2 ** 30;
+    this.#nodes = [this.#startNode(0), this.#startNode(1)];
+    this.#isUnlimited = limits.every(({ maxHistorySize, maxHistoryAge, maxHistoryBytes }) => {
+      return maxHistorySize === Infinity && maxHistoryAge === Infinity && maxHistoryBytes === 2 ** 30;
+    });
   }
 
   async run(operations: readonly Operation[]): Promise<void> {
@@ -259,7 +260,9 @@ export class World {
 
   #remove(person: Person, reconnect: boolean): void {
     const { connection } = person;
-    connection?.node.hub.remove(person.id, reconnect);
+    if (!connection) return;
+    connection.ledger.mayEnd = true;
+    connection.node.hub.remove(person.id, reconnect);
   }
 
   /** Node 1 is shut down, and another one takes its place. */
@@ -269,11 +272,11 @@ export class World {
     await old!.hub.shutdown();
     this.faults.push(...old!.test.warnings);
     this.#isUnlimited = false;
-    this.#nodes[1] = this.#startNode();
+    this.#nodes[1] = this.#startNode(1);
   }
 
-  #startNode(): Node {
-    return new Node(this.limits, this.#log, this.#facts, this.#seen);
+  #startNode(which: 0 | 1): Node {
+    return new Node(this.limits[which], this.#log, this.#facts, this.#seen);
   }
 
   /** Whoever was cut off by the server reads what is left. */
@@ -312,7 +315,7 @@ export class World {
     if (isFinished) yield 'should have ended, all of its topics are closed';
     for (const outstanding of ledger.outstanding) yield `never came: ${outstanding}`;
     this.figures.resets += ledger.resets;
-    const mayKeepUp = this.#isUnlimited || (!mayLag && this.limits.maxHistoryBytes === 2 ** 30);
+    const mayKeepUp = this.#isUnlimited || (!mayLag && node.limits.maxHistoryBytes === 2 ** 30);
     if (mayKeepUp && !this.#hasLost && ledger.slowResets > 0) yield 'was told that it was slow';
   }
 
