@@ -1,11 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { Controller, Get, Inject, Res, Sse, type Type } from '@nestjs/common';
-import { MemoryBackplane, type NodeResponseLike, SSEService, topicPattern } from 'nestjs-sse-hub';
+import { type Backplane, MemoryBackplane, type NodeResponseLike, SSEService, topicPattern } from 'nestjs-sse-hub';
 
 import { returnToBaseline } from '../support/baseline.js';
+import { brokerKinds } from '../support/brokers.js';
 import { Checker } from '../support/checker.js';
 import { open, type ReceivedEvent } from '../support/event-stream.js';
-import { type Platform, platforms, startApp } from '../support/platforms.js';
+import { closeAll, type Platform, platforms, startApp } from '../support/platforms.js';
 import { integer, seededRandom } from '../support/seed.js';
 
 returnToBaseline();
@@ -63,10 +64,9 @@ class Nodes {
     readonly large: { readonly sse: SSEService; readonly url: string },
   ) {}
 
-  static async start(platform: Platform, controller: Type<unknown>): Promise<Nodes> {
-    const backplane = new MemoryBackplane();
+  static async start(platform: Platform, controller: Type<unknown>, backplane: () => Backplane): Promise<Nodes> {
     const start = (maxHistorySize: number) =>
-      startApp(platform, { config: { backplane, maxHistorySize }, controllers: [controller] });
+      startApp(platform, { config: { backplane: backplane(), maxHistorySize }, controllers: [controller] });
     return new Nodes(await start(4), await start(1_000));
   }
 
@@ -75,22 +75,21 @@ class Nodes {
     const data = { topic, n };
     let cursor = '';
     if (topic === EVERYBODY) {
-      // It says where it is only to those who get it.
-      const event = await this.#lastOf(this.large, () => this.small.sse.broadcastAll('n', data));
-      cursor = event.lastEventId;
+      // Where it is only those know who get it.
+      cursor = (await this.#received(JSON.stringify(data), () => this.small.sse.broadcastAll('n', data))).lastEventId;
     } else {
       cursor = await this.small.sse.publish(topic, 'n', data);
     }
     this.checker.recordPublished(cursor, topic, n);
   }
 
-  async #lastOf({ url }: { readonly url: string }, publish: () => void): Promise<ReceivedEvent> {
-    const stream = await open(`${url}/events`);
+  async #received(data: string, publish: () => void): Promise<ReceivedEvent> {
+    const stream = await open(`${this.large.url}/events`);
     await stream.next();
     publish();
-    await stream.until(() => stream.messages.length > 0);
+    await stream.until(() => stream.messages.some((event) => event.data === data));
     stream.close();
-    return stream.messages[0]!;
+    return stream.messages.find((event) => event.data === data)!;
   }
 
   /** Everything that a client gets that comes with this cursor. */
@@ -102,41 +101,65 @@ class Nodes {
   }
 }
 
-for (const platform of platforms) {
-  for (const [i, controller] of [DirectController, StreamController, WebController].entries()) {
-    it(`R19, R20: ${platform.name}, ${controller.name}: whoever is cut in a replay and comes back to another node lacks nothing that was not told`, async () => {
-      const nodes = await Nodes.start(platform, controller);
-      const random = seededRandom(i);
-      const stream = await open(`${nodes.large.url}/events`);
-      const begin = await stream.next();
-      stream.close();
-      for (let i = 0; i < 40; i++) {
-        const topic = i % 2 === 0 ? 'busy' : TOPICS[integer(random, 0, TOPICS.length - 1)]!;
-        if (topic !== 'done' || i < 20) await nodes.publish(topic);
-        if (i === 20) nodes.small.sse.closeTopic('done');
-      }
-      await nodes.publish('quiet');
+/** A client that is cut behind every frame of what it gets from one node, and comes back to the other one. */
+async function cutEverywhere(nodes: Nodes, salt: number): Promise<void> {
+  const random = seededRandom(salt);
+  const stream = await open(`${nodes.large.url}/events`);
+  const begin = await stream.next();
+  stream.close();
+  for (let i = 0; i < 40; i++) {
+    const topic = i % 2 === 0 ? 'busy' : TOPICS[integer(random, 0, TOPICS.length - 1)]!;
+    if (topic !== 'done' || i < 20) await nodes.publish(topic);
+    if (i === 20) nodes.small.sse.closeTopic('done');
+  }
+  await nodes.publish('quiet');
 
-      for (const [first, second] of [
-        [nodes.small, nodes.large],
-        [nodes.large, nodes.small],
-      ] as const) {
-        const replay = await nodes.read(first, begin.lastEventId);
-        const stories = replay.map(async ({ lastEventId }, at) => {
-          const received = [begin, ...replay.slice(0, at + 1)];
-          // Whoever has it all would wait for more.
-          if (at < replay.length - 1) received.push(...(await nodes.read(second, lastEventId)));
-          return nodes.checker.faultsOf(TOPICS, received).map((fault) => `cut behind ${at}: ${fault}`);
-        });
-        expect((await Promise.all(stories)).flat()).toEqual([]);
-      }
+  for (const [first, second] of [
+    [nodes.small, nodes.large],
+    [nodes.large, nodes.small],
+  ] as const) {
+    const replay = await nodes.read(first, begin.lastEventId);
+    const stories = replay.map(async ({ lastEventId }, at) => {
+      const received = [begin, ...replay.slice(0, at + 1)];
+      // Whoever has it all would wait for more.
+      if (at < replay.length - 1) received.push(...(await nodes.read(second, lastEventId)));
+      return nodes.checker.faultsOf(TOPICS, received).map((fault) => `cut behind ${at}: ${fault}`);
     });
+    expect((await Promise.all(stories)).flat()).toEqual([]);
   }
 }
 
+const oneLog = (): (() => Backplane) => {
+  const backplane = new MemoryBackplane();
+  return () => backplane;
+};
+
+describe('R19, R20: whoever is cut in a replay and comes back to a node that keeps more, or less, lacks nothing untold', () => {
+  for (const platform of platforms) {
+    for (const [i, controller] of [DirectController, StreamController, WebController].entries()) {
+      it(`${controller.name} on ${platform.name}`, async () => {
+        await cutEverywhere(await Nodes.start(platform, controller, oneLog()), i);
+      });
+    }
+  }
+
+  for (const kind of brokerKinds) {
+    (kind.isInstalled ? it : it.skip)(`through ${kind.name}`, async () => {
+      const broker = await kind.start({ persistent: false });
+      const [platform] = platforms;
+      try {
+        await cutEverywhere(await Nodes.start(platform!, DirectController, () => broker.backplane()), 9);
+      } finally {
+        await closeAll();
+        await broker.remove();
+      }
+    });
+  }
+});
+
 describe('the two nodes', () => {
   it('R19: differ in what they can still give, so that something is told', async () => {
-    const nodes = await Nodes.start(platforms[0]!, DirectController);
+    const nodes = await Nodes.start(platforms[0]!, DirectController, oneLog());
     const stream = await open(`${nodes.large.url}/events`);
     const { lastEventId } = await stream.next();
     stream.close();

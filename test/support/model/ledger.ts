@@ -202,8 +202,16 @@ export class Ledger {
   #end(block: Block): void {
     if (block.id !== TERMINAL_CURSOR) this.#blame('not the terminal cursor', block);
     if (this.mayEnd) return;
-    // With the close of the last of its topics the stream is over, whatever comes behind it.
-    const closed = this.facts.all.findLastIndex(({ kind, topic = '' }) => kind === 'close' && this.names.has(topic));
+    // With the first close that leaves it without an open topic the stream is over, whatever comes behind it.
+    const claimed = this.#claimed ?? ORIGIN;
+    const end = this.facts.all.find(
+      ({ kind, topic = '', index, position }) =>
+        kind === 'close' &&
+        this.names.has(topic) &&
+        comparePositions(position, claimed) > 0 &&
+        [...this.names.keys()].every((name) => this.facts.wasClosed(name, index + 1)),
+    );
+    const closed = end?.index ?? -1;
     const owed = this.#due.filter((fact) => fact.index < closed && this.#terms.isWanted(fact)).map(describeFact);
     owed.push(...this.#lateNames.keys(), ...this.#privates);
     if (owed.length > 0) this.#blame(`ends, and owes ${owed.slice(0, 5).join(', ')}`, block);
