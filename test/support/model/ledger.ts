@@ -77,7 +77,8 @@ export class Ledger {
     this.#due.push(fact);
   }
 
-  follow(name: string, sieve: Sieve): void {
+  /** `isReading`: from within a filter of some client, which may be this one's, with events in hand that claim more. */
+  follow(name: string, sieve: Sieve, isReading = false): void {
     const known = this.names.get(name);
     if (known) return this.#changeSieve(name, { ...known, sieve });
     const late = this.underWay;
@@ -92,7 +93,7 @@ export class Ledger {
     this.underWay ||= this.opened;
     const skipped = late ? this.#terms.skipped(name, from) : [];
     const claimed = this.#claimed ?? ORIGIN;
-    const unclaimed = skipped.filter((fact) => comparePositions(fact.position, claimed) > 0);
+    const unclaimed = skipped.filter((fact) => !isReading && comparePositions(fact.position, claimed) > 0);
     if (skipped.length > 0) this.#lateNames.set(name, unclaimed);
   }
 

@@ -233,7 +233,7 @@ export class World {
     // The first name of a client without any counts from its cursor for a turn: one that comes within would, too.
     if (!connection || (this.#depth > 0 && !connection.ledger.underWay)) return;
     this.#isAwaited ||= !connection.ledger.underWay;
-    connection.ledger.follow(name, sieve);
+    connection.ledger.follow(name, sieve, this.#depth > 0);
     connection.node.hub.subscribe(person.id, nameOf(name), this.#filter(sieve));
   }
 
