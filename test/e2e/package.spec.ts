@@ -1,96 +1,29 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, readdir, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { EventStream, open } from '../support/event-stream.js';
 import { examples } from '../support/examples.js';
+import {
+  isRegistryReachable,
+  manifestOf,
+  PackedLibrary,
+  ROOT,
+  run,
+  supportedPeers,
+} from '../support/packed-library.js';
 
 /** The package as others get it: packed, installed into projects with nothing else in them, and used from there. */
 
-const ROOT = join(import.meta.dirname, '../..');
 const FIXTURES = join(import.meta.dirname, 'package');
 const CURSOR = /^1~[0-9a-z]+~[0-9a-z]+-[0-9a-z]+$/;
-
-interface Manifest {
-  readonly version: string;
-  readonly types: string;
-  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
-  readonly peerDependencies: Readonly<Record<string, string>>;
-}
-
-async function manifestOf(directory: string): Promise<Manifest> {
-  return JSON.parse(await readFile(join(directory, 'package.json'), 'utf8')) as Manifest;
-}
-
-/** What the other tests use of a peer, and the oldest that the package says it works with. */
-async function versionsOf(peer: string): Promise<[string, string]> {
-  const { version } = await manifestOf(join(ROOT, 'node_modules', peer));
-  const { peerDependencies } = await manifestOf(ROOT);
-  const lowest = /^\^([\d.]+)/.exec(peerDependencies[peer] ?? '')?.[1];
-  if (lowest === undefined) throw new Error(`The range of the peer ${peer} does not begin with a lowest version.`);
-  return [version, lowest];
-}
-
-async function run(cwd: string, command: string, ...args: string[]): Promise<string> {
-  try {
-    return (await promisify(execFile)(command, args, { cwd, maxBuffer: Infinity })).stdout;
-  } catch (error) {
-    // Compilers and npm print what is wrong on either.
-    const { stdout, stderr } = error as { stdout?: string; stderr?: string };
-    throw new Error(`${command} ${args.join(' ')} failed: ${stdout} ${stderr}`, { cause: error });
-  }
-}
-
-async function isRegistryReachable(): Promise<boolean> {
-  try {
-    await run(tmpdir(), 'npm', 'ping', '--fetch-retries=0', '--fetch-timeout=5000');
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Packs a copy, because `prepack` builds into `dist` and others may use that of the repository meanwhile. */
-async function pack(destination: string): Promise<string> {
-  const copy = join(destination, 'repository');
-  const left = new Set(['node_modules', 'dist', '.git']);
-  await cp(ROOT, copy, { recursive: true, filter: (source) => !left.has(basename(source)) });
-  await symlink(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
-  await run(copy, 'npm', 'pack', '--pack-destination', destination);
-  const tarball = (await readdir(destination)).find((name) => name.endsWith('.tgz'));
-  if (tarball === undefined) throw new Error('npm pack made no tarball.');
-  return join(destination, tarball);
-}
-
-async function install(tarball: string, nest: string, ioredis: string, nats: string): Promise<string> {
-  if (tarball === '') throw new Error('There is no tarball to install.');
-  const project = join(dirname(tarball), `nest-${nest}`);
-  await mkdir(project);
-  await writeFile(join(project, 'package.json'), '{ "name": "consumer", "private": true }');
-  const frameworks = ['common', 'core', 'platform-express'].map((name) => `@nestjs/${name}@${nest}`);
-  const others = [
-    `ioredis@${ioredis}`,
-    ...['jetstream', 'transport-node'].map((name) => `@nats-io/${name}@${nats}`),
-    'rxjs@^7.8.0',
-    'reflect-metadata@^0.2.0',
-    'typescript@~6.0.2',
-    '@types/node@^20.19.0',
-    '@types/express@^5.0.0',
-  ];
-  const options = ['--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts'];
-  await run(project, 'npm', 'install', ...options, tarball, ...frameworks, ...others);
-  for (const file of ['nest-app.mjs', 'plain-server.cjs']) await cp(join(FIXTURES, file), join(project, file));
-  return project;
-}
 
 /** Checks the types of these files, as projects do that are strict. */
 async function compile(project: string, files: readonly string[]): Promise<void> {
@@ -193,56 +126,54 @@ class LazyClient {
   }
 }
 
-let directory = '';
-let tarball = '';
+let library: PackedLibrary;
 
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'nestjs-sse-hub-'));
-  tarball = await pack(directory);
+  library = await PackedLibrary.pack();
 });
 
 afterAll(async () => {
   Server.killAll();
-  if (directory !== '') await rm(directory, { recursive: true, force: true });
+  await library.remove();
 });
 
-async function contentsOf(file: string): Promise<string[]> {
-  const names = (await run(directory, 'tar', '-tzf', file)).trim().split('\n');
+async function contents(): Promise<string[]> {
+  const names = (await run(library.folder, 'tar', '-tzf', library.tarball)).trim().split('\n');
   return names.map((name) => name.replace(/^package\//, '')).toSorted();
 }
 
 describe('the tarball', () => {
   it('holds every module with its types, what there is to read, and nothing else', async () => {
-    const sources = await readdir(join(directory, 'repository/src'), { recursive: true });
-    const modules = sources.filter((name) => name.endsWith('.ts')).map((name) => `dist/${name.slice(0, -3)}`);
-    const documents = await readdir(join(directory, 'repository/docs'));
+    const sources = await readdir(join(library.folder, 'repository/src'), { recursive: true });
+    const modules = sources.filter((name) => name.endsWith('.ts')).map((name) => name.slice(0, -3));
+    const formats = ['dist', 'dist/commonjs'].flatMap((folder) => modules.map((name) => `${folder}/${name}`));
+    const documents = await readdir(join(library.folder, 'repository/docs'));
     const texts = ['README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md', ...documents.map((name) => `docs/${name}`)];
-    const expected = ['package.json', ...texts, ...modules.flatMap((name) => [`${name}.js`, `${name}.d.ts`])];
-    expect(await contentsOf(tarball)).toEqual(expected.toSorted());
+    const manifests = ['package.json', 'dist/commonjs/package.json'];
+    const expected = [...manifests, ...texts, ...formats.flatMap((name) => [`${name}.js`, `${name}.d.ts`])];
+    expect(await contents()).toEqual(expected.toSorted());
   });
 
-  it('holds what package.json points to', async () => {
-    const { types, exports } = await manifestOf(ROOT);
-    const targets = Object.values(exports).flatMap((target) =>
-      typeof target === 'string' ? target : Object.values(target),
+  it('is what publint and @arethetypeswrong/cli find nothing to say about', async () => {
+    const [publint, attw] = ['publint/src/cli.js', '@arethetypeswrong/cli/dist/index.js'].map((file) =>
+      join(ROOT, 'node_modules', file),
     );
-    const files = [types, ...targets].map((target) => target.replace(/^\.\//, ''));
-    expect(await contentsOf(tarball)).toEqual(expect.arrayContaining(files));
+    await run(library.folder, process.execPath, publint!, library.tarball, '--strict');
+    await run(library.folder, process.execPath, attw!, library.tarball);
   });
 });
 
-const isPossible = process.env['CI'] === 'true' || (await isRegistryReachable());
+const isPossible = await isRegistryReachable();
 if (!isPossible) process.stderr.write('The npm registry cannot be reached: the packed package is not tried out.\n');
 
-const ioredis = await versionsOf('ioredis');
-const nats = await versionsOf('@nats-io/jetstream');
-
-for (const [age, nest] of (await versionsOf('@nestjs/core')).entries()) {
-  (isPossible ? describe : describe.skip)(`installed beside Nest ${nest} and ioredis ${ioredis[age]}`, () => {
+for (const peers of Object.values(await supportedPeers())) {
+  const { nest, ioredis } = peers;
+  (isPossible ? describe : describe.skip)(`installed beside Nest ${nest} and ioredis ${ioredis}`, () => {
     let project = '';
 
     beforeAll(async () => {
-      project = await install(tarball, nest, ioredis[age]!, nats[age]!);
+      project = await library.installBeside(peers);
+      for (const file of ['nest-app.mjs', 'plain-server.cjs']) await cp(join(FIXTURES, file), join(project, file));
     });
 
     it('has its peers, and brings no second Nest along', async () => {
