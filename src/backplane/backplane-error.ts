@@ -1,3 +1,5 @@
+import { warnOfOtherCopy } from './one-copy.js';
+
 /** Why an entry could not be appended to the log. */
 export class BackplaneError extends Error {
   override readonly name = 'BackplaneError';
@@ -15,3 +17,6 @@ export class BackplaneError extends Error {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+// Here, because every entry of the package loads this module.
+warnOfOtherCopy();

@@ -1,11 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { cp, readdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
@@ -25,21 +26,77 @@ import {
 const FIXTURES = join(import.meta.dirname, 'package');
 const CURSOR = /^1~[0-9a-z]+~[0-9a-z]+-[0-9a-z]+$/;
 
-/** Checks the types of these files, as projects do that are strict. */
-async function compile(project: string, files: readonly string[]): Promise<void> {
-  const compilerOptions = {
+/** What Nest's templates have, and what they run: TypeScript 6 has only types in scope that are named. */
+const TEMPLATE = {
+  compilerOptions: {
     module: 'nodenext',
     moduleResolution: 'nodenext',
+    resolvePackageJsonExports: true,
+    esModuleInterop: true,
+    isolatedModules: true,
+    declaration: true,
+    emitDecoratorMetadata: true,
+    experimentalDecorators: true,
+    target: 'es2023',
+    types: ['node'],
+    outDir: './dist',
+    rootDir: './src',
+    skipLibCheck: true,
+    strict: true,
+  },
+  include: ['src'],
+  exclude: ['**/*spec.ts'],
+};
+const JEST = {
+  moduleFileExtensions: ['js', 'json', 'ts'],
+  transform: { '^.+\\.(t|j)s$': 'ts-jest' },
+  testEnvironment: 'node',
+};
+const JEST_UNIT = { ...JEST, rootDir: 'src', testRegex: '.*\\.spec\\.ts$' };
+const JEST_E2E = { ...JEST, rootDir: '.', testRegex: '.e2e-spec.ts$' };
+const VITEST = "export default { test: { globals: true, include: ['**/*.spec.ts', '**/*.e2e-spec.ts'] } };";
+
+/** An application as Nest's templates lay it out, in a folder of the project, compiled into its `dist`. */
+async function makeApplication(project: string, type: 'module' | 'commonjs'): Promise<string> {
+  const application = join(project, type);
+  for (const folder of ['src', 'test']) await mkdir(join(application, folder), { recursive: true });
+  for (const file of ['app.module.ts', 'main.ts']) await cp(join(FIXTURES, file), join(application, 'src', file));
+  await cp(join(FIXTURES, 'unit-spec.js'), join(application, 'src/app.spec.ts'));
+  await cp(join(FIXTURES, 'e2e-spec.js'), join(application, 'test/app.e2e-spec.ts'));
+  const manifest = { private: true, type: type === 'module' ? type : undefined, jest: JEST_UNIT };
+  await writeFile(join(application, 'package.json'), JSON.stringify(manifest));
+  await writeFile(join(application, 'test/jest-e2e.json'), JSON.stringify(JEST_E2E));
+  await writeFile(join(application, 'vitest.config.mjs'), VITEST);
+  await writeFile(join(application, 'tsconfig.json'), JSON.stringify(TEMPLATE));
+  await run(project, process.execPath, 'node_modules/typescript/bin/tsc', '--project', application);
+  return application;
+}
+
+/** How a project's modules are found. */
+type Resolution = 'node10' | 'node16' | 'nodenext' | 'bundler';
+const MODULES = { node10: 'commonjs', node16: 'node16', nodenext: 'nodenext', bundler: 'esnext' } as const;
+
+/** Checks the types of these files, as projects do that are strict. */
+async function compile(
+  project: string,
+  files: readonly string[],
+  moduleResolution: Resolution = 'nodenext',
+): Promise<void> {
+  const compilerOptions = {
+    module: MODULES[moduleResolution],
+    moduleResolution,
     target: 'es2023',
     types: ['node'],
     strict: true,
     experimentalDecorators: true,
     emitDecoratorMetadata: true,
-    skipLibCheck: false,
+    // Those of ioredis cannot be checked where imports have to say `with { 'resolution-mode': … }`.
+    skipLibCheck: moduleResolution !== 'nodenext',
     noEmit: true,
   };
-  await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }));
-  await run(project, process.execPath, 'node_modules/typescript/bin/tsc', '--project', '.');
+  const file = `tsconfig.${moduleResolution}.json`;
+  await writeFile(join(project, file), JSON.stringify({ compilerOptions, files }));
+  await run(project, process.execPath, 'node_modules/typescript/bin/tsc', '--project', file);
 }
 
 /** A server in a process of its own. It prints its port, and closes when its input ends. */
@@ -126,6 +183,16 @@ class LazyClient {
   }
 }
 
+/** Of the application whose module is `package/app.module.ts`. */
+async function expectDelivery(folder: string, file: string): Promise<void> {
+  const server = await Server.start(folder, file);
+  const client = await open(`${server.url}/events`);
+  expect((await client.next()).event).toBe('sse.open');
+  await server.get('/publish');
+  expect(await client.next()).toMatchObject({ event: 'numbered', data: '{"i":0}' });
+  expect(await server.stop()).toBe(0);
+}
+
 let library: PackedLibrary;
 
 beforeAll(async () => {
@@ -166,13 +233,28 @@ describe('the tarball', () => {
 const isPossible = await isRegistryReachable();
 if (!isPossible) process.stderr.write('The npm registry cannot be reached: the packed package is not tried out.\n');
 
-for (const peers of Object.values(await supportedPeers())) {
+let tools = '';
+const BUNDLERS = ['esbuild', 'webpack', '@rspack/core'];
+
+if (isPossible) {
+  beforeAll(async () => {
+    tools = await library.install('tools', 'esbuild@^0.28.0', 'webpack@^5.0.0', '@rspack/core@^2.0.0');
+    await cp(join(FIXTURES, 'bundle.mjs'), join(tools, 'bundle.mjs'));
+  });
+}
+
+const { newest, oldest } = await supportedPeers();
+
+for (const [peers, ...runner] of [
+  [newest, 'vitest@^4.1.2'],
+  [oldest, 'jest@^30.0.0', 'ts-jest@^29.2.5'],
+] as const) {
   const { nest, ioredis } = peers;
   (isPossible ? describe : describe.skip)(`installed beside Nest ${nest} and ioredis ${ioredis}`, () => {
     let project = '';
 
     beforeAll(async () => {
-      project = await library.installBeside(peers);
+      project = await library.installBeside(peers, 'supertest@^7.0.0', ...runner);
       for (const file of ['nest-app.mjs', 'plain-server.cjs']) await cp(join(FIXTURES, file), join(project, file));
     });
 
@@ -187,6 +269,15 @@ for (const peers of Object.values(await supportedPeers())) {
       const files = ['consumer.mts', 'consumer.cts'];
       for (const name of files) await cp(join(FIXTURES, 'consumer.ts'), join(project, name));
       await compile(project, files);
+    });
+
+    it('has types for all entries, however modules are found', async () => {
+      const entries = ['entries.ts', 'entries.mts', 'entries.cts'];
+      for (const name of entries) await cp(join(FIXTURES, 'entries.ts'), join(project, name));
+      const ways: [Resolution, string[]][] = [['bundler', ['entries.ts']]];
+      // Nest 12 has no CommonJS, and TypeScript 6 no `node10`.
+      if (peers === oldest) ways.push(['node10', ['entries.ts']], ['node16', ['entries.mts', 'entries.cts']]);
+      for (const [resolution, files] of ways) await compile(project, files, resolution);
     });
 
     it('compiles what README and the doc comments show', async () => {
@@ -232,6 +323,65 @@ for (const peers of Object.values(await supportedPeers())) {
       });
       expect(await server.stop()).toBe(0);
       expect(client.ended).toBe(true);
+    });
+
+    it('is one copy for import and for require(), and says where a second one comes from', async () => {
+      const both = "import { createRequire } from 'node:module'; import { SSEService } from 'nestjs-sse-hub';";
+      const same = "const { SSEService: required } = createRequire(import.meta.url)('nestjs-sse-hub');";
+      const loads = (...lines: string[]) =>
+        promisify(execFile)(process.execPath, ['--input-type=module', '-e', lines.join('\n')], { cwd: project });
+      const once = await loads(both, same, 'console.log(SSEService === required);');
+      expect(once.stdout).toBe('true\n');
+      expect(once.stderr).not.toContain('SSE_LOADED_TWICE');
+
+      const commonjs = "createRequire(import.meta.url)('./node_modules/nestjs-sse-hub/dist/commonjs/index.js');";
+      const { stderr } = await loads(both, 'void SSEService;', commonjs);
+      expect(stderr.match(/^.*Warning: .*$/gm)).toEqual([
+        expect.stringMatching(
+          /SSE_LOADED_TWICE.* from file:\S+\/nestjs-sse-hub\/dist\/backplane\S+ and from \/\S+\/dist\/commonjs\/\S+\. Nest /,
+        ),
+      ]);
+
+      const again = `
+        const require = createRequire(import.meta.url);
+        const file = require.resolve('./node_modules/nestjs-sse-hub/dist/commonjs/index.js');
+        const first = require(file).SSEService;
+        for (const name of Object.keys(require.cache)) if (name.includes('nestjs-sse-hub')) delete require.cache[name];
+        console.log(require(file).SSEService === first);`;
+      const reset = await loads("import { createRequire } from 'node:module';", again);
+      expect(reset.stdout).toBe('false\n');
+      expect(reset.stderr).not.toContain('SSE_LOADED_TWICE');
+    });
+
+    describe('in an application of the template', () => {
+      const formats = ['module', 'commonjs'] as const;
+      let applications: Record<(typeof formats)[number], string>;
+
+      beforeAll(async () => {
+        const [module, commonjs] = await Promise.all(formats.map((format) => makeApplication(project, format)));
+        applications = { module: module!, commonjs: commonjs! };
+      });
+
+      it('leaves the unit and end-to-end tests as green as they were', async () => {
+        if (peers === newest) {
+          await run(applications.module, process.execPath, '../node_modules/vitest/vitest.mjs', 'run');
+          return;
+        }
+        const jest = '../node_modules/jest/bin/jest.js';
+        await run(applications.commonjs, process.execPath, jest);
+        await run(applications.commonjs, process.execPath, jest, '--config', 'test/jest-e2e.json');
+      });
+
+      it.each(formats)('delivers where TypeScript has made it a %s', async (format) => {
+        await expectDelivery(applications[format], 'dist/main.js');
+      });
+
+      it.each(BUNDLERS)('delivers in one program made by %s', async (bundler) => {
+        const application = applications[peers === newest ? 'module' : 'commonjs'];
+        const folder = join(application, bundler);
+        await run(tools, process.execPath, 'bundle.mjs', bundler, join(application, 'dist/main.js'), folder);
+        await expectDelivery(folder, 'main.cjs');
+      });
     });
 
     describe('in an application', () => {

@@ -33,7 +33,7 @@ export interface Peers {
   readonly nest: string;
   readonly ioredis: string;
   readonly nats: string;
-  /** That of the framework's own template, as a range. */
+  /** What Nest's own template of that version has, as a range. */
   readonly typescript: string;
 }
 
@@ -101,10 +101,10 @@ export class PackedLibrary {
    * A folder with this Nest (Express and testing too), the brokers' clients, TypeScript and the library. `others` are
    * further packages as npm takes them, `name@range`.
    */
-  async installBeside({ nest, ioredis, nats, typescript }: Peers, ...others: readonly string[]): Promise<string> {
-    const project = await mkdtemp(join(this.folder, `nest-${nest}-`));
-    await writeFile(join(project, 'package.json'), '{ "name": "consumer", "private": true }');
-    const packages = [
+  installBeside({ nest, ioredis, nats, typescript }: Peers, ...others: readonly string[]): Promise<string> {
+    return this.install(
+      `nest-${nest}`,
+      this.tarball,
       ...['common', 'core', 'platform-express'].map((name) => `@nestjs/${name}@${nest}`),
       // Its numbers run apart from those of the others.
       `@nestjs/testing@^${nest.split('.', 1).join('')}.0.0`,
@@ -116,9 +116,15 @@ export class PackedLibrary {
       '@types/node@^20.19.0',
       '@types/express@^5.0.0',
       ...others,
-    ];
+    );
+  }
+
+  /** A folder with these packages only. */
+  async install(name: string, ...packages: readonly string[]): Promise<string> {
+    const project = await mkdtemp(join(this.folder, `${name}-`));
+    await writeFile(join(project, 'package.json'), '{ "name": "consumer", "private": true }');
     const options = ['--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts'];
-    await run(project, 'npm', 'install', ...options, this.tarball, ...packages);
+    await run(project, 'npm', 'install', ...options, ...packages);
     return project;
   }
 
