@@ -24,13 +24,17 @@ describe('whatever happens in whatever order', () => {
   it('every client gets what it follows, once and in order, or is told that it is gone', async () => {
     const totals = { published: 0, received: 0, connections: 0, resets: 0 };
     await fc.assert(
-      fc.asyncProperty(limitsOfNodes, fc.array(operation, { maxLength: 60, size: 'max' }), async (limits, operations) => {
-        const world = new World(limits, clock);
-        await world.run(operations);
-        await world.end();
-        for (const key of Object.keys(totals) as (keyof typeof totals)[]) totals[key] += world.figures[key];
-        if (world.faults.length > 0) throw new Error(`${world.faults[0]}\n${world.story.join('\n')}`);
-      }),
+      fc.asyncProperty(
+        limitsOfNodes,
+        fc.array(operation, { maxLength: 60, size: 'max' }),
+        async (limits, operations) => {
+          const world = new World(limits, clock);
+          await world.run(operations);
+          await world.end();
+          for (const key of Object.keys(totals) as (keyof typeof totals)[]) totals[key] += world.figures[key];
+          if (world.faults.length > 0) throw new Error(`${world.faults[0]}\n${world.story.join('\n')}`);
+        },
+      ),
       { numRuns: RUNS, seed },
     );
     note(`Model: ${RUNS} runs, ${JSON.stringify(totals)}`);
