@@ -61,14 +61,12 @@ export interface SSEConfig {
   maxTopicsPerClient?: number;
   /** Events kept per topic; 0: only until every client that keeps up has them. Default: 1,000. */
   maxHistorySize?: number;
-  /** How long events are kept. Default: 20 minutes. */
+  /** How long events are kept, and how long it is known that a topic is finished. Default: 20 minutes. */
   maxHistoryAge?: number;
   /** Bytes of all history together, at least 65,536; the oldest events go first. Default: 64 MiB. */
   maxHistoryBytes?: number;
   /** Other limits for some topics; the first rule that matches counts. */
   history?: readonly HistoryRule[];
-  /** How long a finished topic is remembered (at most 100,000 of them). Default: 24 hours. */
-  closedTopicAge?: number;
   /** After a gap: what is still retained, or only what is new. Default: `earliest`. */
   onGap?: OnGap;
   /** Streams are closed after this time, × 0.8 to 1.0, between two events; 0 for never. Default: 0. */
@@ -156,7 +154,6 @@ const CHECKS: { readonly [Option in keyof Required<SSEConfig>]: Check } = {
   // Less than this could not hold what a single turn publishes.
   maxHistoryBytes: aWhole(65_536, Infinity, 'bytes'),
   history: (value) => (Array.isArray(value) ? undefined : 'a list of { topics, maxSize, maxAge }'),
-  closedTopicAge: aWhole(0, Infinity, 'milliseconds'),
   onGap: oneOf('earliest', 'latest'),
   maxConnectionAge: DURATION,
   highWaterMark: aWhole(1, Infinity, 'bytes'),
@@ -219,7 +216,6 @@ export function resolveConfig(config: SSEConfig = {}): ResolvedConfig {
     onGroupLimit: config.onGroupLimit ?? 'evict-oldest',
     maxTopicsPerClient: config.maxTopicsPerClient ?? 100,
     maxHistoryBytes: config.maxHistoryBytes ?? 64 * 1024 * 1024,
-    closedTopicAge: config.closedTopicAge ?? 24 * 60 * MINUTE,
     onGap: config.onGap ?? 'earliest',
     compression: resolveCompression(config.compression),
     maxConnectionAge: config.maxConnectionAge ?? 0,

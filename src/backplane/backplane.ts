@@ -18,6 +18,11 @@ export interface EventEntry {
   readonly timestamp?: string | undefined;
   readonly except?: readonly string[] | undefined;
   readonly exceptGroup?: string | undefined;
+  /**
+   * What closed the topic up to this place holds no longer: the publisher's node has let go of everything up to there. A
+   * close behind it does, and the event is delivered nowhere.
+   */
+  readonly opens?: Position | undefined;
 }
 
 /** A topic is finished, or starts over. */
@@ -52,21 +57,19 @@ export interface LogEntry {
   readonly position: Position;
   /** The position of the entry before it, so that a reader can tell when it has missed one. */
   readonly previous: Position;
-  readonly entry: Entry;
+  /** `undefined` for one that this node cannot read, or will not: its place counts, and there is nothing in it for anybody. */
+  readonly entry: Entry | undefined;
 }
 
 /** The hub's side: how a backplane hands over what it reads. */
 export interface LogReader {
-  /**
-   * A life of the log begins for this reader: what it knew before is void, and what is not after `from` is unknown, but
-   * for the topics that were closed there: a log that forgets events sooner than that has them in `closed`.
-   */
-  begin(epoch: string, from: Position, closed?: readonly string[]): void;
+  /** A life of the log begins for this reader: what it knew before is void, and what is not after `from` is unknown. */
+  begin(epoch: string, from: Position): void;
   /** What follows, in log order, each entry once. The only entrance to local delivery. */
   deliver(entries: readonly LogEntry[]): void;
   /** The retained window has been delivered: clients may start. */
   ready(): void;
-  /** So many entries were passed over, because they are none of ours or cannot be read. */
+  /** So many were passed over that have no place in the log: they are none of ours. */
   skipped(count: number): void;
   /** Something that an operator should know, in a sentence or two. Said once, not for every event that it concerns. */
   warn(message: string): void;
@@ -84,7 +87,6 @@ export type Patience = 'timeout' | 'queue';
  * Reading:
  * - `start` reports `begin`, then the retained entries, then `ready`, then each new entry as it is appended, always in
  *   log order. After a failure it goes on behind the last entry that it delivered.
- * - Whoever starts late knows which topics are closed, by `begin` or by the entries: or it would deliver what others drop.
  * - An application must start although the broker is away: then `start` settles within some seconds with `status` at
  *   `down`, and `begin`, the retained entries and `ready` come when the broker does. It rejects only for what no waiting
  *   can mend.
@@ -93,7 +95,8 @@ export type Patience = 'timeout' | 'queue';
  *   entries which were handed out are gone (a flush, an older backup, a replica that lacked them), a new epoch begins.
  * - An entry that was lost before this reader had it shows in the next one's `previous`. `begin` is only for when the
  *   log's life is another.
- * - Entries of others, unreadable and over-large ones are passed over and counted with `skipped`.
+ * - What is over-large or unreadable is delivered without its `entry`, so that who comes with its cursor finds the place.
+ *   What others have put into the broker is passed over, once, whatever it claims; it is no sign of another life.
  *
  * Appending:
  * - `append` settles when the log has the entry, and not before, with the epoch and the position that it has got.

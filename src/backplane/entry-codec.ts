@@ -12,6 +12,10 @@ const aString: Check = (value) => typeof value === 'string';
 const aBoolean: Check = (value) => typeof value === 'boolean';
 const aNumber: Check = (value) => typeof value === 'number';
 const anObject: Check = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+const aPosition: Check = (value) => {
+  const { ms, seq } = (value ?? {}) as Fields;
+  return anObject(value) && Number.isSafeInteger(ms) && Number.isSafeInteger(seq);
+};
 const strings: Check = (value) => Array.isArray(value) && value.every(aString);
 const maybe =
   (check: Check): Check =>
@@ -31,6 +35,7 @@ const SHAPES: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
     timestamp: maybe(aString),
     except: maybe(strings),
     exceptGroup: maybe(aString),
+    opens: maybe(aPosition),
   },
   close: { topic: aString },
   open: { topic: aString },

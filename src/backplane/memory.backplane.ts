@@ -2,13 +2,11 @@ import { randomBytes } from 'node:crypto';
 
 import { type Cursor, ORIGIN, type Position } from '../protocol/cursor.js';
 import type { Backplane, Entry, LogEntry, LogReader } from './backplane.js';
-import { ClosedTopics } from './closed-topics.js';
 import type { Audience, Presence } from './presence.js';
 
 /**
  * The log of a single process: an entry is delivered to every hub that uses it before `append` returns. It stores
- * no events (the hubs' windows do), so a hub that starts later begins at the end. It only learns which topics are
- * finished, or it would take events for them that the others drop.
+ * nothing (the hubs' windows do), so a hub that starts later begins at the end.
  */
 export class MemoryBackplane implements Backplane {
   readonly kind = 'memory';
@@ -16,7 +14,6 @@ export class MemoryBackplane implements Backplane {
   readonly presence = new MemoryPresence();
   readonly #epoch = BigInt(`0x${randomBytes(10).toString('hex')}`).toString(36);
   readonly #readers = new Set<LogReader>();
-  readonly #closed = new ClosedTopics();
   /** Appended, and not delivered to everybody yet. */
   readonly #undelivered: LogEntry[] = [];
   readonly #positions = new Positions();
@@ -25,7 +22,7 @@ export class MemoryBackplane implements Backplane {
   start(reader: LogReader): Promise<void> {
     if (this.#readers.has(reader)) return Promise.resolve();
     this.#readers.add(reader);
-    reader.begin(this.#epoch, this.#positions.last, this.#closed.list());
+    reader.begin(this.#epoch, this.#positions.last);
     reader.ready();
     return Promise.resolve();
   }
@@ -33,7 +30,6 @@ export class MemoryBackplane implements Backplane {
   append(entry: Entry): Promise<Cursor> {
     const previous = this.#positions.last;
     const position = this.#positions.next();
-    this.#closed.note(entry);
     this.#undelivered.push({ epoch: this.#epoch, position, previous, entry });
     // What an observer publishes while it is called comes after its event for all hubs, not only for its own.
     if (this.#undelivered.length === 1) this.#deliver();

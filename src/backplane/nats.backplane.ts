@@ -60,7 +60,7 @@ export class NatsBackplane implements Backplane {
     const up = (): void => this.#outbox.wake();
     await this.#readers.start(
       hub,
-      (settled) => new NatsReader(this.#links, this.#log, this.#places, hub, { settled, up }),
+      (start) => new NatsReader(this.#links, this.#log, this.#places, hub, { ...start, up }),
     );
   }
 

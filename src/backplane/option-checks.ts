@@ -31,7 +31,6 @@ export const DEFAULTS = {
   prefix: 'sse',
   maxLength: 100_000,
   maxAge: 20 * 60_000,
-  closedTopicAge: 24 * 60 * 60_000,
   publishTimeout: 5_000,
   maxPending: 10_000,
   maxPendingBytes: 64 * 1024 * 1024,

@@ -1,9 +1,8 @@
 import type { LogReader } from './backplane.js';
 import { messageOf } from './backplane-error.js';
+import type { Starting } from './readers.js';
 
-export interface ReachabilityListener {
-  /** The hub has the retained window, or has to start without. */
-  settled(): void;
+export interface ReachabilityListener extends Starting {
   /** The broker can be reached again. */
   up(): void;
 }

@@ -11,6 +11,14 @@ export interface HubReader {
   close(): void;
 }
 
+/** How a reader says what became of its start. */
+export interface Starting {
+  /** The hub has the retained window, or has to start without. */
+  settled(): void;
+  /** No waiting will mend it, so starting fails; `false` when nobody waits for that any more. */
+  refuse(error: Error): boolean;
+}
+
 /** Who reads the log through one backplane. */
 export class Readers<Reader extends HubReader> {
   readonly #readers = new Map<LogReader, Reader>();
@@ -44,14 +52,23 @@ export class Readers<Reader extends HubReader> {
   }
 
   /** Waits until the reader has settled, or has been waited for long enough: an application must start without a broker. */
-  start(hub: LogReader, make: (settled: () => void) => Reader): Promise<void> {
-    return new Promise((resolve) => {
-      const impatience = setTimeout(resolve, this.patience);
+  start(hub: LogReader, make: (start: Starting) => Reader): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let isOver = false;
       const settled = (): void => {
+        isOver = true;
         clearTimeout(impatience);
         resolve();
       };
-      const reader = make(settled);
+      const impatience = setTimeout(settled, this.patience);
+      const refuse = (error: Error): boolean => {
+        if (isOver) return false;
+        reject(error);
+        settled();
+        this.close(hub);
+        return true;
+      };
+      const reader = make({ settled, refuse });
       this.#readers.set(hub, reader);
       void reader.run().finally(settled);
     });

@@ -53,7 +53,7 @@ export class RedisBackplane implements Backplane {
     if (this.#readers.has(hub)) return;
     if (this.#readers.size === 0) this.#outbox = this.#makeOutbox();
     const up = (): void => this.#outbox.wake();
-    await this.#readers.start(hub, (settled) => new RedisReader(this.#log, hub, { settled, up }));
+    await this.#readers.start(hub, (start) => new RedisReader(this.#log, hub, { ...start, up }));
   }
 
   append(entry: Entry, patience: Patience): Promise<Cursor> {
@@ -62,7 +62,8 @@ export class RedisBackplane implements Backplane {
 
   async end(): Promise<Position> {
     try {
-      return (await this.#log.begin(await this.#sender.connection())).last;
+      const connection = await this.#sender.connection();
+      return ((await this.#log.head(connection)) ?? (await this.#log.begin(connection))).last;
     } catch (cause) {
       this.#sender.drop();
       throw new BackplaneError('Redis did not say where the log ends', 'no', { cause });

@@ -86,7 +86,7 @@ export class Delivery implements LogReader {
     return this.#turnStart;
   }
 
-  begin(epoch: string, from: Position, closed: readonly string[] = []): void {
+  begin(epoch: string, from: Position): void {
     const { log, lives } = this.context;
     const again = log.epoch !== '';
     // Of a life that had nothing in it, that says nothing. Of a window that was not read to its end, not everything.
@@ -96,9 +96,7 @@ export class Delivery implements LogReader {
     log.begin(epoch, from);
     this.#turnStart = log.head;
     this.#published = new Turn();
-    if (again) lives.clear();
-    // They need a place, and it is before everything that follows.
-    for (const topic of closed) lives.close(topic, log.append(from, undefined));
+    lives.begin(from);
     if (!again) return;
     this.#forEachClient((client) => client.restart());
   }
@@ -162,6 +160,13 @@ export class Delivery implements LogReader {
     this.#unasked.delete(client);
   }
 
+  /** What is before this index, no client has yet to pass. */
+  get oldestPlace(): number {
+    let oldest = this.#turnStart;
+    for (const { reader } of this.behind) oldest = Math.min(oldest, reader.next);
+    return oldest;
+  }
+
   /** Lets go of what is over its limits, unless a client that keeps up still needs it. */
   prune(): void {
     // What this turn has published is still to be written.
@@ -195,7 +200,11 @@ export class Delivery implements LogReader {
       return;
     }
     if (comparePositions(previous, log.last) !== 0) this.#skip(previous);
-    switch (entry.kind) {
+    switch (entry?.kind) {
+      case undefined:
+        log.append(position, undefined);
+        counters.dropped++;
+        break;
       case 'event':
         this.#deliverEvent(entry, position);
         break;
@@ -230,12 +239,14 @@ export class Delivery implements LogReader {
     // Their places have to be known: the hole lies behind them, and the turn's end would count it as passed.
     this.#forEachClient((client) => client.takePosition());
     this.context.log.hole(previous);
+    this.context.lives.missed(previous);
     this.#forEachClient((client) => this.wake(client));
   }
 
   #deliverEvent(entry: EventEntry, position: Position): void {
     const { log, lives, counters } = this.context;
-    if (entry.topic !== undefined && lives.isClosed(entry.topic)) {
+    const closed = entry.topic === undefined ? undefined : lives.closedBy(entry.topic);
+    if (closed && !isPast(closed, entry)) {
       // Another node published it before it had read that the topic is closed. No node delivers it.
       log.append(position, undefined);
       counters.dropped++;
@@ -244,6 +255,7 @@ export class Delivery implements LogReader {
     const publication = new Publication(entry, position, log.epoch);
     const index = log.append(position, publication);
     counters.published++;
+    if (closed) lives.open(entry.topic!, index, position);
     this.#published.add(entry.topic, index);
     if (this.#isNews(position)) this.#notifyObservers(publication);
     if (this.eagerClients > 0) this.#deliverEagerly(entry.topic, index);
@@ -270,8 +282,8 @@ export class Delivery implements LogReader {
       return;
     }
     const index = log.append(position, { kind, topic });
-    if (kind === 'open') return lives.open(topic, index);
-    lives.close(topic, index);
+    if (kind === 'open') return lives.open(topic, index, position);
+    lives.close(topic, index, position);
     // What is before it leaves now, and nothing after the call that closed the topic.
     for (const selection of [...this.context.topics.followersOf(topic)]) {
       for (const client of selection.clients) client.pump();
@@ -431,4 +443,12 @@ export class Delivery implements LogReader {
       client.startDiverged();
     }
   }
+}
+
+/**
+ * Whether the event's publisher had let go of what closed its topic. Then it was right to publish, and its node decides:
+ * what was accepted must not be dropped where more is retained.
+ */
+function isPast(closed: Position, { opens }: EventEntry): boolean {
+  return opens !== undefined && comparePositions(closed, opens) <= 0;
 }

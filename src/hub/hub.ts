@@ -7,6 +7,7 @@ import {
   type Cursor,
   FOREIGN_CURSOR,
   NEW_CURSOR,
+  ORIGIN,
   parseCursor,
   type Position,
   TERMINAL_CURSOR,
@@ -44,7 +45,6 @@ export interface HubOptions extends AdmissionLimits {
   readonly retryJitter: number;
   readonly maxTopicsPerClient: number;
   readonly maxHistoryBytes: number;
-  readonly closedTopicAge: number;
   readonly maxConnectionAge: number;
   readonly highWaterMark: number;
   readonly slowTimeout: number;
@@ -96,7 +96,7 @@ export class Hub {
     this.journal = new Journal(this.logger, options.debug);
     this.#noDeadlines = { expiresAt: Infinity, endsAt: Infinity, slowTimeout: options.slowTimeout };
     this.log = new EventLog({ retentionOf, maxBytes: maxHistoryBytes });
-    this.lives = new TopicLives(options.closedTopicAge);
+    this.lives = new TopicLives(this.log);
     this.#ownMarks = new OwnMarks(this.log);
     this.readerContext = { log: this.log, lives: this.lives, journal: this.journal, deserialize };
     this.#admission = new Admission(options);
@@ -172,12 +172,19 @@ export class Hub {
     }
     this.#startIfNeeded();
     try {
-      const appended = this.options.backplane.append(entry, patience);
+      const appended = this.options.backplane.append(this.#withPast(entry), patience);
       if (entry.kind === 'close' || entry.kind === 'open') this.#ownMarks.note(entry, appended);
       return appended;
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** An event says up to where its publisher may have forgotten what closed its topic. */
+  #withPast(entry: Entry): Entry {
+    const { forgotten } = this.lives;
+    if (forgotten === ORIGIN || entry.kind !== 'event') return entry;
+    return entry.topic === undefined || this.isClosed(entry.topic) ? entry : { ...entry, opens: forgotten };
   }
 
   /** Whether the topic is finished, for those who publish on this node: what it has appended is not always read yet. */
@@ -470,7 +477,7 @@ export class Hub {
     scheduled: false,
     tick: (now) => {
       this.delivery.prune();
-      this.lives.prune();
+      this.lives.prune(this.delivery.oldestPlace);
       this.#housekeeping.scheduled = this.log.events > 0 || this.lives.size > 0;
       return this.#housekeeping.scheduled ? now + HOUSEKEEPING_INTERVAL : Infinity;
     },

@@ -1,23 +1,29 @@
+import type { EventLog } from '../log/event-log.js';
+import { comparePositions, ORIGIN, type Position } from '../protocol/cursor.js';
+
 interface Life {
   readonly closed: boolean;
   /** Of the entry that closed or opened it. */
   readonly index: number;
+  readonly position: Position;
   /** Where it began; -1 when no other came before it. */
   readonly began: number;
-  readonly at: number;
 }
 
-const MAX_REMEMBERED = 100_000;
-
-/** Which topics are finished, and which have started over. */
+/** Which topics are finished, and which have started over: known as long as the log retains the entry that says so. */
 export class TopicLives {
   readonly #lives = new Map<string, Life>();
-  #oldest = this.#lives.keys();
+  #forgotten = ORIGIN;
 
-  constructor(private readonly maxAge: number) {}
+  constructor(private readonly log: EventLog) {}
 
   get size(): number {
     return this.#lives.size;
+  }
+
+  /** What closed a topic up to here is not known any more, or never was. */
+  get forgotten(): Position {
+    return this.#forgotten;
   }
 
   isClosed(topic: string): boolean {
@@ -35,40 +41,37 @@ export class TopicLives {
     return life?.closed ? life.index : -1;
   }
 
-  close(topic: string, index: number): void {
-    this.#remember(topic, { closed: true, index, began: this.openedAt(topic), at: Date.now() });
+  /** The place of the entry that closed the topic, if it is closed. */
+  closedBy(topic: string): Position | undefined {
+    const life = this.#lives.get(topic);
+    return life?.closed ? life.position : undefined;
   }
 
-  open(topic: string, index: number): void {
-    if (this.#lives.has(topic)) this.#remember(topic, { closed: false, index, began: index, at: Date.now() });
+  close(topic: string, index: number, position: Position): void {
+    this.#lives.set(topic, { closed: true, index, position, began: this.openedAt(topic) });
   }
 
-  prune(): void {
-    const deadline = Date.now() - this.maxAge;
-    for (const [topic, { at }] of this.#lives) {
-      if (at > deadline) return;
+  open(topic: string, index: number, position: Position): void {
+    if (this.#lives.has(topic)) this.#lives.set(topic, { closed: false, index, position, began: index });
+  }
+
+  /** Forgets what the log has let go of, but for what is from `keepFrom` on: somebody has yet to be told of that. */
+  prune(keepFrom: number): void {
+    for (const [topic, { index, position }] of this.#lives) {
+      if (index >= keepFrom || this.log.itemAt(index) !== undefined) continue;
       this.#lives.delete(topic);
+      this.missed(position);
     }
   }
 
-  clear(): void {
+  /** What was before this place is unknown. */
+  missed(upTo: Position): void {
+    if (comparePositions(upTo, this.#forgotten) > 0) this.#forgotten = upTo;
+  }
+
+  /** Another life of the log begins here. */
+  begin(from: Position): void {
     this.#lives.clear();
-  }
-
-  // Oldest first: a Map keeps the order of insertion.
-  #remember(topic: string, life: Life): void {
-    this.#lives.delete(topic);
-    this.#lives.set(topic, life);
-    if (this.#lives.size > MAX_REMEMBERED) this.#forgetOldest();
-  }
-
-  // The iterator is kept: a new one would have to pass over all that was deleted before it, again and again.
-  #forgetOldest(): void {
-    let { value, done } = this.#oldest.next();
-    if (done) {
-      this.#oldest = this.#lives.keys();
-      ({ value, done } = this.#oldest.next());
-    }
-    if (!done) this.#lives.delete(value!);
+    this.#forgotten = from;
   }
 }

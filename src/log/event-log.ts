@@ -153,7 +153,7 @@ export class EventLog {
       return index;
     }
     const history = this.#historyFor(item.topic);
-    history.push(index);
+    history.push(index, !(item instanceof Publication));
     if (history.overfull) this.#overfull.add(history);
     this.#itemBytes += bytesOf(item);
     this.#events++;
@@ -298,7 +298,7 @@ export class EventLog {
   #evictOldestOf(history: History): void {
     const index = history.oldest!;
     const item = this.#segmentAt(index).delete(index)!;
-    history.evictOldest(this.#positionAt(index), ++this.#evictions);
+    history.evictOldest(this.#positionAt(index), ++this.#evictions, !(item instanceof Publication));
     if (index > this.#newestFloor.index) this.#newestFloor = history.floor;
     this.#itemBytes -= bytesOf(item);
     this.#events--;

@@ -26,6 +26,7 @@ export class History {
   holders = 0;
   #indexes: number[] = [];
   #first = 0;
+  #marks = 0;
 
   constructor(
     readonly topic: string | undefined,
@@ -40,7 +41,7 @@ export class History {
   }
 
   get overfull(): boolean {
-    return this.size > this.retention.maxSize;
+    return this.size - this.#marks > this.retention.maxSize;
   }
 
   get oldest(): number | undefined {
@@ -48,7 +49,7 @@ export class History {
   }
 
   get newest(): number | undefined {
-    return this.size > 0 ? this.#indexes.at(-1) : undefined;
+    return this.size - this.#marks > 0 ? this.#indexes.at(-1) : undefined;
   }
 
   /** The first entry from `index` on. */
@@ -63,14 +64,17 @@ export class History {
     return this.#indexes[low];
   }
 
-  push(index: number): void {
+  /** What closes or opens the topic drives out no event, and stays however few are kept. */
+  push(index: number, isMark: boolean): void {
     this.#indexes.push(index);
+    if (isMark) this.#marks++;
   }
 
   /** Lets go of the oldest entry, which thereby becomes the floor. */
-  evictOldest(position: Position, eviction: number): void {
+  evictOldest(position: Position, eviction: number, isMark: boolean): void {
     const index = this.#indexes[this.#first++];
     if (index === undefined) return;
+    if (isMark) this.#marks--;
     this.floor = { index, position, eviction };
     if (this.#first * 2 > this.#indexes.length) {
       this.#indexes = this.#indexes.slice(this.#first);

@@ -268,7 +268,7 @@ export const hubContract: readonly ContractCheck[] = [
     assert.deepEqual(again.data, ['three']);
   }),
 
-  check('keeps a topic finished for a hub that starts later', async (subject, endings) => {
+  checkOfRetention('keeps a topic finished for a hub that starts later', async (subject, endings) => {
     const early = await startHub(subject, endings);
     const watcher = await listen(early, 'finished');
     early.closeTopic('finished');

@@ -11,7 +11,6 @@ import { nanosOf } from '../../src/backplane/nats/nats-log.js';
 import { Subjects, tokenOf } from '../../src/backplane/nats/subjects.js';
 import { until } from '../support/baseline.js';
 import { BrokerProxy } from '../support/broker-proxy.js';
-import { expectClosedTopicsRemembered } from '../support/closed-topics.js';
 import { NatsServer } from '../support/nats.js';
 import { seed } from '../support/seed.js';
 import { isInstalled } from '../support/server-process.js';
@@ -56,7 +55,7 @@ describe('the subject of a topic', () => {
     const of = (topic: string): string => subjects.of({ kind: 'event', topic, data: '', timestamp: '' });
     expect([of('user:42'), of('a.b c'), of('é')]).toEqual(['sse.t.user:42', 'sse.t.a=2eb=20c', 'sse.t.=c3=a9']);
     expect(of('x'.repeat(500))).toMatch(/^sse\.t\.#[\w-]{43}$/);
-    expect(subjects.of({ kind: 'close', topic: 'a' })).toBe('sse.mark.a');
+    expect(subjects.of({ kind: 'close', topic: 'a' })).toBe('sse.t.a');
     expect(subjects.of({ kind: 'removeGroup', group: 'g', reconnect: true })).toBe('sse.group');
     expect(subjects.of({ kind: 'event', data: '', timestamp: '' })).toBe('sse.everybody');
   });
@@ -151,24 +150,6 @@ describe('a time of the server', () => {
     expect(new Set(await Promise.all(published)).size).toBe(2_000);
     const { state } = await server.run(({ streams }) => streams.info('sse'));
     expect(state).toMatchObject({ last_seq: 2_000, messages: 20 });
-  });
-
-  it('closed topics are remembered for longer than the events in them, also for nodes that start later', async () => {
-    const server = await startServer();
-    const options = { servers: server.url, prefix: 'sse', maxLength: 100 };
-    const copied = async (): Promise<boolean> => {
-      const { state } = await server.run(({ streams }) => streams.info('sse-marks'));
-      return state.last_seq === 3;
-    };
-    const late = await expectClosedTopicsRemembered(
-      () => startHub(options),
-      () => until('two ends and a beginning are copied', copied),
-    );
-
-    // In another life of the log they are forgotten.
-    await server.run(({ streams }) => streams.delete('sse'));
-    await until('it is known', () => late.stats().backplane.status === 'up' && late.stats().history.events === 0);
-    await late.publish('finished', 'n', 1);
   });
 
   it('a stream that was deleted and made again while no node was there has another epoch', async () => {

@@ -6,7 +6,11 @@ import { LogRecorder } from '../support/log-recorder.js';
 function start() {
   const hub = new LogRecorder();
   const calls: string[] = [];
-  const listener = { settled: () => void calls.push('settled'), up: () => void calls.push('up') };
+  const listener = {
+    settled: () => void calls.push('settled'),
+    refuse: () => false,
+    up: () => void calls.push('up'),
+  };
   return { hub, calls, reachability: new Reachability('The broker', hub, listener) };
 }
 

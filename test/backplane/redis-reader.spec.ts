@@ -1,11 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis';
 
 import { until } from '../support/baseline.js';
-import { BrokerProxy } from '../support/broker-proxy.js';
 import { LogRecorder } from '../support/log-recorder.js';
 import { Proxy } from '../support/proxy.js';
 import { RedisServer } from '../support/redis.js';
@@ -37,39 +35,6 @@ const isThere = await isInstalled('redis-server');
     await log.start(reader);
     return { log, reader };
   }
-
-  it('gets what was added without a script while another life began, and stays in that life', async () => {
-    await server.run((redis) => redis.call('ACL', 'SETUSER', 'plain', 'on', '>secret', '~*', '+@all', '-@scripting'));
-    const proxy = await BrokerProxy.start(server.port);
-    try {
-      const a = await start();
-      const plain = await start({ url: `redis://plain:secret@127.0.0.1:${proxy.port}` });
-      await plain.log.append(event('0'), 'timeout');
-      proxy.hold(/hmget/);
-      const late = plain.log.append(event('late'), 'timeout');
-      await until('it has asked which life it is', () => proxy.holds);
-      await delay(100);
-      await server.run((redis) => redis.flushall());
-      await until('another one begins', () => a.reader.epochs.length === 2);
-      await a.log.append(event('1'), 'timeout');
-      proxy.release();
-      await late;
-      await a.log.append(event('2'), 'timeout');
-      const readers = [a.reader, plain.reader, (await start()).reader];
-      for (const { data, entries } of readers) {
-        await until('all have come', () => readers.every((reader) => reader.data.length === 3));
-        expect(data).toEqual(['1', 'late', '2']);
-        expect(entries.slice(1).map(({ previous }) => previous)).toEqual(
-          entries.slice(0, -1).map(({ position }) => position),
-        );
-      }
-      await delay(1_200);
-      expect(new Set(readers.map(({ epochs }) => epochs.at(-1))).size).toBe(1);
-      expect(a.reader.epochs).toHaveLength(2);
-    } finally {
-      await proxy.close();
-    }
-  });
 
   it('asks for less when what it asked for does not arrive in time', async () => {
     const { log } = await start();

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis';
@@ -13,7 +12,6 @@ import { RedisSender } from '../../src/backplane/redis/sender.js';
 import { until } from '../support/baseline.js';
 import { LogRecorder } from '../support/log-recorder.js';
 import { MiB } from '../support/memory.js';
-import { Proxy } from '../support/proxy.js';
 import { RedisServer } from '../support/redis.js';
 import { isInstalled } from '../support/server-process.js';
 import { event } from '../support/test-hub.js';
@@ -42,7 +40,6 @@ describe('what Redis says', () => {
   let server: RedisServer;
   let prefix = '';
   const started: [RedisBackplane, LogRecorder][] = [];
-  const proxies: Proxy[] = [];
 
   beforeAll(async () => {
     server = await RedisServer.start({ persistent: false });
@@ -52,9 +49,7 @@ describe('what Redis says', () => {
     prefix = randomUUID();
   });
   afterEach(async () => {
-    for (const proxy of proxies) proxy.heal();
     for (const [log, reader] of started.splice(0)) await log.close(reader);
-    for (const proxy of proxies.splice(0)) proxy.close();
   });
 
   async function start(options: RedisBackplaneOptions): Promise<{ log: RedisBackplane; reader: LogRecorder }> {
@@ -69,18 +64,6 @@ describe('what Redis says', () => {
   async function allow(name: string, ...rules: string[]): Promise<string> {
     await server.run((redis) => redis.call('ACL', 'SETUSER', name, 'on', '>secret', '~*', '+@all', ...rules));
     return server.url.replace('//', `//${name}:secret@`);
-  }
-
-  /** One without scripts, to whom every answer comes late from now on. */
-  async function startFarAway(name: string) {
-    const proxy = await Proxy.start(server.url);
-    proxies.push(proxy);
-    const { port } = new URL(proxy.url);
-    const url = new URL(await allow(name, '-@scripting'));
-    const { log, reader } = await start({ url: url.href.replace(url.port, port) });
-    await log.append(event('0'), 'timeout');
-    proxy.toClient.delay = 100;
-    return { log, reader };
   }
 
   it('forgets what it has appended without counting through all that was given up meanwhile', async () => {
@@ -124,7 +107,7 @@ describe('what Redis says', () => {
     }
   });
 
-  for (const command of ['hdel', 'pexpire', 'xtrim']) {
+  for (const command of ['hdel', 'pexpire', 'xtrim', 'evalsha']) {
     it(`stores nothing that Redis refuses for want of the right to ${command}`, async () => {
       const { log, reader } = await start({ url: await allow(command), publishTimeout: 4_000 });
       await log.append(event('0'), 'timeout');
@@ -138,48 +121,4 @@ describe('what Redis says', () => {
       expect(reader.data).toEqual(['0', '2']);
     });
   }
-
-  it('keeps the order without scripts, when one batch takes more round trips than the next', async () => {
-    const { log } = await startFarAway('slow');
-    const near = await start({ url: server.url });
-    const first = log.append(event('1'), 'timeout');
-    await delay(30);
-    // From now on the head says where the log ends, so that nobody has to ask the stream.
-    await near.log.append(event('of another node'), 'timeout');
-    await Promise.all([first, log.append(event('2'), 'timeout')]);
-    await until('all have come', () => near.reader.data.length === 4);
-    expect(near.reader.data).toEqual(['0', 'of another node', '1', '2']);
-  });
-
-  it('keeps the order without scripts, when one batch is refused and the next is not', async () => {
-    const { log, reader } = await startFarAway('refused');
-    const near = await start({ url: server.url });
-    await allow('refused', '-@scripting', '-xadd');
-    const first = log.append(event('1'), 'queue');
-    await delay(30);
-    const second = log.append(event('2'), 'queue');
-    await until('it is refused', () => reader.warnings.some((warning) => /refuses/.test(warning)));
-    await allow('refused', '-@scripting');
-    await Promise.all([first, second]);
-    await until('all have come', () => near.reader.data.length === 3);
-    expect(near.reader.data).toEqual(['0', '1', '2']);
-  });
-
-  it('knows without scripts too that what is refused before it is added is not in the log', async () => {
-    const { log, reader } = await start({ url: await allow('timeless', '-@scripting'), publishTimeout: 4_000 });
-    await log.append(event('0'), 'timeout');
-    const connection = async (): Promise<string | undefined> => {
-      const clients = await server.run((redis) => redis.call('CLIENT', 'LIST') as Promise<string>);
-      return new RegExp(`id=\\d+ (?=.*name=${prefix}-append)`).exec(clients)?.[0];
-    };
-    const before = await connection();
-    await allow('timeless', '-@scripting', '-time');
-    await expect(log.append(event('1'), 'timeout')).rejects.toMatchObject({ stored: 'no' });
-    expect(reader.warnings.at(-1)).toMatch(/^Redis refuses what is published \(NOPERM.*time/);
-    await allow('timeless', '-@scripting');
-    await log.append(event('2'), 'queue');
-    expect(await connection()).toBe(before);
-    await until('it has come', () => reader.data.length === 2);
-    expect(reader.data).toEqual(['0', '2']);
-  });
 });

@@ -14,7 +14,7 @@ import type { SoakRequests, SoakSample } from './soak-messages.js';
 const CONFIG = {
   maxClients: Infinity,
   maxHistorySize: 100,
-  closedTopicAge: 2_000,
+  maxHistoryAge: 10_000,
   slowTimeout: 4_000,
   heartbeatInterval: 2_000,
   maxConnectionAge: 20_000,

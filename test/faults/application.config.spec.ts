@@ -107,7 +107,6 @@ describe('SSEModule', () => {
     ['history', [null], /history\[0\].*null/],
     ['history', [{}], /history\[0\]\.topics.*undefined/],
     ['history', [{ topics: 'a', maxsize: 5 }], /history\[0\]\.maxsize/],
-    ['closedTopicAge', -1, /-1.*milliseconds/],
     ['onGap', 'skip', /"skip".*'earliest', 'latest'/],
     ['maxConnectionAge', Infinity, /Infinity.*milliseconds from 0 to 2147483647/],
     ['highWaterMark', 0, /0.*bytes from 1/],

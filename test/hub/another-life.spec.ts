@@ -112,15 +112,19 @@ describe('another life of the log under open streams', () => {
   });
 
   it('a client learns which of its topics were closed meanwhile, and ends with the last of them', async () => {
-    const test = await started();
+    const test = new TestHub();
+    for (const topic of ['b', 'c']) test.close(topic);
+    test.publish('a', '1', '2');
+    for (const topic of ['b', 'c']) void test.hub.append({ kind: 'open', topic }, 'queue');
+    test.publish('a', 'lost');
     const { transport: some } = test.connect({ topics: ['a', 'b'] });
     const { transport: all } = test.connect({ topics: ['b', 'c'] });
     await turn();
-    test.log.restore(2, ['b', 'c']);
+    test.log.restore(4);
     test.log.ready();
     await turn();
-    expect(some.lines).toEqual(['open none', 'closed b', 'reset epoch a,b', '1', '2']);
-    expect(all.lines).toEqual(['open none', 'reset epoch b,c', 'end']);
+    expect(some.lines).toEqual(['open none', 'reset epoch a,b', 'closed b', '1', '2']);
+    expect(all.lines).toEqual(['open none', 'reset epoch b,c', 'closed b', 'end']);
   });
 
   it('says what was closed in what is retained to those who want only what is new', async () => {

@@ -5,7 +5,11 @@ import type { Backplane } from 'nestjs-sse-hub';
 import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis';
 
 import { until } from './baseline.js';
+import { formatCursor } from '../../src/protocol/cursor.js';
+import { parseId } from '../../src/backplane/redis/keys.js';
+import { forgedText } from './forged.js';
 import { nats } from './nats-broker.js';
+import { pick } from './seed.js';
 import { RedisServer } from './redis.js';
 import { ServerBroker } from './server-broker.js';
 import { isInstalled } from './server-process.js';
@@ -16,6 +20,7 @@ export interface NodeOptions {
   readonly publishTimeout?: number;
   readonly maxPending?: number;
   readonly maxLength?: number;
+  readonly maxEntryBytes?: number;
   /** Where the node finds the broker, when something stands between them. */
   readonly port?: number;
 }
@@ -48,6 +53,8 @@ export interface Broker {
   replicate(): Promise<Replica>;
   /** Writes into the log what no node has written: nonsense, and one entry of so many bytes. Answers with their number. */
   intrude(bytes: number): Promise<number>;
+  /** Writes one entry of which every field may be forged. Answers with the cursor of its place. */
+  forge(random: () => number): Promise<string>;
   /** Entries that the log has. */
   entries(): Promise<number>;
   /** Lets the log's clock be far ahead until now: the places that it hands out follow each other closely. */
@@ -138,6 +145,28 @@ class RedisBroker extends ServerBroker<RedisServer> implements Broker {
       await redis.xadd(log, '*', 'large', 'x'.repeat(bytes));
     });
     return 4;
+  }
+
+  forge(random: () => number): Promise<string> {
+    const [log, head] = [`{${this.prefix}}:log`, `{${this.prefix}}:head`];
+    return this.server.run(async (redis) => {
+      const [epoch, last] = (await redis.hmget(head, 'epoch', 'last')) as [string, string];
+      const [top] = (await redis.xrevrange(log, '+', '-', 'COUNT', 1)).map(([id]) => id);
+      const some = (await redis.xrange(log, '-', '+', 'COUNT', 200)).map(([id]) => id);
+      const { ms, seq } = parseId(top!)!;
+      const previous = pick(random, [
+        ...['0-0', 'nonsense', '9999999999999-0', `${ms}-${seq + 1}`, `${ms - 1}-5`, top!, last, last, last],
+        ...[some[0]!, pick(random, some), some.at(-2) ?? '0-0', some.at(-3) ?? '0-0'],
+      ]);
+      const fields = [
+        ['e', pick(random, [epoch, epoch, 'x', 'NO EPOCH', ''])],
+        ['p', previous],
+        ['d', forgedText(random)],
+      ].filter(() => random() > 0.05);
+      const at = pick(random, ['*', '*', '*', `${ms}-${seq + 1 + Math.floor(random() * 1_000)}`, `${ms + 3_000}-0`]);
+      const id = await redis.xadd(log, at, ...(fields.length > 0 ? fields.flat() : ['not', 'ours']));
+      return formatCursor(epoch, parseId(id!)!);
+    });
   }
 
   entries(): Promise<number> {

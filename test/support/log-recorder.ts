@@ -6,19 +6,16 @@ export class LogRecorder implements LogReader {
   readonly epochs: string[] = [];
   /** Of the present one. */
   entries: LogEntry[] = [];
-  /** Topics that were closed when that began. */
-  closed: readonly string[] = [];
   readonly warnings: string[] = [];
   skippedCount = 0;
 
   get data(): string[] {
-    return this.entries.map(({ entry }) => (entry as EventEntry).data);
+    return this.entries.flatMap(({ entry }) => (entry ? [(entry as EventEntry).data] : []));
   }
 
-  begin(epoch: string, _from: Position, closed: readonly string[] = []): void {
+  begin(epoch: string, _from: Position): void {
     this.epochs.push(epoch);
     this.entries = [];
-    this.closed = closed;
   }
 
   deliver(entries: readonly LogEntry[]): void {

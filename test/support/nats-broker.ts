@@ -3,12 +3,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { headers } from '@nats-io/transport-node';
 import type { Backplane } from 'nestjs-sse-hub';
 import { NatsBackplane, type NatsBackplaneOptions } from 'nestjs-sse-hub/nats';
 
+import { formatCursor } from '../../src/protocol/cursor.js';
 import { BrokerProxy } from './broker-proxy.js';
 import type { Broker, BrokerKind, NodeOptions, Replica } from './brokers.js';
+import { forgedText } from './forged.js';
 import { NatsServer } from './nats.js';
+import { pick } from './seed.js';
 import { ServerBroker } from './server-broker.js';
 import { isInstalled } from './server-process.js';
 
@@ -84,6 +88,32 @@ class NatsBroker extends ServerBroker<NatsServer> implements Broker {
       await js.publish(`${prefix}.t.t`, 'x'.repeat(bytes));
     });
     return 4;
+  }
+
+  forge(random: () => number): Promise<string> {
+    const { prefix } = this;
+    return this.server.run(async (jsm, nc) => {
+      const { epoch } = (await jsm.streams.getMessage(`${prefix}-epoch`, { last_by_subj: `${prefix}.epoch` }))!.json<{
+        epoch: string;
+      }>();
+      const last = await jsm.streams.getMessage(prefix, { last_by_subj: `${prefix}.t.t` });
+      const [publisher = 'nobody', n = 0] = last?.header.get('Nats-Msg-Id').split(/-(?=\d+$)/) ?? [];
+      const ids = [
+        '',
+        'theirs-17',
+        randomUUID(),
+        `abcdefghijkl-${Math.floor(random() * 1e9)}`,
+        `${publisher}-${Number(n) + 1e9}`,
+      ];
+      const fields = headers();
+      const id = pick(random, ids);
+      if (id) fields.set('Nats-Msg-Id', id);
+      const subject = pick(random, ['t.t', 't.forged', 'everybody', 'group']);
+      const answer = await nc.request(`${prefix}.${subject}`, forgedText(random), { headers: fields, timeout: 5_000 });
+      const { seq } = answer.json<{ seq: number }>();
+      const { time } = (await jsm.streams.getMessage(prefix, { seq }))!;
+      return formatCursor(epoch, { ms: time.getTime(), seq });
+    });
   }
 
   async entries(): Promise<number> {

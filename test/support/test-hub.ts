@@ -3,7 +3,6 @@ import { setImmediate } from 'node:timers/promises';
 import { jest } from '@jest/globals';
 
 import type { Backplane, Entry, EventEntry, LogEntry, LogReader } from '../../src/backplane/backplane.js';
-import { ClosedTopics } from '../../src/backplane/closed-topics.js';
 import { Client } from '../../src/hub/client.js';
 import { Hub } from '../../src/hub/hub.js';
 import type { ClientSettings } from '../../src/hub/sse-client.js';
@@ -41,7 +40,6 @@ export class TestLog implements Backplane {
   /** Told of every entry before anybody reads it, and of those that nobody will. */
   onAppend: (position: Position, entry: Entry | undefined) => void = () => {};
   readonly #readers = new Set<LogReader>();
-  readonly #closed = new ClosedTopics();
   readonly #unread: LogEntry[] = [];
   #entries: LogEntry[] = [];
   #last: Position = ORIGIN;
@@ -49,7 +47,7 @@ export class TestLog implements Backplane {
   start(reader: LogReader): Promise<void> {
     if (this.#readers.has(reader)) return Promise.resolve();
     this.#readers.add(reader);
-    reader.begin(this.epoch, this.#last, this.#closed.list());
+    reader.begin(this.epoch, this.#last);
     reader.ready();
     return Promise.resolve();
   }
@@ -57,7 +55,6 @@ export class TestLog implements Backplane {
   append(entry: Entry): Promise<Cursor> {
     const previous = this.#last;
     const position = this.#advance(entry);
-    this.#closed.note(entry);
     const logEntry = { epoch: this.epoch, position, previous, entry };
     this.#entries.push(logEntry);
     this.#unread.push(logEntry);
@@ -74,13 +71,13 @@ export class TestLog implements Backplane {
   }
 
   /** An older backup was restored: another life begins, with so many of the entries there were. To be followed by `ready`. */
-  restore(kept: number, closed: readonly string[] = []): void {
+  restore(kept: number): void {
     this.epoch += '0';
     const { epoch } = this;
     this.#entries = this.#entries.slice(0, kept).map((entry) => ({ ...entry, epoch }));
     this.#last = this.#entries.at(-1)?.position ?? ORIGIN;
     for (const reader of this.#readers) {
-      reader.begin(epoch, ORIGIN, closed);
+      reader.begin(epoch, ORIGIN);
       reader.deliver(this.#entries);
     }
   }

@@ -11,7 +11,6 @@ import {
 
 import { messageOf } from '../backplane-error.js';
 import { type Link } from './link.js';
-import { type ClosedTopic, Marks } from './marks.js';
 import type { ResolvedNatsOptions } from './options.js';
 import type { Subjects } from './subjects.js';
 
@@ -59,15 +58,12 @@ interface EpochRecord {
 /** The log in NATS: a stream, with its epoch in a stream of its own, because a restored stream is the same for NATS. */
 export class NatsLog {
   #configured = false;
-  readonly #marks: Marks;
 
   constructor(
     readonly subjects: Subjects,
     readonly options: ResolvedNatsOptions,
     private readonly warn: (message: string) => void,
-  ) {
-    this.#marks = new Marks(subjects, options);
-  }
+  ) {}
 
   /** Where the log stands; one that has not begun does now. */
   async head(link: Link): Promise<Head> {
@@ -94,15 +90,6 @@ export class NatsLog {
   async renew(link: Link, epoch: string): Promise<void> {
     const [info, record] = await Promise.all([this.#made(link), this.#record(link)]);
     if (record?.epoch === epoch) await this.#begin(link, info.created, record);
-  }
-
-  /** Topics that are closed in this life of the log, as far as more is known than the log still has. */
-  async closed(link: Link, epoch: string): Promise<ClosedTopic[]> {
-    const info = await unlessMissing(link.jsm.streams.info(this.subjects.marksStream));
-    if (info && this.#marks.belongTo(info, epoch)) return this.#marks.closed(link, info);
-    // Whoever gave the log its epoch was cut off before it got here.
-    await this.#marks.reset(link, epoch);
-    return [];
   }
 
   /** The stream of the log. While a server is just making it, it says that it was made in the year 1. */
@@ -186,7 +173,7 @@ export class NatsLog {
     const info = await unlessMissing(link.jsm.streams.info(epochStream));
     if (!info || info.state.messages === 0) return undefined;
     const message = await unlessMissing(link.jsm.streams.getMessage(epochStream, { last_by_subj: epoch }));
-    return message ? { ...message.json<EpochRecord>(), seq: message.seq } : undefined;
+    return message ? { ...recordIn(message.string()), seq: message.seq } : undefined;
   }
 
   /** Gives the log another epoch, unless somebody else has just done so. */
@@ -207,7 +194,6 @@ export class NatsLog {
       if (known?.created === created) return known;
       throw new Error('the epoch of the log in NATS is being changed by others', { cause: error });
     }
-    await this.#marks.reset(link, record.epoch);
     return record;
   }
 
@@ -217,6 +203,18 @@ export class NatsLog {
     const description = 'Which life of the log it is; see nestjs-sse-hub';
     const config = { name, subjects: [epoch], max_msgs: 1, storage, num_replicas: replicas, description };
     return this.#make(link, config);
+  }
+}
+
+/** Nonsense belongs to no stream, so the log begins anew. */
+function recordIn(text: string): EpochRecord {
+  const nothing = { epoch: '', created: '' };
+  try {
+    const { epoch, created } = (JSON.parse(text) ?? {}) as Partial<Record<keyof EpochRecord, unknown>>;
+    const isOne = typeof epoch === 'string' && /^[0-9a-z._]{1,64}$/.test(epoch) && typeof created === 'string';
+    return isOne ? { epoch, created } : nothing;
+  } catch {
+    return nothing;
   }
 }
 

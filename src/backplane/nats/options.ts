@@ -32,8 +32,6 @@ export interface NatsBackplaneOptions {
   readonly maxAge?: number;
   /** Bytes that the log keeps; `Infinity` for no limit but the server's. Default: `Infinity`. */
   readonly maxBytes?: number;
-  /** Milliseconds that a closed topic is remembered (at most 100,000 are), as in the hub's options. Default: 24 h. */
-  readonly closedTopicAge?: number;
   /** Where the server keeps the log: `file` survives its restart, `memory` does not. For a new stream. Default: `file`. */
   readonly storage?: 'file' | 'memory';
   /** Servers of the cluster that keep the log, 1 to 5. For a new stream. Default: 1. */
@@ -76,7 +74,6 @@ const CHECKS: Checks<NatsBackplaneOptions> = {
   // As nanoseconds in 64 bits; and the server takes no less than 100 ms.
   maxAge: aWhole(100, 9e12, 'milliseconds'),
   maxBytes: (value) => (value === Infinity ? undefined : aWhole(1_024, Number.MAX_SAFE_INTEGER, 'bytes')(value)),
-  closedTopicAge: aWhole(100, 9e12, 'milliseconds'),
   storage: (value) => (value === 'file' || value === 'memory' ? undefined : "'file' or 'memory'"),
   replicas: aWhole(1, 5, 'servers'),
   ...LIMIT_CHECKS,

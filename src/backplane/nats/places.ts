@@ -15,6 +15,8 @@ export class Places {
   readonly #stored = new Map<string, number>();
   /** The last entry that was read. */
   #last: Cursor = { epoch: '0', position: ORIGIN };
+  /** The newest entry that this process has sent. */
+  #newestSent = '';
   /** The newest entry of this process that is stored. */
   #newest = '';
   /** When it was last found that entries had gone before they were read. */
@@ -35,6 +37,7 @@ export class Places {
 
   /** Calls back when it is known where the entry is. */
   wait(uid: string, callback: (cursor: Cursor) => void): void {
+    if (!this.#hasSent(uid)) this.#newestSent = uid;
     this.#waiting.set(uid, callback);
   }
 
@@ -53,7 +56,7 @@ export class Places {
   /** An entry has been read. */
   note(uid: string, cursor: Cursor): void {
     this.#last = cursor;
-    if (uid.startsWith(this.publisher())) this.#remember(uid, cursor);
+    if (this.#hasSent(uid)) this.#remember(uid, cursor);
     if (this.#stored.size > 0) this.#settleUpTo(cursor.position.seq);
   }
 
@@ -86,6 +89,12 @@ export class Places {
     this.#seen.clear();
     this.#newest = '';
     this.#last = { epoch: this.#last.epoch, position: ORIGIN };
+  }
+
+  /** Others may give a message any ID, also one that is still to be given here. */
+  #hasSent(uid: string): boolean {
+    const isOwn = [uid, this.#newestSent].every((id) => id.startsWith(`${this.publisher()}-`));
+    return isOwn && numberOf(uid) <= numberOf(this.#newestSent);
   }
 
   #remember(uid: string, cursor: Cursor): void {

@@ -8,7 +8,6 @@ import { Reachability, type ReachabilityListener } from '../reachability.js';
 import type { HubReader } from '../readers.js';
 import type { Link, Links } from './link.js';
 import { type Head, MESSAGE_ID, millisOf, type NatsLog } from './nats-log.js';
-import type { ClosedTopic } from './marks.js';
 import type { Places } from './places.js';
 import { Tail } from './tail.js';
 
@@ -62,10 +61,7 @@ export class NatsReader implements HubReader {
   #target: Target = { seq: 0, askedAt: -Infinity };
   /** Bytes of the largest message that was read when something was read last, on one connection. */
   #largest = 0;
-  /** Topics that were closed when it began. */
-  #finished: ClosedTopic[] = [];
   #batch: LogEntry[] = [];
-  #skipped = 0;
 
   constructor(
     private readonly links: Links,
@@ -206,7 +202,6 @@ export class NatsReader implements HubReader {
     const { seq, nanos } = this.#readTo;
     const head = await this.log.head(link);
     if (this.#epoch === undefined) {
-      this.#finished = head.first > 1 ? await this.log.closed(link, head.epoch) : [];
       this.#startOver(head);
       return head;
     }
@@ -257,39 +252,26 @@ export class NatsReader implements HubReader {
 
   #read(message: JsMsg, position: Position): void {
     const uid = message.headers?.get(MESSAGE_ID) ?? '';
-    // Somebody else's: the log goes on around it.
-    if (!OWN_ID.test(uid)) return this.#skip();
+    const epoch = this.#epoch!;
     const previous = this.#last!;
     this.#last = position;
-    const isTooLarge = message.data.length > this.log.options.maxEntryBytes;
-    const entry = isTooLarge ? undefined : decodeEntry(message.string());
-    if (!entry) return this.#skip();
-    const epoch = this.#epoch!;
+    // Somebody else's has a place in the log too: the server counts it.
+    const isReadable = OWN_ID.test(uid) && message.data.length <= this.log.options.maxEntryBytes;
+    const entry = isReadable ? decodeEntry(message.string()) : undefined;
     if (this.#batch.push({ epoch, position, previous, entry }) === 1) queueMicrotask(() => this.#flush());
     this.places.note(uid, { epoch, position });
   }
 
-  #skip(): void {
-    this.#skipped++;
-    if (this.#batch.length === 0) queueMicrotask(() => this.#flush());
-  }
-
   // What comes in one piece from the network is handed over in one piece.
   #flush(): void {
-    const { length } = this.#batch;
-    if (this.#skipped > 0) this.hub.skipped(this.#skipped);
-    this.#skipped = 0;
-    if (length > 0 && !this.#closed) this.hub.deliver(this.#batch);
+    if (this.#batch.length > 0 && !this.#closed) this.hub.deliver(this.#batch);
     this.#batch = [];
   }
 
   #begin(from: Position): void {
     this.#last = from;
     if (from.seq > 0) this.#miss(from);
-    // What was closed later is in the window: there, what is before it is to be delivered.
-    const closed = this.#finished.filter(({ seq }) => seq <= from.seq).map(({ topic }) => topic);
-    this.#finished = [];
-    this.hub.begin(this.#epoch!, from, closed);
+    this.hub.begin(this.#epoch!, from);
   }
 
   #settle(): void {

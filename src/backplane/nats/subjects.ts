@@ -11,9 +11,6 @@ export class Subjects {
   /** The stream with the epoch, beside the log, and its subject. */
   readonly epochStream: string;
   readonly epoch: string;
-  /** The stream with copies of what closed and opened topics, and their subjects. */
-  readonly marksStream: string;
-  readonly marks: string;
   /** What the log's stream takes. */
   readonly all: readonly string[];
 
@@ -21,16 +18,14 @@ export class Subjects {
     this.stream = prefix;
     this.epochStream = `${prefix}-epoch`;
     this.epoch = `${prefix}.epoch`;
-    this.marksStream = `${prefix}-marks`;
-    this.marks = `${prefix}.mark.*`;
-    this.all = [`${prefix}.t.*`, this.marks, `${prefix}.everybody`, `${prefix}.group`];
+    this.all = [`${prefix}.t.*`, `${prefix}.everybody`, `${prefix}.group`];
   }
 
   /** Where an entry goes: a subject per topic, so that one can be looked at by itself with NATS' own tools. */
   of(entry: Entry): string {
     if ('group' in entry) return `${this.prefix}.group`;
     if (entry.topic === undefined) return `${this.prefix}.everybody`;
-    return `${this.prefix}.${entry.kind === 'event' ? 't' : 'mark'}.${tokenOf(entry.topic)}`;
+    return `${this.prefix}.t.${tokenOf(entry.topic)}`;
   }
 
   /** For what nodes ask each other, outside the log. */

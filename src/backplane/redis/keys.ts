@@ -4,18 +4,15 @@ import type { Position } from '../../protocol/cursor.js';
 export class Keys {
   /** The stream. */
   readonly log: string;
-  /** Beside it: its epoch, and the ID of its last entry if a script has added that. */
+  /** Beside it: its epoch, where that began, and the ID of its last entry. */
   readonly head: string;
   /** The nodes that have said what their clients follow. */
   readonly nodes: string;
-  /** Topics that are closed, by the time when they were. */
-  readonly closed: string;
 
   constructor(private readonly prefix: string) {
     this.log = `{${prefix}}:log`;
     this.head = `{${prefix}}:head`;
     this.nodes = `{${prefix}}:nodes`;
-    this.closed = `{${prefix}}:closed`;
   }
 
   /** Of a node's clients: numbers by topic. */

@@ -27,8 +27,6 @@ export interface RedisBackplaneOptions {
   readonly maxLength?: number;
   /** Milliseconds that the log keeps an entry, about; should be at least `maxHistoryAge`. Default: 20 minutes. */
   readonly maxAge?: number;
-  /** Milliseconds that a closed topic is remembered (at most 100,000 are), as in the hub's options. Default: 24 h. */
-  readonly closedTopicAge?: number;
   /** Milliseconds after which `publish` rejects when Redis does not answer. Default: 5,000. */
   readonly publishTimeout?: number;
   /** Entries that wait while Redis is away; what is beyond is dropped, logged and counted. Default: 10,000. */
@@ -58,7 +56,6 @@ const CHECKS: Checks<RedisBackplaneOptions> = {
       : 'a text of 1 to 200 characters without spaces and braces',
   maxLength: aWhole(1, Number.MAX_SAFE_INTEGER, 'entries'),
   maxAge: aWhole(1, Number.MAX_SAFE_INTEGER, 'milliseconds'),
-  closedTopicAge: aWhole(0, Number.MAX_SAFE_INTEGER, 'milliseconds'),
   ...LIMIT_CHECKS,
 };
 

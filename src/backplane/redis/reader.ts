@@ -1,12 +1,12 @@
-import { comparePositions, ORIGIN, type Position } from '../../protocol/cursor.js';
+import { comparePositions, type Position } from '../../protocol/cursor.js';
 import { BackOff } from '../back-off.js';
 import type { LogEntry, LogReader } from '../backplane.js';
 import { Reachability, type ReachabilityListener } from '../reachability.js';
 import type { HubReader } from '../readers.js';
 import { within } from '../within.js';
 import type { Connection } from './connection.js';
-import { epochOf, justBefore, readEntry } from './entries.js';
-import { COMMAND_TIMEOUT, type Head, type RedisLog } from './redis-log.js';
+import { epochOf, judge, readEntry, type StreamEntry } from './entries.js';
+import { COMMAND_TIMEOUT, type Head, MissingRight, type RedisLog } from './redis-log.js';
 
 /** Milliseconds between looks at the log's head. FLUSHALL disconnects nobody, so a silent log has to be asked. */
 const TICK = 1_000;
@@ -35,10 +35,8 @@ export class RedisReader implements HubReader {
   #connection: Connection | undefined;
   #over = false;
   #lag: number | undefined;
-  /** The life of the log that is being read, and where its last entry was when that began. */
+  /** The life of the log that is being read, as it stood when reading began. */
   #life: Head | undefined;
-  /** Topics that were closed when it began. */
-  #closed: [topic: string, ms: number][] = [];
   /** The last ID that was read, whosever entry it is. */
   #readTo = '0-0';
   /** The last entry that was handed out; `undefined` until `begin` was reported. */
@@ -50,7 +48,7 @@ export class RedisReader implements HubReader {
   constructor(
     private readonly log: RedisLog,
     private readonly hub: LogReader,
-    listener: ReachabilityListener,
+    private readonly listener: ReachabilityListener,
   ) {
     this.#reachability = new Reachability('Redis', hub, listener);
   }
@@ -69,6 +67,7 @@ export class RedisReader implements HubReader {
       try {
         await this.#live();
       } catch (error) {
+        if (error instanceof MissingRight && this.listener.refuse(error)) return;
         if (!this.#isOver()) this.#reachability.failed(error);
         // It may have been too much for the line to carry in time.
         this.#count = Math.max(1, this.#count >> 2);
@@ -118,7 +117,7 @@ export class RedisReader implements HubReader {
       if (this.#isOver()) return;
       // Before clients get any of it: either this life is over, or it was added as this life began. Then it is part of it.
       if (this.#ready && this.#namesAnotherLife(reply)) await this.#check(connection);
-      if (reply.length > 0) this.#take(reply);
+      if (reply.length > 0) await this.#take(connection, reply);
       // Not only when it is empty: others may publish all the time.
       if (!this.#ready && reply.length < count) await this.#becomeReady(connection);
       if (performance.now() - this.#askedAt > TICK) await this.#check(connection);
@@ -132,16 +131,19 @@ export class RedisReader implements HubReader {
     this.#askedAt = performance.now();
     if (!head) throw new AnotherLife('The log in Redis is gone: it was flushed or deleted.');
     if (head.epoch !== this.#life.epoch) throw new AnotherLife('The log in Redis is another one now.');
-    const last = this.#last ?? ORIGIN;
-    if (comparePositions(head.last, last) < 0)
-      throw new LostEntries('The log in Redis ends before what was read of it.');
+    if (this.#last && comparePositions(head.last, this.#last) < 0) await this.#assertKept(connection, this.#last);
     this.#lag = Math.max(0, head.last.ms - (this.#last ?? head.last).ms);
     if (this.#ready) this.#succeed();
   }
 
+  /** Another's entry that was taken for the last one is behind the log's end too; but it is there. */
+  async #assertKept(connection: Connection, last: Position): Promise<void> {
+    const { hasLast } = await this.log.evidenceOf(connection, last);
+    if (!hasLast) throw new LostEntries('The log in Redis ends before what was read of it.');
+  }
+
   async #startOver(connection: Connection): Promise<void> {
     const head = await this.log.begin(connection);
-    this.#closed = await this.log.closed(connection);
     this.#life = head;
     this.#readTo = '0-0';
     this.#last = undefined;
@@ -172,57 +174,52 @@ export class RedisReader implements HubReader {
     return reply.some(([, fields]) => (epochOf(fields) ?? this.#life!.epoch) !== this.#life!.epoch);
   }
 
-  #take(reply: Reply): void {
+  async #take(connection: Connection, reply: Reply): Promise<void> {
     const entries: LogEntry[] = [];
     let size = 0;
     let skipped = 0;
-    if (!this.#last) this.#keepOpen(reply);
     try {
       for (const [id, fields] of reply) {
         size += fields.reduce((sum, text) => sum + text.length, 0);
-        const entry = this.#logEntryOf(id, fields);
+        const read = readEntry(id, fields, this.log.options.maxEntryBytes);
+        // Only what does not follow needs to be waited for.
+        const verdict = read && (this.#judge(read) ?? (await this.#judgeDoubtful(connection, read)));
         this.#readTo = id;
-        if (entry) entries.push(entry);
-        else skipped++;
+        if (verdict === 'foreign' || !read) skipped++;
+        else entries.push(this.#logEntryOf(read, verdict === 'hole'));
       }
     } finally {
       // What was read before it turned out that entries are lost was in the log.
-      if (skipped > 0) this.hub.skipped(skipped);
-      if (entries.length > 0) this.hub.deliver(entries);
+      if (!this.#isOver()) {
+        if (skipped > 0) this.hub.skipped(skipped);
+        if (entries.length > 0) this.hub.deliver(entries);
+      }
     }
     this.#fit(reply.length, size);
   }
 
-  /** `undefined` for what is to be passed over. Its successor names it as its predecessor, so the hub knows that it is missing. */
-  #logEntryOf(id: string, fields: readonly string[]): LogEntry | undefined {
-    const read = readEntry(id, fields, this.log.options.maxEntryBytes);
-    if (!read) return undefined;
-    const { position, entry } = read;
-    if (!entry) return undefined;
-    const previous = read.previous ?? this.#last ?? justBefore(position);
-    if (!this.#last) this.#begin(previous);
-    else if (comparePositions(previous, this.#last) < 0) {
-      throw new LostEntries('The log in Redis goes on before what was read of it.');
-    }
-    this.#last = position;
-    return { epoch: this.#life!.epoch, position, previous, entry };
+  #judge(read: StreamEntry): 'next' | 'foreign' | undefined {
+    const verdict = judge(read, { life: this.#life!, last: this.#last });
+    return verdict === 'next' || verdict === 'foreign' ? verdict : undefined;
   }
 
-  /** What is closed in the window is open at its beginning: what is before the close is to be delivered. */
-  #keepOpen(reply: Reply): void {
-    if (this.#closed.length === 0) return;
-    const { maxEntryBytes } = this.log.options;
-    const entries = reply.map(([id, fields]) => readEntry(id, fields, maxEntryBytes)?.entry);
-    const later = new Set(entries.map((entry) => (entry?.kind === 'close' ? entry.topic : undefined)));
-    this.#closed = this.#closed.filter(([topic]) => !later.has(topic));
+  async #judgeDoubtful(connection: Connection, read: StreamEntry): Promise<'next' | 'hole' | 'foreign'> {
+    const evidence = await this.log.evidenceOf(connection, read.position, this.#last);
+    const verdict = judge(read, { life: this.#life!, last: this.#last }, evidence);
+    if (verdict === 'next' || verdict === 'hole' || verdict === 'foreign') return verdict;
+    throw new LostEntries('The log in Redis goes on before what was read of it.');
+  }
+
+  #logEntryOf({ position, previous, entry }: StreamEntry, isBehindHole: boolean): LogEntry {
+    if (!this.#last) this.#begin(previous);
+    const before = isBehindHole ? previous : this.#last!;
+    this.#last = position;
+    return { epoch: this.#life!.epoch, position, previous: before, entry };
   }
 
   #begin(from: Position): void {
     this.#last = from;
-    // The log remembers no more than the millisecond, in which the window may begin.
-    const closed = this.#closed.filter(([, ms]) => ms <= from.ms).map(([topic]) => topic);
-    this.#closed = [];
-    this.hub.begin(this.#life!.epoch, from, closed);
+    this.hub.begin(this.#life!.epoch, from);
   }
 
   #fit(length: number, size: number): void {

@@ -1,31 +1,35 @@
 import { randomBytes } from 'node:crypto';
 
-import { ORIGIN, type Position } from '../../protocol/cursor.js';
+import type { Position } from '../../protocol/cursor.js';
+import { BackplaneError } from '../backplane-error.js';
 import { within } from '../within.js';
 import type { Connection, Open } from './connection.js';
-import { Keys, parseId } from './keys.js';
+import type { Evidence } from './entries.js';
+import { formatId, Keys, parseId } from './keys.js';
 import type { ResolvedRedisOptions } from './options.js';
-import { BEGIN, RENEW, type Script } from './script.js';
+import { BEGIN, EVIDENCE, RENEW, type Script } from './script.js';
 
 /** Milliseconds after which a command that Redis should answer at once will not be answered. */
 export const COMMAND_TIMEOUT = 4_000;
-
-const BATCH = 1_000;
 
 /** Where the log stands: its life, and its last entry. */
 export interface Head {
   readonly epoch: string;
   readonly last: Position;
+  /** Where the life began: what is before that may be of earlier ones. */
+  readonly since: Position;
 }
+
+/** No waiting will mend it: the operator has to allow something. */
+export class MissingRight extends BackplaneError {}
 
 export function randomEpoch(): string {
   return BigInt(`0x${randomBytes(10).toString('hex')}`).toString(36);
 }
 
-/** The log in Redis: what is beside the stream, and whether scripts may be run. */
+/** The log in Redis: what is beside the stream. */
 export class RedisLog {
   readonly keys: Keys;
-  #scripts = true;
 
   constructor(
     readonly open: Open,
@@ -35,82 +39,49 @@ export class RedisLog {
     this.keys = new Keys(options.prefix);
   }
 
-  /** Whether this user may run scripts, as far as is known. */
-  get scripts(): boolean {
-    return this.#scripts;
-  }
-
-  /** Takes note when an error says that scripts may not be run, and answers whether it does. */
-  noteRights(error: unknown): boolean {
-    if (!isForbidden(error)) return false;
-    if (this.#scripts) {
-      this.warn(
-        `This user of Redis may not run scripts (${(error as Error).message}), so events are added without one: an ` +
-          'event whose answer was lost may be stored twice or out of order, and nobody may notice that events were ' +
-          'trimmed before a node read them, or that a replica lacked them. Allow EVAL and EVALSHA on every node.',
-      );
-    }
-    this.#scripts = false;
-    return true;
-  }
-
   /** Where the log stands, or `undefined` when there is none: it was never begun, or flushed. */
   async head(connection: Connection): Promise<Head | undefined> {
-    const [epoch, last] = await ask(connection.hmget(this.keys.head, 'epoch', 'last'));
-    if (!epoch) return undefined;
-    if (last) return { epoch, last: parseId(last) ?? ORIGIN };
-    return { epoch, last: await this.#topOfStream(connection) };
+    return headOf(await ask(connection.hmget(this.keys.head, 'epoch', 'last', 'since')));
   }
 
-  /** Where the log stands; one that has not begun does now. */
+  /** Where the log stands; one that has not begun does now. Throws `MissingRight` when this user may not run scripts. */
   async begin(connection: Connection): Promise<Head> {
-    const known = await this.head(connection);
-    if (known) return known;
-    const epoch = randomEpoch();
-    try {
-      if (this.#scripts) await this.#run(connection, BEGIN, epoch);
-    } catch (error) {
-      if (!this.noteRights(error)) throw error;
-    }
-    // Without the entry's ID beside it: nobody could keep that right without a script.
-    if (!this.#scripts) await ask(connection.hsetnx(this.keys.head, 'epoch', epoch));
-    return (await this.head(connection)) ?? { epoch, last: ORIGIN };
+    const head = headOf((await this.#run(connection, BEGIN, randomEpoch())) as (string | null)[]);
+    if (!head) throw new Error(`the stream ${this.keys.log} is beyond exact numbers; delete it`);
+    return head;
   }
 
-  /** Topics that are closed, with the time when they were, oldest first. */
-  async closed(connection: Connection): Promise<[topic: string, ms: number][]> {
-    const closed = new Map<string, number>();
-    let cursor = '0';
-    do {
-      // Ranks move while others open topics; a scan passes over nothing that stays.
-      const [next, some] = await ask(connection.zscan(this.keys.closed, cursor, 'COUNT', BATCH));
-      for (let i = 0; i + 1 < some.length; i += 2) closed.set(some[i]!, Number(some[i + 1]));
-      cursor = next;
-    } while (cursor !== '0');
-    return [...closed].sort(([, a], [, b]) => a - b);
+  /** What the log says of an entry, and of the one that was read before it. */
+  async evidenceOf(connection: Connection, position: Position, last: Position = position): Promise<Evidence> {
+    const answers = await this.#run(connection, EVIDENCE, formatId(position), formatId(last));
+    const [isOurs, hasLast] = (answers as number[]).map((answer) => answer === 1);
+    return { isOurs: isOurs!, hasLast: hasLast! };
   }
 
-  /** Ends this life of the log, unless it is over: entries that were handed out in it are gone. */
+  /** Ends this life of the log, unless it is over: entries that were handed out are gone. */
   async renew(connection: Connection, epoch: string): Promise<void> {
+    await this.#run(connection, RENEW, epoch, randomEpoch());
+  }
+
+  async #run(connection: Connection, { text }: Script, ...args: string[]): Promise<unknown> {
     try {
-      if (this.#scripts) await this.#run(connection, RENEW, epoch, randomEpoch());
-    } catch (error) {
-      if (!this.noteRights(error)) throw error;
+      return await ask(connection.eval(text, 2, this.keys.log, this.keys.head, ...args));
+    } catch (cause) {
+      if (!isForbidden(cause)) throw cause;
+      const { message } = cause as Error;
+      throw new MissingRight(
+        `RedisBackplane needs the right to run scripts, which this user of Redis has not (${message}). Allow it EVAL ` +
+          `and EVALSHA on every node, as with ACL SETUSER <user> +eval +evalsha.`,
+        'no',
+        { cause },
+      );
     }
-    if (this.#scripts) return;
-    if ((await ask(connection.hget(this.keys.head, 'epoch'))) !== epoch) return;
-    await ask(connection.hdel(this.keys.head, 'last'));
-    await ask(connection.hset(this.keys.head, 'epoch', randomEpoch()));
   }
+}
 
-  async #topOfStream(connection: Connection): Promise<Position> {
-    const [newest] = await ask(connection.xrevrange(this.keys.log, '+', '-', 'COUNT', 1));
-    return (newest && parseId(newest[0])) ?? ORIGIN;
-  }
-
-  #run(connection: Connection, { text }: Script, ...args: string[]): Promise<unknown> {
-    return ask(connection.eval(text, 2, this.keys.log, this.keys.head, ...args));
-  }
+function headOf([epoch, ...ids]: readonly (string | null)[]): Head | undefined {
+  const [last, since] = ids.map((id) => parseId(id ?? ''));
+  return epoch && last && since ? { epoch, last, since } : undefined;
 }
 
 /** An answer that says no. */

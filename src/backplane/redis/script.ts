@@ -20,6 +20,9 @@ local function top_of_stream()
   return '0-0'
 end`;
 
+/** Beyond it, numbers are not exact. */
+const LAST_SEQUENCE = Number.MAX_SAFE_INTEGER - 1;
+
 /** More numbers than are ever on their way at a time. */
 const MANY = 1_000;
 
@@ -35,13 +38,10 @@ const MANY = 1_000;
  * order.
  *
  * What a user may not be allowed to do comes first, so that an entry which is refused is not in the log.
- *
- * Closed topics are remembered for longer than the entries that closed them.
  */
 export const APPEND = new Script(`${TOP_OF_STREAM}
 local text, n, after, oldest = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local new_epoch, jump, max_length, max_age, memory = ARGV[5], tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9]
-local mark, topic, closed_age, max_closed = ARGV[10], ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13])
 
 local publisher = redis.call('HMGET', KEYS[3], n, 'top', 'floor')
 if publisher[1] then return publisher[1] end
@@ -51,6 +51,7 @@ if after > top then return redis.error_reply('GAP the entry before this one is n
 
 local head = redis.call('HMGET', KEYS[2], 'epoch', 'last')
 local epoch, last = head[1] or new_epoch, head[2] or top_of_stream()
+local begun = not head[1] and { 'since', last } or {}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -73,6 +74,8 @@ local function id_after(previous)
   local ms, seq = string.match(previous, '^(%d+)-(%d+)$')
   ms, seq = tonumber(ms), tonumber(seq)
   if now > ms then return string.format('%.0f-%.0f', now, jump) end
+  -- Somebody else's may be at the end of the millisecond.
+  if seq + jump >= ${LAST_SEQUENCE} then return string.format('%.0f-%.0f', ms + 1, jump) end
   return string.format('%.0f-%.0f', ms, seq + 1 + jump)
 end
 
@@ -91,33 +94,69 @@ end
 
 local place = epoch .. ' ' .. id
 redis.call('HSET', KEYS[3], n, place, 'top', n)
-redis.call('HSET', KEYS[2], 'epoch', epoch, 'last', id)
-if mark == 'close' then
-  redis.call('ZADD', KEYS[4], string.match(id, '^%d+'), topic)
-  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', string.format('(%.0f', now - closed_age))
-  redis.call('ZREMRANGEBYRANK', KEYS[4], 0, -1 - max_closed)
-elseif mark == 'open' then
-  redis.call('ZREM', KEYS[4], topic)
-end
+redis.call('HSET', KEYS[2], 'epoch', epoch, 'last', id, unpack(begun))
 return place
 `);
 
-/** Gives the log an epoch if it has none, and answers with its head. */
+/** Gives the log a head if it has none that makes sense, and answers with it. */
 export const BEGIN = new Script(`${TOP_OF_STREAM}
-local head = redis.call('HMGET', KEYS[2], 'epoch', 'last')
-if head[1] and head[2] then return head end
-head = { head[1] or ARGV[1], head[2] or top_of_stream() }
-redis.call('HSET', KEYS[2], 'epoch', head[1], 'last', head[2])
+local head = redis.call('HMGET', KEYS[2], 'epoch', 'last', 'since')
+local epoch = head[1] and #head[1] <= 64 and string.match(head[1], '^[0-9a-z._]+$')
+local last = head[2] and string.match(head[2], '^%d+%-%d+$') or top_of_stream()
+local since = epoch and head[3] and string.match(head[3], '^%d+%-%d+$') or last
+head = { epoch or ARGV[1], last, since }
+redis.call('HSET', KEYS[2], 'epoch', head[1], 'last', last, 'since', since)
 return head
+`);
+
+/** How many entries are looked at for the successors of one, and how many of those prove enough. */
+const LOOK_AHEAD = 100;
+const SUCCESSORS = 8;
+
+/**
+ * Whether an entry was added by `APPEND`, and whether another is still there. One of ours is the log's last one, or its
+ * successors lead there: each names the one before it, and the head names the last. (An operator may have deleted that.)
+ * Looked up in the server, one at a time, because entries may be large.
+ */
+export const EVIDENCE = new Script(`
+local id, last = ARGV[1], ARGV[2]
+local head = redis.call('HGET', KEYS[2], 'last') or ''
+
+local function is_before(one, other)
+  local ms, seq = string.match(one, '^(%d+)-(%d+)$')
+  local other_ms, other_seq = string.match(other, '^(%d+)-(%d+)$')
+  if not ms or not other_ms then return false end
+  if ms ~= other_ms then return tonumber(ms) < tonumber(other_ms) end
+  return tonumber(seq) < tonumber(other_seq)
+end
+
+local function is_ours()
+  local ours, successors, at = { [id] = true }, 0, id
+  for n = 1, ${LOOK_AHEAD} do
+    if at == head then return ours[at] end
+    local entry = redis.call('XRANGE', KEYS[1], '(' .. at, '+', 'COUNT', 1)[1]
+    if not entry then return (n == 1 or successors > 0) and is_before(id, head) end
+    at = entry[1]
+    for i = 1, #entry[2], 2 do
+      if entry[2][i] == 'p' and ours[entry[2][i + 1]] then
+        ours[at] = true
+        successors = successors + 1
+      end
+    end
+    if successors == ${SUCCESSORS} then return true end
+  end
+end
+
+return { is_ours() and 1 or 0, #redis.call('XRANGE', KEYS[1], last, last) }
 `);
 
 /**
  * Another epoch, for a log that has lost what was handed out in this one. Once, however many ask for it. The log ends
  * where the stream does: what stands beside it may be what was lost, and would then look lost in every life.
  */
-export const RENEW = new Script(`
+export const RENEW = new Script(`${TOP_OF_STREAM}
 if redis.call('HGET', KEYS[2], 'epoch') ~= ARGV[1] then return 0 end
-redis.call('HDEL', KEYS[2], 'last')
-redis.call('HSET', KEYS[2], 'epoch', ARGV[2])
+local last = top_of_stream()
+redis.call('HSET', KEYS[2], 'epoch', ARGV[2], 'last', last, 'since', last)
 return 0
 `);

@@ -12,8 +12,6 @@ const REMEMBERED = 24 * 60 * 60_000;
 /** For this long they may be repeated: well before they are forgotten. */
 export const MAY_REPEAT = REMEMBERED / 2;
 
-const MAX_CLOSED = 100_000;
-
 /** Places in one millisecond that may be jumped over; see `APPEND`. */
 const JUMP = 2 ** 20;
 
@@ -21,19 +19,12 @@ const JUMP = 2 ** 20;
 const TOO_LARGE = /^ERR .*(max request size|invalid bulk length|too large)/i;
 
 /** Follows from something else, or is mended by the next attempt. */
-const PASSING = /^(GAP|EXECABORT|NOSCRIPT)/;
+const PASSING = /^(GAP|NOSCRIPT)/;
 
 /** Milliseconds without a refusal after which the next one is worth a message. */
 const QUIET = 60_000;
 
-const NOT_NEXT = new BackplaneError('The entry before this one is not in the log', 'no');
-
 type Answers = readonly [Error | null, unknown][];
-
-interface Gathered {
-  readonly entries: Outgoing[];
-  readonly answers: Promise<Answers>;
-}
 
 /** Appends over a connection of its own, opened when there is something to send. */
 export class RedisSender implements Sender {
@@ -44,10 +35,6 @@ export class RedisSender implements Sender {
   /** This connection has been sent the text of the script, so its name will do. */
   #introduced = false;
   #refusedAt = -Infinity;
-  /** Whether what was last sent without a script has been added, all of it. */
-  #added = Promise.resolve(true);
-  /** What is to be sent then. */
-  #waiting: Gathered | undefined;
 
   constructor(private readonly log: RedisLog) {}
 
@@ -93,9 +80,7 @@ export class RedisSender implements Sender {
     const connection = this.#connection;
     if (connection?.status !== 'ready') throw new BackplaneError('The connection to Redis is lost', 'no');
     try {
-      return this.log.scripts
-        ? await this.#runScript(connection, batch, oldest)
-        : await this.#addInTurn(connection, batch);
+      return await this.#runScript(connection, batch, oldest);
     } catch (error) {
       // No answer: what is on its way there may still arrive, but whatever is sent from now on goes another way.
       if (this.#connection === connection) this.drop();
@@ -106,74 +91,16 @@ export class RedisSender implements Sender {
   async #runScript(connection: Connection, batch: readonly Outgoing[], oldest: number): Promise<Answers> {
     const { keys, options } = this.log;
     const limits = [options.maxLength, options.maxAge, REMEMBERED];
-    const limitsOfClosed = [options.closedTopicAge, MAX_CLOSED];
     const pipeline = connection.pipeline();
-    for (const { uid, text, n, after, entry } of batch) {
-      const places = [keys.log, keys.head, keys.publisher(publisherOf(uid)), keys.closed] as const;
+    for (const { uid, text, n, after } of batch) {
+      const places = [keys.log, keys.head, keys.publisher(publisherOf(uid))] as const;
       const jump = Math.floor(Math.random() * JUMP);
-      const mark = entry.kind === 'close' || entry.kind === 'open' ? [entry.kind, entry.topic] : ['', ''];
-      const args = [...places, text, n, after, oldest, randomEpoch(), jump, ...limits, ...mark, ...limitsOfClosed];
+      const args = [...places, text, n, after, oldest, randomEpoch(), jump, ...limits];
       if (this.#introduced) pipeline.evalsha(APPEND.sha, places.length, ...args);
       else pipeline.eval(APPEND.text, places.length, ...args);
       this.#introduced = true;
     }
     return (await within(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? [];
-  }
-
-  /**
-   * One transaction after the other: some take more round trips than the next, and behind what was refused nothing may be
-   * added before that was sent again. What comes meanwhile is added together.
-   */
-  #addInTurn(connection: Connection, batch: readonly Outgoing[]): Promise<Answers> {
-    this.#waiting ??= this.#gather(connection);
-    const { entries, answers } = this.#waiting;
-    const at = entries.length;
-    entries.push(...batch);
-    return answers.then((all) => all.slice(at, at + batch.length));
-  }
-
-  #gather(connection: Connection): Gathered {
-    const entries: Outgoing[] = [];
-    const answers = this.#added.then((added): Answers | Promise<Answers> => {
-      this.#waiting = undefined;
-      if (added || entries[0]!.after === 0) return this.#addPlainly(connection, entries);
-      return entries.map(() => [NOT_NEXT, undefined]);
-    });
-    this.#added = answers.then(
-      (all) => all.every(([error]) => !error),
-      () => false,
-    );
-    return { entries, answers };
-  }
-
-  async #addPlainly(connection: Connection, batch: readonly Outgoing[]): Promise<Answers> {
-    let epoch: string;
-    let now: number;
-    try {
-      ({ epoch } = await this.log.begin(connection));
-      const [seconds] = await within(connection.time(), COMMAND_TIMEOUT, 'Redis');
-      now = Number(seconds) * 1_000;
-    } catch (cause) {
-      if (isReply(cause)) return batch.map(() => [cause, undefined]);
-      throw new BackplaneError('The connection to Redis is lost', 'no', { cause });
-    }
-    return this.#add(connection, batch, epoch, now);
-  }
-
-  async #add(connection: Connection, batch: readonly Outgoing[], epoch: string, now: number): Promise<Answers> {
-    const { keys, options } = this.log;
-    const limit = ['MAXLEN', '~', options.maxLength];
-    const additions = batch.map(({ text }) => ['xadd', keys.log, ...limit, '*', 'e', epoch, 'd', text]);
-    // At once: whenever a script of another node runs, what the head names as the last entry has to be just that.
-    const pipeline = connection.pipeline([['multi'], ...additions, ['hdel', keys.head, 'last'], ['exec']]);
-    for (const { entry } of batch) {
-      if (entry.kind === 'close') pipeline.zadd(keys.closed, now, entry.topic);
-      else if (entry.kind === 'open') pipeline.zrem(keys.closed, entry.topic);
-    }
-    pipeline.zremrangebyscore(keys.closed, '-inf', `(${now - options.closedTopicAge}`);
-    pipeline.xtrim(keys.log, 'MINID', '~', Math.max(0, now - options.maxAge));
-    const answers = (await within(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? [];
-    return addedBy(answers, batch.length).map(([error, id]) => [error, `${epoch} ${String(id)}`]);
   }
 
   #placeIn(answers: Answers, i: number): Cursor {
@@ -186,12 +113,11 @@ export class RedisSender implements Sender {
   }
 
   #judge(error: Error): BackplaneError {
-    if (error === NOT_NEXT) return NOT_NEXT;
     if (!isReply(error)) return new BackplaneError(`The connection to Redis was lost: ${error.message}`, 'unknown');
     const message = messageOfReply(error);
     if (message.startsWith('STALE')) return new Refused(message, 'no');
     if (TOO_LARGE.test(message)) return new Refused(`Redis refuses it: ${message}`, 'no');
-    if (!this.log.noteRights(error) && !PASSING.test(message)) this.#tell(message);
+    if (!PASSING.test(message)) this.#tell(message);
     if (message.startsWith('NOSCRIPT')) this.#introduced = false;
     // A replica, or a node that is not ready: another connection finds the one that is in charge.
     if (/^(READONLY|MASTERDOWN|LOADING|CLUSTERDOWN)/.test(message)) this.drop();
@@ -211,18 +137,4 @@ export class RedisSender implements Sender {
 /** Whose entry it is: an outbox that is being closed may still send beside the one that comes after it. */
 function publisherOf(uid: string): string {
   return uid.slice(0, uid.lastIndexOf('-'));
-}
-
-/** What has become of each entry in the transaction at the beginning of `answers`. */
-function addedBy(answers: Answers, entries: number): Answers {
-  const [begun] = answers;
-  const added = answers.slice(1, 1 + entries);
-  const [failed, ids] = answers[entries + 2] ?? [];
-  // Who may not use transactions has added each on its own.
-  if (!begun || begun[0]) return added;
-  return added.map(([error], i) => {
-    if (error ?? failed) return [error ?? failed!, undefined];
-    const id = (ids as unknown[])[i];
-    return id instanceof Error ? [id, undefined] : [null, id];
-  });
 }

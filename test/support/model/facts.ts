@@ -13,6 +13,8 @@ export interface Fact {
   readonly except: readonly string[];
   readonly exceptGroup: string | undefined;
   readonly id: string | undefined;
+  /** An event whose publisher had forgotten that its topic was closed. */
+  readonly opens: boolean;
 }
 
 /** The number at the beginning of an event's data. */
@@ -24,7 +26,8 @@ export function numberIn(data: string): number {
 export class Facts {
   readonly all: Fact[] = [];
   readonly #byNumber = new Map<number, Fact>();
-  readonly #closed = new Set<string>();
+  /** Where topics were closed that are. */
+  readonly #closed = new Map<string, Position>();
 
   constructor(readonly epoch: string) {}
 
@@ -32,8 +35,8 @@ export class Facts {
     const fact = this.#factOf(position, entry);
     this.all.push(fact);
     if (fact.n >= 0) this.#byNumber.set(fact.n, fact);
-    if (fact.kind === 'close') this.#closed.add(fact.topic!);
-    if (fact.kind === 'open') this.#closed.delete(fact.topic!);
+    if (fact.kind === 'close') this.#closed.set(fact.topic!, position);
+    if (fact.kind === 'open' || fact.opens) this.#closed.delete(fact.topic!);
     return fact;
   }
 
@@ -61,9 +64,9 @@ export class Facts {
   beginningOf(topic: string, upTo: number): number {
     let began = 0;
     let closed = false;
-    for (const { kind, topic: other, index } of this.all.slice(0, upTo)) {
+    for (const { kind, topic: other, index, opens } of this.all.slice(0, upTo)) {
       if (other !== topic) continue;
-      if (kind === 'open' && (closed || began > 0)) began = index;
+      if (opens || (kind === 'open' && (closed || began > 0))) began = index;
       if (kind === 'close') closed = true;
     }
     return began;
@@ -76,17 +79,19 @@ export class Facts {
   }
 
   #factOf(position: Position, entry: Entry | undefined): Fact {
-    const nothing = { topic: undefined, n: -1, except: [], exceptGroup: undefined, id: undefined };
+    const nothing = { topic: undefined, n: -1, except: [], exceptGroup: undefined, id: undefined, opens: false };
     const place = { index: this.all.length, position };
     if (!entry) return { ...place, ...nothing, kind: 'lost' };
     if ('group' in entry) return { ...place, ...nothing, kind: 'group' };
     if (entry.kind !== 'event') return { ...place, ...nothing, kind: entry.kind, topic: entry.topic };
     const { topic, data, except = [], exceptGroup, id } = entry;
-    const kind = topic !== undefined && this.#closed.has(topic) ? 'dropped' : 'event';
-    return { ...place, kind, topic, n: numberIn(data), except, exceptGroup, id };
+    const closed = topic === undefined ? undefined : this.#closed.get(topic);
+    const opens = closed !== undefined && comparePositions(closed, entry.opens ?? ORIGIN) <= 0;
+    const kind = closed && !opens ? 'dropped' : 'event';
+    return { ...place, kind, topic, n: numberIn(data), except, exceptGroup, id, opens };
   }
 }
 
-function isMark({ kind }: Fact): boolean {
-  return kind === 'close' || kind === 'open';
+function isMark({ kind, opens }: Fact): boolean {
+  return kind === 'close' || kind === 'open' || opens;
 }

@@ -66,6 +66,13 @@ export class Node {
     return this.test.hub;
   }
 
+  /** Its log still has what closed the topic: after that it need not be known. */
+  retainsEndOf(topic: string): boolean {
+    const { log } = this.hub;
+    const last = log.itemAt(log.historyOf(topic)?.newest ?? -1);
+    return last !== undefined && 'kind' in last && last.kind === 'close';
+  }
+
   readonly read = (): number => this.facts.countUpTo(this.hub.log.last);
 
   readonly retains = ({ position }: Fact): boolean => {
