@@ -1,3 +1,5 @@
+import { setImmediate as turn } from 'node:timers/promises';
+
 import { type Observable, Subject } from 'rxjs';
 
 import type { Backplane, Entry, Patience } from '../backplane/backplane.js';
@@ -363,7 +365,14 @@ export class Hub {
     this.topics.complete();
     const { backplane } = this.options;
     await backplane.presence?.leave(this.audience);
-    await backplane.close(this.delivery);
+    this.journal.closing();
+    try {
+      await backplane.close(this.delivery);
+    } finally {
+      // Whoever waited for the outcome hears of it first.
+      await turn();
+      this.journal.closed(backplane.kind);
+    }
   }
 
   wake(client: Client): void {

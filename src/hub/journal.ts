@@ -9,6 +9,8 @@ import { Counters } from './stats.js';
 export class Journal {
   readonly counters = new Counters();
   readonly #failures: Repeated;
+  /** What could not be published any more since the log is being let go of. */
+  #lost: { count: number; error?: unknown } | undefined;
 
   constructor(
     private readonly logger: SSELogger,
@@ -72,7 +74,28 @@ export class Journal {
 
   publishFailed(kind: string, error: unknown): void {
     this.counters.publishFailures++;
+    if (this.#lost) {
+      this.counters.dropped++;
+      this.#lost.count++;
+      this.#lost.error = error;
+      return;
+    }
     this.#failures.log(`An entry of kind "${kind}" could not be published: ${describe(error)}`);
+  }
+
+  /** The log is let go of: what still waits for it then is told in one line, by `closed`. */
+  closing(): void {
+    this.#lost = { count: 0 };
+  }
+
+  closed(kind: string): void {
+    this.#failures.flush();
+    const { count, error } = this.#lost ?? { count: 0 };
+    if (count === 0) return;
+    this.logger.error(
+      `${count} of the events and marks that were broadcast on this node still waited for the backplane of kind "${kind}" ` +
+        `when the hub shut down, and are lost: ${describe(error)}`,
+    );
   }
 
   groupNotSubscribed(group: string, topic: string, count: number, error: unknown): void {

@@ -19,6 +19,14 @@ export class Repeated {
     this.#wait();
   }
 
+  /** Nobody will be there in five seconds. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#sumUp();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
   #wait(): void {
     this.#timer = setTimeout(() => this.#sumUp(), INTERVAL).unref();
   }

@@ -21,7 +21,10 @@ export interface SSEStats {
   readonly refused: number;
   /** Streams given up because they accepted nothing for `slowTimeout`. */
   readonly slow: number;
-  /** Entries of the log that no client could get: for a closed topic, unreadable, or none of ours. */
+  /**
+   * What no client could get: entries of the log for a closed topic, unreadable ones, what others put there, and what
+   * was broadcast on this node and still waited for the broker when it shut down.
+   */
   readonly dropped: number;
   /** What `broadcast` and its like could not append to the log, e.g. because too much waited for the broker already. */
   readonly publishFailures: number;
