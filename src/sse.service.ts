@@ -24,7 +24,7 @@ import type { SSEStats } from './hub/stats.js';
 import { compilePattern, TopicPattern } from './hub/topic-pattern.js';
 import { bytesOf } from './log/publication.js';
 import { type Cursor, formatCursor } from './protocol/cursor.js';
-import type { BroadcastOptions, SSEEvent } from './protocol/event.js';
+import { type BroadcastOptions, show, type SSEEvent } from './protocol/event.js';
 import {
   assertEnabled,
   assertGroup,
@@ -445,7 +445,8 @@ export class SSEService<Events extends object = AnyEvents>
 
   /**
    * Publishes each value of a source, then closes the topic. When the source fails it publishes `failed` with a message
-   * that gives nothing away, closes the topic, and rejects. It goes on when viewers leave.
+   * that gives nothing away, closes the topic, and rejects. It goes on when viewers leave. `closeTopic()` stops it: it
+   * rejects with `TOPIC_CLOSED` at the next value. So does a shutdown, with `SHUTTING_DOWN`, and leaves the topic open.
    *
    * @example
    * await sse.publishFrom(llm.stream(prompt), `answer:${id}`, 'token');
@@ -460,7 +461,7 @@ export class SSEService<Events extends object = AnyEvents>
         for await (const data of source) await publishOne(data);
       }
     } catch (error) {
-      this.#publishFailed(topic);
+      this.#sourceFailed(topic);
       throw error;
     }
     this.closeTopic(topic);
@@ -477,10 +478,7 @@ export class SSEService<Events extends object = AnyEvents>
     const entry = toEntry(event, this.#config);
     const client = this.#hub.get(clientId);
     if (client) return client.send(entry);
-    throw new SSEError(
-      'CLIENT_NOT_FOUND',
-      `No client with the id ${JSON.stringify(clientId)} is connected to this node.`,
-    );
+    throw new SSEError('CLIENT_NOT_FOUND', `No client with the id ${show(clientId)} is connected to this node.`);
   }
 
   /** The same, with `false` for `CLIENT_NOT_FOUND` and `SEND_ERROR`. `sse.sendTo(clientId, 'welcome', { unread: 3 })` */
@@ -566,13 +564,13 @@ export class SSEService<Events extends object = AnyEvents>
 
   // An event without a topic must never become one for everybody.
   #topicEntry(event: TopicEvent, options: BroadcastOptions | undefined): EventEntry {
+    if (event.topic === undefined) {
+      throw new SSEError('INVALID_TOPIC', 'topic: there is none. broadcastAll() is for everybody.');
+    }
     assertTopic(event.topic);
     const entry = this.#logEntry(event, options);
     if (!this.#hub.isClosed(event.topic)) return entry;
-    throw new SSEError(
-      'TOPIC_CLOSED',
-      `The topic ${JSON.stringify(event.topic)} is closed. openTopic() starts it over.`,
-    );
+    throw new SSEError('TOPIC_CLOSED', `The topic ${show(event.topic)} is closed. openTopic() starts it over.`);
   }
 
   #nameOf(topic: string | TopicPattern): { topic: string; pattern?: true } {
@@ -586,25 +584,30 @@ export class SSEService<Events extends object = AnyEvents>
     try {
       return await this.#hub.append(entry, patience);
     } catch (error) {
+      // Where the broker is, and what it says, is not for the visitor whose request this was.
       throw error instanceof BackplaneError
-        ? new SSEError('BACKPLANE_UNAVAILABLE', error.message, { cause: error })
+        ? new SSEError('BACKPLANE_UNAVAILABLE', 'The log has not confirmed the event.', { cause: error })
         : error;
     }
   }
 
   #appendLater(entry: Entry): void {
     if (!this.#config.enabled) return;
-    this.#hub.append(entry, 'queue').catch((error: unknown) => this.#hub.journal.publishFailed(entry.kind, error));
+    this.#hub.append(entry, 'queue').catch((error: unknown) => this.#hub.journal.publishFailed(entry, error));
   }
 
-  #publishFailed(topic: string): void {
-    try {
-      this.broadcast({ topic, event: 'failed', data: { message: 'The source of these events failed.' } });
-      this.closeTopic(topic);
-    } catch (error) {
-      // The first error is the one that the caller gets; a closed topic or a shutdown only keeps viewers from hearing.
-      this.#hub.logger.warn(`The viewers of ${topic} could not be told that its source failed: ${String(error)}`);
+  #sourceFailed(topic: string): void {
+    // Whoever has closed the topic has stopped it: its viewers have got their end.
+    if (this.#hub.isClosed(topic)) return;
+    if (this.#hub.shuttingDown) {
+      this.#hub.logger.warn(
+        `publishFrom() to ${show(topic)} was stopped by the shutdown: the topic is left open, and its viewers, who come ` +
+          'back, get no end of it. Close it in `onModuleDestroy()`, or begin again after the restart.',
+      );
+      return;
     }
+    this.broadcast({ topic, event: 'failed', data: { message: 'The source of these events failed.' } });
+    this.closeTopic(topic);
   }
 
   #assertRoute(response: NodeResponseLike): void {

@@ -129,7 +129,7 @@ describe('toEntry', () => {
 
   it.each<[unknown, string]>([
     [null, 'null'],
-    [['a'], 'a'],
+    [['a'], '[a]'],
     [new Date(0), String(new Date(0))],
     ['a', '"a"'],
     ['', '""'],
@@ -145,10 +145,10 @@ describe('toEntry', () => {
   it.each<[unknown, string]>([
     [null, 'null'],
     [42, '42'],
-    [{}, '[object Object]'],
+    [{}, '{}'],
     [[null], 'null'],
     [['a', 7], '7'],
-    [[['a']], 'a'],
+    [[['a']], '[a]'],
   ])('refuses client ids that are not strings', (except, shown) => {
     const fault = faultOf({ data: 1 }, {}, { except: except as string });
     expect(fault.code).toBe('INVALID_EVENT');
