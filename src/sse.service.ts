@@ -47,7 +47,14 @@ import { type CurrentRequest, currentRequest } from './sse.interceptor.js';
 import { alight, board } from './transport/connection.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
 import { MessageEntrance, type StreamMessage } from './transport/message-stream.js';
-import { NodeEntrance, type NodeResponseLike, rawResponseOf, requestOf, variesOf } from './transport/node-response.js';
+import {
+  assertResponse,
+  NodeEntrance,
+  type NodeResponseLike,
+  rawResponseOf,
+  requestOf,
+  variesOf,
+} from './transport/node-response.js';
 import { WebEntrance } from './transport/web-response.js';
 
 /**
@@ -186,6 +193,7 @@ export class SSEService<Events extends object = AnyEvents>
    * }
    */
   createClient(response: NodeResponseLike, options: ClientOptions = {}): string {
+    assertResponse(response);
     this.#assertRoute(response);
     const entrance = new NodeEntrance(
       response,
@@ -224,12 +232,14 @@ export class SSEService<Events extends object = AnyEvents>
 
   /**
    * Ends a client's stream; what was published before leaves first. With `reconnect: false` it ends for good: it gets
-   * `sse.end`, and an EventSource stays away. `false` when there is no such client on this node.
+   * `sse.end`, and an EventSource stays away. `false` when there is no such client on this node. Throws `INVALID_CONFIG` for
+   * a `reconnect` that is neither `true` nor `false`.
    *
    * @example
    * sse.removeClient(clientId, { reconnect: false });
    */
   removeClient(clientId: string, { reconnect = true }: { reconnect?: boolean } = {}): boolean {
+    assertReconnect(reconnect);
     return this.#hub.remove(clientId, reconnect);
   }
 
@@ -447,12 +457,14 @@ export class SSEService<Events extends object = AnyEvents>
    * Publishes each value of a source, then closes the topic. When the source fails it publishes `failed` with a message
    * that gives nothing away, closes the topic, and rejects. It goes on when viewers leave. `closeTopic()` stops it: it
    * rejects with `TOPIC_CLOSED` at the next value. So does a shutdown, with `SHUTTING_DOWN`, and leaves the topic open.
+   * Rejects with `INVALID_EVENT` for what is no source, such as a promise of one.
    *
    * @example
    * await sse.publishFrom(llm.stream(prompt), `answer:${id}`, 'token');
    */
   async publishFrom<T>(source: AsyncIterable<T> | Observable<T>, topic: string, event: string): Promise<void> {
     assertTopic(topic);
+    assertSource(source);
     const publishOne = (data: unknown): Promise<string> => this.publish({ topic, event, data });
     try {
       if (isObservable(source)) {
@@ -536,7 +548,7 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   #entryOf(args: [TopicEvent, BroadcastOptions?] | [string, string, unknown, string?, BroadcastOptions?]): EventEntry {
-    if (typeof args[0] === 'object' && args[0] !== null) {
+    if (typeof args[0] === 'object' && args[0] !== null && !(args[0] instanceof TopicPattern)) {
       const [event, options] = args as [TopicEvent, BroadcastOptions?];
       return this.#topicEntry(event, options);
     }
@@ -644,6 +656,15 @@ export class SSEService<Events extends object = AnyEvents>
     this.#warned.add(kind);
     this.#hub.logger.warn(message);
   }
+}
+
+/** Throws `INVALID_EVENT`: a promise of a source, above all, is none, and would only be found out when viewers wait. */
+function assertSource(source: unknown): void {
+  const isIterable =
+    Object(source) === source && (Symbol.asyncIterator in (source as object) || Symbol.iterator in (source as object));
+  if (isIterable || isObservable(source)) return;
+  const hint = source instanceof Promise ? ' Await the promise.' : '';
+  throw new SSEError('INVALID_EVENT', `source: ${show(source)} is neither an AsyncIterable nor an Observable.${hint}`);
 }
 
 // What other nodes cannot read would be a hole in their log.

@@ -62,6 +62,7 @@ export function show(value: unknown): string {
 // the keys are shown only: what they hold is nobody's business where the message arrives.
 function textOf(value: unknown): string {
   try {
+    if (typeof value === 'function') return `function ${value.name}`;
     if (Array.isArray(value)) return `[${String(value)}]`;
     if (Object.prototype.toString.call(value) === '[object Object]') return objectOf(Object.keys(value as object));
     return String(value);

@@ -1,6 +1,18 @@
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
+
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Controller, Inject, Injectable, Logger, type OnModuleDestroy, Post } from '@nestjs/common';
-import { type Backplane, BackplaneError, type Entry, MemoryBackplane, SSEModule, SSEService } from 'nestjs-sse-hub';
+import {
+  type Backplane,
+  BackplaneError,
+  type Entry,
+  MemoryBackplane,
+  type SSEError,
+  SSEModule,
+  SSEService,
+  topicPattern,
+} from 'nestjs-sse-hub';
 import { Subject } from 'rxjs';
 import { Test } from '@nestjs/testing';
 
@@ -197,6 +209,36 @@ describe("a failure of the application's own code", () => {
 });
 
 describe('an error', () => {
+  it('says what is no source, before viewers are told that it failed', async () => {
+    const sse = new SSEService();
+    const seen = events(sse, 'answer');
+    const refused = async (source: unknown): Promise<unknown> => {
+      const outcome = sse.publishFrom(source as Subject<number>, 'answer', 'token');
+      return outcome.catch(({ code, message }: SSEError) => [code, message]);
+    };
+    const reason = 'is neither an AsyncIterable nor an Observable.';
+    expect(await refused(undefined)).toEqual(['INVALID_EVENT', `source: undefined ${reason}`]);
+    const promise = Promise.resolve(new Subject());
+    expect(await refused(promise)).toEqual(['INVALID_EVENT', `source: [object Promise] ${reason} Await the promise.`]);
+    expect(seen).toEqual([]);
+    await sse.publishFrom([1, 2] as never, 'answer', 'token');
+    expect(seen).toHaveLength(2);
+  });
+
+  it.each<[string, unknown, string]>([
+    ['without @Res()', undefined, 'undefined'],
+    ['with @Req()', new IncomingMessage(new Socket()), 'an object that is no response'],
+    ['with a Fastify request', { raw: {}, headers: {} }, 'an object that is no response'],
+  ])('says that createClient() takes the response: %s', (_, response, shown) => {
+    const sse = new SSEService();
+    expect(() => sse.createClient(response as never)).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_ROUTE',
+        message: expect.stringMatching(new RegExp(`^createClient\\(\\) was given ${shown}\\. .*@Res\\(\\)`)) as unknown,
+      }),
+    );
+  });
+
   it('shows the value, whatever it is, and what to do instead', () => {
     const sse = new SSEService({ maxTopicsPerClient: 1 });
     const messageOf = (call: () => unknown): string => {
@@ -214,6 +256,12 @@ describe('an error', () => {
     expect(config({ retryInterval: 2 ** 31 })).toContain('a whole number of milliseconds from 0 to 1073741823.');
     expect(messageOf(() => sse.broadcast({ event: 'e', data: 1 } as never))).toBe(
       'topic: there is none. broadcastAll() is for everybody.',
+    );
+    expect(messageOf(() => sse.broadcast(topicPattern('orders:*') as never, 'e', 1))).toBe(
+      'topic: topicPattern("orders:*") stands for many, and this takes one.',
+    );
+    expect(messageOf(() => sse.removeClient('c', { reconnect: 'false' as never }))).toBe(
+      'SSE option `reconnect` is "false"; it has to be true or false.',
     );
     expect(messageOf(() => sse.broadcast('t', 'sse.mine', 1))).toBe(
       `event: "sse.mine" begins with "sse.", as the hub's own events do.`,

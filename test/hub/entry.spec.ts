@@ -134,7 +134,7 @@ describe('toEntry', () => {
     ['a', '"a"'],
     ['', '""'],
     [0, '0'],
-    [String, String(String)],
+    [String, 'function String'],
     [Symbol('a'), 'Symbol(a)'],
   ])('refuses metadata that is not an object in JSON', (metadata, shown) => {
     const fault = faultOf({ data: 1, metadata: metadata as Record<string, unknown> });

@@ -165,6 +165,7 @@ describe('show', () => {
     [{ toString: 1 }, '{ toString }'],
     [{ toString: () => ({}) }, '{ toString }'],
     [{ user: 'ada', password: 'secret' }, '{ user, password }'],
+    [class Secret {}, 'function Secret'],
     [[], '[]'],
     [[1, 'a'], '[1,a]'],
     [new Proxy({}, { ownKeys: () => [1] as never }), '[object Object]'],
