@@ -28,6 +28,7 @@ import { type BroadcastOptions, show, type SSEEvent } from './protocol/event.js'
 import {
   assertEnabled,
   assertGroup,
+  assertOptionNames,
   type ClientOptions,
   literalOf,
   type RequestLike,
@@ -154,8 +155,8 @@ export class SSEService<Events extends object = AnyEvents>
    * Follows topics, for a handler of `@Sse()`. Every subscription is a client of its own; it resumes from the request's
    * last event ID. Do not `pipe` operators that drop, delay or add onto it: the cursor travels in its messages.
    *
-   * Errors on subscription, before the headers: `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `CLIENT_EXISTS`, `DISABLED`,
-   * `TOO_MANY_CLIENTS` (with `reject`), and 204 for a stream that is over for good.
+   * Errors on subscription, before the headers: `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `INVALID_CONFIG` (an option),
+   * `CLIENT_EXISTS`, `DISABLED`, `TOO_MANY_CLIENTS` (with `reject`), and 204 for a stream that is over for good.
    *
    * @example
    * @Sse('prices')
@@ -175,6 +176,7 @@ export class SSEService<Events extends object = AnyEvents>
         response: nest && rawResponseOf(nest.response as NodeResponseLike),
         onSerialized: () => nest && this.#warnOfEnvelope(nest),
       });
+      assertOptionNames(options, 'stream');
       this.#connect(options, topics, options.request ?? current?.request, entrance);
     });
   }
@@ -184,7 +186,8 @@ export class SSEService<Events extends object = AnyEvents>
    * `@Get()` with `@Res()`; inside an `@Sse()` route it throws `INVALID_ROUTE` before anything is written.
    *
    * A client that was turned away (limits, shutdown) is already gone: then `getClient(id)` is `undefined`.
-   * Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `CLIENT_EXISTS`, `DISABLED`, `TOO_MANY_CLIENTS` (with `reject`).
+   * Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `INVALID_CONFIG` (an option), `CLIENT_EXISTS`, `DISABLED`,
+   * `TOO_MANY_CLIENTS` (with `reject`).
    *
    * @example
    * @Get('prices')
@@ -195,6 +198,7 @@ export class SSEService<Events extends object = AnyEvents>
   createClient(response: NodeResponseLike, options: ClientOptions = {}): string {
     assertResponse(response);
     this.#assertRoute(response);
+    assertOptionNames(options, 'createClient');
     const entrance = new NodeEntrance(
       response,
       options.headers ?? {},
@@ -215,6 +219,7 @@ export class SSEService<Events extends object = AnyEvents>
    * }
    */
   addClient(options: ClientOptions = {}): { client: SSEClient; response: Response } {
+    assertOptionNames(options, 'addClient');
     const current = currentRequest();
     const request = options.request ?? current?.request;
     const entrance = new WebEntrance(

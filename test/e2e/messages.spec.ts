@@ -1,4 +1,4 @@
-import { IncomingMessage } from 'node:http';
+import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -13,7 +13,7 @@ import {
   SSEService,
   topicPattern,
 } from 'nestjs-sse-hub';
-import { Subject } from 'rxjs';
+import { firstValueFrom, Subject } from 'rxjs';
 import { Test } from '@nestjs/testing';
 
 import { closeAll, platforms, startApp } from '../support/platforms.js';
@@ -223,6 +223,30 @@ describe('an error', () => {
     expect(seen).toEqual([]);
     await sse.publishFrom([1, 2] as never, 'answer', 'token');
     expect(seen).toHaveLength(2);
+  });
+
+  it('names an option that there is not, before a stream is opened that ignores it', async () => {
+    const sse = new SSEService();
+    const refusal = (method: string, name: string, shown: string): unknown =>
+      expect.objectContaining({
+        code: 'INVALID_CONFIG',
+        message: expect.stringContaining(
+          `${method}() has no option \`${name}\` (${shown}). The options are: id, `,
+        ) as unknown,
+      });
+    expect(() => sse.addClient({ topic: 'a' } as never)).toThrow(refusal('addClient', 'topic', '"a"'));
+    const response = new ServerResponse(new IncomingMessage(new Socket()));
+    const typo = { topics: 'a', expiresIn: 60 } as never;
+    expect(() => sse.createClient(response, typo)).toThrow(refusal('createClient', 'expiresIn', '60'));
+    expect(response.headersSent).toBe(false);
+    // Nest writes these, and the topics are the first argument.
+    for (const name of ['headers', 'topics']) {
+      const stream = firstValueFrom(sse.stream('a', { [name]: 'x' }));
+      await expect(stream).rejects.toEqual(refusal('stream', name, '"x"'));
+    }
+    expect(sse.getClientCount()).toBe(0);
+    sse.stream('a', { ['topics' as never]: undefined }).subscribe();
+    expect(sse.getClientCount()).toBe(1);
   });
 
   it.each<[string, unknown, string]>([
