@@ -12,11 +12,13 @@ import { ExecutionsController } from './executions/executions.controller.js';
 import { ExecutionsService } from './executions/executions.service.js';
 import { NotificationsController } from './notifications/notifications.controller.js';
 import { NotificationsService } from './notifications/notifications.service.js';
+import { PageEventsController } from './page/page-events.controller.js';
 import { PageController } from './page/page.controller.js';
 
 @Module({
   controllers: [
     PageController,
+    PageEventsController,
     NotificationsController,
     DashboardController,
     DocumentsController,

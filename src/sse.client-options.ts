@@ -14,7 +14,7 @@ import type { ClientSettings, SSEClient } from './hub/sse-client.js';
 import type { OnGap } from './hub/start.js';
 import { compilePattern, TopicPattern } from './hub/topic-pattern.js';
 import { NEW_CURSOR } from './protocol/cursor.js';
-import { MAX_ID_BYTES, singleLineFault, type SSEEvent } from './protocol/event.js';
+import { MAX_ID_BYTES, show, singleLineFault, type SSEEvent } from './protocol/event.js';
 import { lastEventIdOf } from './protocol/headers.js';
 import { assertOption, invalid, listOf, type ResolvedConfig, type Topics } from './sse.config.js';
 
@@ -66,6 +66,40 @@ export interface ClientOptions {
 
 /** `stream()` has its topics as an argument, and Nest writes the headers. */
 export type StreamOptions = Omit<ClientOptions, 'topics' | 'headers'>;
+
+const OPTIONS: { readonly [Option in keyof Required<ClientOptions>]: 'all' | 'direct' } = {
+  id: 'all',
+  topics: 'direct',
+  filter: 'all',
+  group: 'all',
+  lastEventId: 'all',
+  request: 'all',
+  since: 'all',
+  notBefore: 'all',
+  initial: 'all',
+  metadata: 'all',
+  expiresAt: 'all',
+  headers: 'direct',
+  onGap: 'all',
+  heartbeatInterval: 'all',
+  retryInterval: 'all',
+  controlEvents: 'all',
+};
+
+/** Throws `INVALID_CONFIG` for an option that there is not: a stream with `topic: 'a'` would follow nothing, silently. */
+export function assertOptionNames(options: ClientOptions, method: 'stream' | 'createClient' | 'addClient'): void {
+  const known = (name: string): boolean =>
+    Object.hasOwn(OPTIONS, name) && (method !== 'stream' || OPTIONS[name as keyof ClientOptions] === 'all');
+  const stranger = Object.keys(options).find(
+    (name) => !known(name) && options[name as keyof ClientOptions] !== undefined,
+  );
+  if (stranger === undefined) return;
+  throw new SSEError(
+    'INVALID_CONFIG',
+    `${method}() has no option \`${stranger}\` (${show(options[stranger as keyof ClientOptions])}). The options are: ` +
+      `${Object.keys(OPTIONS).filter(known).join(', ')}.`,
+  );
+}
 
 /** Throws `INVALID_CONFIG` for a value that makes no sense. */
 export function resolveClient(options: ClientOptions, config: ResolvedConfig, request?: RequestLike): ClientSettings {

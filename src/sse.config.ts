@@ -140,7 +140,8 @@ const CHECKS: { readonly [Option in keyof Required<SSEConfig>]: Check } = {
   enabled: aBoolean,
   debug: aBoolean,
   heartbeatInterval: DURATION,
-  retryInterval: aWhole(0, MAX_RETRY / 2, 'milliseconds'),
+  // Jitter may double it.
+  retryInterval: aWhole(0, Math.floor(MAX_RETRY / 2), 'milliseconds'),
   retryJitter: aNumber(0, 1, 'a number'),
   maxEventSize: aWhole(1, Infinity, 'bytes'),
   compression: aCompression,

@@ -24,10 +24,11 @@ import type { SSEStats } from './hub/stats.js';
 import { compilePattern, TopicPattern } from './hub/topic-pattern.js';
 import { bytesOf } from './log/publication.js';
 import { type Cursor, formatCursor } from './protocol/cursor.js';
-import type { BroadcastOptions, SSEEvent } from './protocol/event.js';
+import { type BroadcastOptions, show, type SSEEvent } from './protocol/event.js';
 import {
   assertEnabled,
   assertGroup,
+  assertOptionNames,
   type ClientOptions,
   literalOf,
   type RequestLike,
@@ -47,7 +48,14 @@ import { type CurrentRequest, currentRequest } from './sse.interceptor.js';
 import { alight, board } from './transport/connection.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
 import { MessageEntrance, type StreamMessage } from './transport/message-stream.js';
-import { NodeEntrance, type NodeResponseLike, rawResponseOf, requestOf, variesOf } from './transport/node-response.js';
+import {
+  assertResponse,
+  NodeEntrance,
+  type NodeResponseLike,
+  rawResponseOf,
+  requestOf,
+  variesOf,
+} from './transport/node-response.js';
 import { WebEntrance } from './transport/web-response.js';
 
 /**
@@ -147,8 +155,8 @@ export class SSEService<Events extends object = AnyEvents>
    * Follows topics, for a handler of `@Sse()`. Every subscription is a client of its own; it resumes from the request's
    * last event ID. Do not `pipe` operators that drop, delay or add onto it: the cursor travels in its messages.
    *
-   * Errors on subscription, before the headers: `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `CLIENT_EXISTS`, `DISABLED`,
-   * `TOO_MANY_CLIENTS` (with `reject`), and 204 for a stream that is over for good.
+   * Errors on subscription, before the headers: `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `INVALID_CONFIG` (an option),
+   * `CLIENT_EXISTS`, `DISABLED`, `TOO_MANY_CLIENTS` (with `reject`), and 204 for a stream that is over for good.
    *
    * @example
    * @Sse('prices')
@@ -168,6 +176,7 @@ export class SSEService<Events extends object = AnyEvents>
         response: nest && rawResponseOf(nest.response as NodeResponseLike),
         onSerialized: () => nest && this.#warnOfEnvelope(nest),
       });
+      assertOptionNames(options, 'stream');
       this.#connect(options, topics, options.request ?? current?.request, entrance);
     });
   }
@@ -177,7 +186,8 @@ export class SSEService<Events extends object = AnyEvents>
    * `@Get()` with `@Res()`; inside an `@Sse()` route it throws `INVALID_ROUTE` before anything is written.
    *
    * A client that was turned away (limits, shutdown) is already gone: then `getClient(id)` is `undefined`.
-   * Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `CLIENT_EXISTS`, `DISABLED`, `TOO_MANY_CLIENTS` (with `reject`).
+   * Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `INVALID_CONFIG` (an option), `CLIENT_EXISTS`, `DISABLED`,
+   * `TOO_MANY_CLIENTS` (with `reject`).
    *
    * @example
    * @Get('prices')
@@ -186,7 +196,9 @@ export class SSEService<Events extends object = AnyEvents>
    * }
    */
   createClient(response: NodeResponseLike, options: ClientOptions = {}): string {
+    assertResponse(response);
     this.#assertRoute(response);
+    assertOptionNames(options, 'createClient');
     const entrance = new NodeEntrance(
       response,
       options.headers ?? {},
@@ -207,6 +219,7 @@ export class SSEService<Events extends object = AnyEvents>
    * }
    */
   addClient(options: ClientOptions = {}): { client: SSEClient; response: Response } {
+    assertOptionNames(options, 'addClient');
     const current = currentRequest();
     const request = options.request ?? current?.request;
     const entrance = new WebEntrance(
@@ -224,12 +237,14 @@ export class SSEService<Events extends object = AnyEvents>
 
   /**
    * Ends a client's stream; what was published before leaves first. With `reconnect: false` it ends for good: it gets
-   * `sse.end`, and an EventSource stays away. `false` when there is no such client on this node.
+   * `sse.end`, and an EventSource stays away. `false` when there is no such client on this node. Throws `INVALID_CONFIG` for
+   * a `reconnect` that is neither `true` nor `false`.
    *
    * @example
    * sse.removeClient(clientId, { reconnect: false });
    */
   removeClient(clientId: string, { reconnect = true }: { reconnect?: boolean } = {}): boolean {
+    assertReconnect(reconnect);
     return this.#hub.remove(clientId, reconnect);
   }
 
@@ -445,13 +460,16 @@ export class SSEService<Events extends object = AnyEvents>
 
   /**
    * Publishes each value of a source, then closes the topic. When the source fails it publishes `failed` with a message
-   * that gives nothing away, closes the topic, and rejects. It goes on when viewers leave.
+   * that gives nothing away, closes the topic, and rejects. It goes on when viewers leave. `closeTopic()` stops it: it
+   * rejects with `TOPIC_CLOSED` at the next value. So does a shutdown, with `SHUTTING_DOWN`, and leaves the topic open.
+   * Rejects with `INVALID_EVENT` for what is no source, such as a promise of one.
    *
    * @example
    * await sse.publishFrom(llm.stream(prompt), `answer:${id}`, 'token');
    */
   async publishFrom<T>(source: AsyncIterable<T> | Observable<T>, topic: string, event: string): Promise<void> {
     assertTopic(topic);
+    assertSource(source);
     const publishOne = (data: unknown): Promise<string> => this.publish({ topic, event, data });
     try {
       if (isObservable(source)) {
@@ -460,7 +478,7 @@ export class SSEService<Events extends object = AnyEvents>
         for await (const data of source) await publishOne(data);
       }
     } catch (error) {
-      this.#publishFailed(topic);
+      this.#sourceFailed(topic);
       throw error;
     }
     this.closeTopic(topic);
@@ -477,10 +495,7 @@ export class SSEService<Events extends object = AnyEvents>
     const entry = toEntry(event, this.#config);
     const client = this.#hub.get(clientId);
     if (client) return client.send(entry);
-    throw new SSEError(
-      'CLIENT_NOT_FOUND',
-      `No client with the id ${JSON.stringify(clientId)} is connected to this node.`,
-    );
+    throw new SSEError('CLIENT_NOT_FOUND', `No client with the id ${show(clientId)} is connected to this node.`);
   }
 
   /** The same, with `false` for `CLIENT_NOT_FOUND` and `SEND_ERROR`. `sse.sendTo(clientId, 'welcome', { unread: 3 })` */
@@ -538,7 +553,7 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   #entryOf(args: [TopicEvent, BroadcastOptions?] | [string, string, unknown, string?, BroadcastOptions?]): EventEntry {
-    if (typeof args[0] === 'object' && args[0] !== null) {
+    if (typeof args[0] === 'object' && args[0] !== null && !(args[0] instanceof TopicPattern)) {
       const [event, options] = args as [TopicEvent, BroadcastOptions?];
       return this.#topicEntry(event, options);
     }
@@ -566,13 +581,13 @@ export class SSEService<Events extends object = AnyEvents>
 
   // An event without a topic must never become one for everybody.
   #topicEntry(event: TopicEvent, options: BroadcastOptions | undefined): EventEntry {
+    if (event.topic === undefined) {
+      throw new SSEError('INVALID_TOPIC', 'topic: there is none. broadcastAll() is for everybody.');
+    }
     assertTopic(event.topic);
     const entry = this.#logEntry(event, options);
     if (!this.#hub.isClosed(event.topic)) return entry;
-    throw new SSEError(
-      'TOPIC_CLOSED',
-      `The topic ${JSON.stringify(event.topic)} is closed. openTopic() starts it over.`,
-    );
+    throw new SSEError('TOPIC_CLOSED', `The topic ${show(event.topic)} is closed. openTopic() starts it over.`);
   }
 
   #nameOf(topic: string | TopicPattern): { topic: string; pattern?: true } {
@@ -586,25 +601,30 @@ export class SSEService<Events extends object = AnyEvents>
     try {
       return await this.#hub.append(entry, patience);
     } catch (error) {
+      // Where the broker is, and what it says, is not for the visitor whose request this was.
       throw error instanceof BackplaneError
-        ? new SSEError('BACKPLANE_UNAVAILABLE', error.message, { cause: error })
+        ? new SSEError('BACKPLANE_UNAVAILABLE', 'The log has not confirmed the event.', { cause: error })
         : error;
     }
   }
 
   #appendLater(entry: Entry): void {
     if (!this.#config.enabled) return;
-    this.#hub.append(entry, 'queue').catch((error: unknown) => this.#hub.journal.publishFailed(entry.kind, error));
+    this.#hub.append(entry, 'queue').catch((error: unknown) => this.#hub.journal.publishFailed(entry, error));
   }
 
-  #publishFailed(topic: string): void {
-    try {
-      this.broadcast({ topic, event: 'failed', data: { message: 'The source of these events failed.' } });
-      this.closeTopic(topic);
-    } catch (error) {
-      // The first error is the one that the caller gets; a closed topic or a shutdown only keeps viewers from hearing.
-      this.#hub.logger.warn(`The viewers of ${topic} could not be told that its source failed: ${String(error)}`);
+  #sourceFailed(topic: string): void {
+    // Whoever has closed the topic has stopped it: its viewers have got their end.
+    if (this.#hub.isClosed(topic)) return;
+    if (this.#hub.shuttingDown) {
+      this.#hub.logger.warn(
+        `publishFrom() to ${show(topic)} was stopped by the shutdown: the topic is left open, and its viewers, who come ` +
+          'back, get no end of it. Close it in `onModuleDestroy()`, or begin again after the restart.',
+      );
+      return;
     }
+    this.broadcast({ topic, event: 'failed', data: { message: 'The source of these events failed.' } });
+    this.closeTopic(topic);
   }
 
   #assertRoute(response: NodeResponseLike): void {
@@ -641,6 +661,15 @@ export class SSEService<Events extends object = AnyEvents>
     this.#warned.add(kind);
     this.#hub.logger.warn(message);
   }
+}
+
+/** Throws `INVALID_EVENT`: a promise of a source, above all, is none, and would only be found out when viewers wait. */
+function assertSource(source: unknown): void {
+  const isIterable =
+    Object(source) === source && (Symbol.asyncIterator in (source as object) || Symbol.iterator in (source as object));
+  if (isIterable || isObservable(source)) return;
+  const hint = source instanceof Promise ? ' Await the promise.' : '';
+  throw new SSEError('INVALID_EVENT', `source: ${show(source)} is neither an AsyncIterable nor an Observable.${hint}`);
 }
 
 // What other nodes cannot read would be a hole in their log.

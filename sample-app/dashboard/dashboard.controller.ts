@@ -1,14 +1,12 @@
 import { Body, Controller, type MessageEvent, Post, Sse, UseGuards } from '@nestjs/common';
-import { SSEService, topicPattern } from 'nestjs-sse-hub';
+import { SSEService } from 'nestjs-sse-hub';
 import type { Observable } from 'rxjs';
 
-import { CONNECTIONS_TOPIC } from '../admin/connections.service.js';
-import { NODE_NAME } from '../node-name.js';
 import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';
-import type { DemoUser } from '../users/demo-users.js';
+import { type DemoUser, userTopic } from '../users/demo-users.js';
 import { requireInteger, requireText } from '../validate.js';
-import { DashboardService, type Order, ORDERS_TOPIC } from './dashboard.service.js';
+import { dashboardTopics, DashboardService, isOfThisNode, type Order } from './dashboard.service.js';
 
 const MINUTE = 60_000;
 
@@ -23,12 +21,11 @@ export class DashboardController {
   /** Several topics, one stream, one last event ID. */
   @Sse('events')
   events(@CurrentUser() user: DemoUser): Observable<MessageEvent> {
-    const topics = [topicPattern('dashboard:*'), ORDERS_TOPIC];
-    return this.sse.stream(user.admin ? [...topics, CONNECTIONS_TOPIC] : topics, {
-      // A fresh page begins with what its curves would show by now.
+    return this.sse.stream(dashboardTopics(user), {
+      // Whoever is new begins with the last minute.
       since: Date.now() - MINUTE,
-      // Figures are those of the node that serves the stream; everything else is of all nodes.
-      filter: ({ metadata }) => (metadata?.['node'] ?? NODE_NAME) === NODE_NAME,
+      filter: isOfThisNode,
+      group: userTopic(user),
       metadata: { user: user.name },
     });
   }

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 
 import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
-import { SSEService } from 'nestjs-sse-hub';
+import { type SSEEvent, SSEService, topicPattern, type TopicPattern } from 'nestjs-sse-hub';
 
+import { CONNECTIONS_TOPIC } from '../admin/connections.service.js';
 import { NODE_NAME } from '../node-name.js';
 import type { DemoUser } from '../users/demo-users.js';
 import { Figures } from './figures.js';
@@ -21,17 +22,34 @@ interface Events {
 
 const PROCESS_TOPIC = 'dashboard:process';
 const MACHINE_TOPIC = 'dashboard:machine';
-export const ORDERS_TOPIC = 'orders';
+const ORDERS_TOPIC = 'orders';
 
 const INTERVAL = 1_000;
+const KEPT_ORDERS = 8;
+
+/** What a user follows to see the dashboard. */
+export function dashboardTopics(user: DemoUser): (string | TopicPattern)[] {
+  const topics = [topicPattern('dashboard:*'), ORDERS_TOPIC];
+  return user.admin ? [...topics, CONNECTIONS_TOPIC] : topics;
+}
+
+/** A filter: figures are those of the node that serves the stream, everything else is of all nodes. */
+export function isOfThisNode({ metadata }: SSEEvent): boolean {
+  return (metadata?.['node'] ?? NODE_NAME) === NODE_NAME;
+}
 
 @Injectable()
 export class DashboardService implements OnModuleInit, OnModuleDestroy {
   readonly #figures = new Figures();
+  #orders: readonly Order[] = [];
   #measuring = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(private readonly sse: SSEService<Events>) {}
+  constructor(private readonly sse: SSEService<Events>) {
+    sse.observe<Order>(ORDERS_TOPIC).subscribe(({ data }) => {
+      this.#orders = [data, ...this.#orders].slice(0, KEPT_ORDERS);
+    });
+  }
 
   onModuleInit(): void {
     this.#timer = setInterval(() => this.#tick(), INTERVAL);
@@ -46,6 +64,11 @@ export class DashboardService implements OnModuleInit, OnModuleDestroy {
     const order = { id: randomUUID(), item, quantity, by: user.name };
     this.sse.broadcast(ORDERS_TOPIC, 'order', order);
     return order;
+  }
+
+  /** Newest first. */
+  recentOrders(): readonly Order[] {
+    return this.#orders;
   }
 
   #tick(): void {

@@ -2,7 +2,7 @@ import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/com
 import { type ConnectionChange, type SSEClient, SSEService } from 'nestjs-sse-hub';
 import { concatMap, filter, type Subscription } from 'rxjs';
 
-import { DEMO_USERS, type DemoUser } from '../users/demo-users.js';
+import { DEMO_USERS, type DemoUser, userTopic } from '../users/demo-users.js';
 import { documentTopic } from './documents.service.js';
 
 /** What the streams of documents carry as `metadata`. */
@@ -22,6 +22,15 @@ interface Events {
  */
 export function viewerTopic(documentId: string, { id }: DemoUser): string {
   return `${documentTopic(documentId)}:viewer:${id}`;
+}
+
+/**
+ * The id of a stream. A tab that comes back is the same client, so that what was not for its author is not replayed to
+ * it either.
+ */
+export function viewerId(documentId: string, user: DemoUser, tab: unknown): { id?: string } {
+  const isName = typeof tab === 'string' && /^[\w-]{1,64}$/.test(tab);
+  return isName ? { id: `${userTopic(user)}:${documentId}:${tab}` } : {};
 }
 
 /** Tells the viewers of a document who comes and goes. */

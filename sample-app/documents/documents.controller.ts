@@ -5,7 +5,7 @@ import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';
 import { type DemoUser, userTopic } from '../users/demo-users.js';
 import { requireText } from '../validate.js';
-import { DocumentViewers, viewerTopic } from './document-viewers.js';
+import { DocumentViewers, viewerId, viewerTopic } from './document-viewers.js';
 import { type Content, documentTopic, DocumentsService } from './documents.service.js';
 
 @Controller('documents')
@@ -35,9 +35,9 @@ export class DocumentsController {
     // Asked before the stream begins: whoever may not read it gets a 403, and an EventSource stays away.
     this.documents.read(id, user);
     const { response } = this.sse.addClient({
-      ...idOf(user, id, tab),
+      ...viewerId(id, user, tab),
       topics: [documentTopic(id), viewerTopic(id, user)],
-      group: viewerGroup(user),
+      group: userTopic(user),
       initial: async () => {
         const viewers = await this.viewers.of(id);
         return { event: 'document', data: { ...this.documents.read(id, user), viewers } };
@@ -61,19 +61,8 @@ export class DocumentsController {
 
   // The author's other tabs want the edit too, so a page says which stream is its own. It is believed of its own only.
   #exceptAuthor(user: DemoUser, clientId: unknown): BroadcastOptions {
-    const group = viewerGroup(user);
+    const group = userTopic(user);
     const client = typeof clientId === 'string' ? this.sse.getClient(clientId) : undefined;
     return client?.group === group ? { except: client.id } : { exceptGroup: group };
   }
-}
-
-// A tab that comes back is the same client, so that what was not for its author is not replayed to it either.
-function idOf(user: DemoUser, documentId: string, tab: unknown): { id?: string } {
-  const isName = typeof tab === 'string' && /^[\w-]{1,64}$/.test(tab);
-  return isName ? { id: `${viewerGroup(user)}:${documentId}:${tab}` } : {};
-}
-
-// Not the group of the notifications: with five tabs of either, nobody loses a tab of the other.
-function viewerGroup(user: DemoUser): string {
-  return `${userTopic(user)}:documents`;
 }

@@ -1,9 +1,9 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Res, UseGuards } from '@nestjs/common';
-import { LastEventId, type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
+import { type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
 
 import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';
-import type { DemoUser } from '../users/demo-users.js';
+import { type DemoUser, userTopic } from '../users/demo-users.js';
 import { requireText } from '../validate.js';
 import { type Execution, ExecutionsService, executionTopic } from './executions.service.js';
 import { resolveProjectFolder } from './project-folder.js';
@@ -33,15 +33,15 @@ export class ExecutionsController {
   async events(
     @CurrentUser() user: DemoUser,
     @Param('id') id: string,
-    @LastEventId() lastEventId: string,
     @Res() response: NodeResponseLike,
   ): Promise<void> {
-    // Whoever comes back was let in before, perhaps by another node, when this one was not there to hear of it.
-    if (!lastEventId) await this.executions.assertKnown(id);
+    // On every request: a last event ID says where somebody wants to go on, and nothing about what they may see.
+    await this.executions.assertKnown(id);
     this.sse.createClient(response, {
       topics: executionTopic(id),
       // From the beginning, however late the viewer comes.
       since: 0,
+      group: userTopic(user),
       metadata: { user: user.name },
     });
   }

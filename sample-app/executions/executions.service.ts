@@ -7,6 +7,7 @@ import {
   Logger,
   NotFoundException,
   type OnModuleDestroy,
+  type OnModuleInit,
   ServiceUnavailableException,
 } from '@nestjs/common';
 import { SSEService } from 'nestjs-sse-hub';
@@ -36,14 +37,24 @@ export function executionTopic(id: string): string {
 
 /** Runs executions, whether or not anybody watches. */
 @Injectable()
-export class ExecutionsService implements OnModuleDestroy {
+export class ExecutionsService implements OnModuleInit, OnModuleDestroy {
   readonly #logger = new Logger(ExecutionsService.name);
   readonly #executions = new Map<string, Execution>();
+  /** Those that this node has begun. */
+  readonly #own = new Set<string>();
   readonly #running = new Set<Promise<void>>();
   readonly #shutdown = new AbortController();
 
   constructor(private readonly sse: SSEService) {
-    sse.observe<Execution>(EXECUTIONS_TOPIC).subscribe(({ data }) => this.#keep(data));
+    sse.observe<Execution | null>(EXECUTIONS_TOPIC).subscribe(({ data }) => {
+      if (data) this.#keep(data);
+      else this.#answer();
+    });
+  }
+
+  /** A node that starts later asks the others for what they have begun: viewers who come back may come to it. */
+  onModuleInit(): void {
+    this.sse.broadcast(EXECUTIONS_TOPIC, 'asked', null);
   }
 
   async onModuleDestroy(): Promise<void> {
@@ -59,8 +70,8 @@ export class ExecutionsService implements OnModuleDestroy {
   /** Throws a 404 if no node has begun it. */
   async assertKnown(id: string): Promise<void> {
     if (this.#executions.has(id)) return;
-    const news = this.sse.observe<Execution>(EXECUTIONS_TOPIC).pipe(
-      filter(({ data }) => data.id === id),
+    const news = this.sse.observe<Execution | null>(EXECUTIONS_TOPIC).pipe(
+      filter(({ data }) => data?.id === id),
       map(() => true),
       takeUntil(timer(NEWS_TIME)),
     );
@@ -75,6 +86,7 @@ export class ExecutionsService implements OnModuleDestroy {
       throw new HttpException(`${MAX_RUNNING} executions are running already.`, HttpStatus.TOO_MANY_REQUESTS);
     }
     const execution: Execution = { id: randomUUID(), folder, state: 'running' };
+    this.#own.add(execution.id);
     this.#tell(execution);
     const run = this.#run(execution, path).finally(() => this.#running.delete(run));
     this.#running.add(run);
@@ -100,6 +112,13 @@ export class ExecutionsService implements OnModuleDestroy {
     this.sse.closeTopic(topic);
   }
 
+  #answer(): void {
+    if (this.#shutdown.signal.aborted) return;
+    for (const execution of this.#executions.values()) {
+      if (this.#own.has(execution.id)) this.#tell(execution);
+    }
+  }
+
   #tell(execution: Execution): void {
     this.#keep(execution);
     this.sse.broadcast(EXECUTIONS_TOPIC, 'execution', execution);
@@ -112,6 +131,8 @@ export class ExecutionsService implements OnModuleDestroy {
     this.#executions.set(execution.id, execution);
     if (this.#executions.size <= KEPT) return;
     const oldest = [...this.#executions.values()].find(({ state }) => state !== 'running');
-    if (oldest) this.#executions.delete(oldest.id);
+    if (!oldest) return;
+    this.#executions.delete(oldest.id);
+    this.#own.delete(oldest.id);
   }
 }

@@ -51,23 +51,27 @@ function onSubmit(formId, action) {
 
 const RESUMED = { none: 'live', full: 'live, resumed without a loss', reset: 'live, some events were missed' };
 
-/** One event stream: its EventSource, its handlers by event name, and what a section says about its state. */
+/**
+ * One event stream: its EventSource, its handlers by event name, and where its state is shown. `again` is shown when the
+ * server has ended it or turned it away.
+ */
 class Stream {
   #source;
   #cursor = '';
   #over = false;
 
-  constructor(section, path, handlers) {
-    this.section = section;
+  constructor(label, path, handlers, again) {
+    this.label = label;
     this.path = path;
     this.handlers = handlers;
+    this.again = again;
     Stream.all.add(this);
     this.resume();
   }
 
   static all = new Set();
 
-  // A browser keeps six HTTP/1.1 connections to a server, for all tabs together. One that nobody looks at gives its own
+  // A browser has six HTTP/1.1 connections to a server, for all tabs together. A tab that nobody looks at gives its own
   // back, and continues later with what it has missed.
   pause() {
     if (this.#over) return;
@@ -91,10 +95,17 @@ class Stream {
     Stream.all.delete(this);
   }
 
+  comeBack() {
+    this.#over = false;
+    this.#source?.close();
+    this.resume();
+  }
+
   #listen(source) {
     const on = (name, handle) =>
       source.addEventListener(name, (event) => {
-        this.#cursor = event.lastEventId;
+        // What comes with the end would be answered with the end again. Behind the one before it the stream goes on.
+        if (name !== 'sse.end') this.#cursor = event.lastEventId;
         handle(JSON.parse(event.data));
       });
     on('sse.open', ({ clientId, resumed }) => {
@@ -117,14 +128,10 @@ class Stream {
   }
 
   #show(text, state) {
-    const label = this.section.querySelector('.connection');
-    label.textContent = text;
-    label.dataset.state = state;
+    this.label.textContent = text;
+    this.label.dataset.state = state;
+    if (this.again) this.again.hidden = state !== 'over';
   }
-}
-
-function follow(section, path, handlers) {
-  return new Stream(section, path, handlers);
 }
 
 document.addEventListener('visibilitychange', () => {
@@ -171,12 +178,7 @@ const percent = (value) => `${value.toFixed(1)} %`;
 
 byId('me').textContent = USERS[me] ?? `user ${me}`;
 const other = me === '7' ? '42' : '7';
-const elsewhere = new URL(location.href);
-elsewhere.searchParams.set('user', other);
-// Under its other name this server has six more connections, so that two windows side by side don't wait for each other.
-const names = { localhost: '127.0.0.1', '127.0.0.1': 'localhost' };
-elsewhere.hostname = names[location.hostname] ?? location.hostname;
-byId('other').href = elsewhere;
+byId('other').href = `/?user=${other}`;
 byId('other').textContent = `Open as ${USERS[other]}`;
 
 // --- Dashboard
@@ -217,7 +219,9 @@ const figures = {
   load: figure('Load, 1 min', (load) => load.toFixed(1), 1),
 };
 
-follow(byId('dashboard'), '/dashboard/events', {
+const orderLine = ({ item, quantity, by }) => line(`${quantity} × ${item}`, by);
+
+const dashboard = {
   process: ({ node, cpuPercent, memoryBytes, eventLoopDelayMs, openStreams }) => {
     byId('node').textContent = node;
     figures.processCpu(cpuPercent);
@@ -230,9 +234,10 @@ follow(byId('dashboard'), '/dashboard/events', {
     figures.machineMemory(memoryPercent);
     figures.load(load);
   },
-  order: ({ item, quantity, by }) => addLine(byId('orders'), line(`${quantity} × ${item}`, by), 8),
+  orders: (orders) => byId('orders').replaceChildren(...orders.map(orderLine)),
+  order: (order) => addLine(byId('orders'), orderLine(order), 8),
   'connections-changed': () => refreshConnections(),
-});
+};
 
 onSubmit('order-form', ({ item, quantity }) =>
   request('POST', '/dashboard/orders', { item, quantity: Number(quantity) }),
@@ -249,7 +254,7 @@ function showUnread(number) {
   byId('unread').textContent = number;
 }
 
-follow(byId('notifications'), '/notifications/events', {
+const notifications = {
   inbox: ({ unread: number, notifications }) => {
     showUnread(number);
     byId('inbox').replaceChildren(...notifications.map(notificationLine));
@@ -260,7 +265,7 @@ follow(byId('notifications'), '/notifications/events', {
     addLine(byId('inbox'), notificationLine(notification), 20);
   },
   read: ({ unread: number }) => showUnread(number),
-});
+};
 
 byId('notification-form').elements.to.value = me;
 onSubmit('notification-form', ({ text, to }) => request('POST', '/notifications', { text, to: Number(to) }));
@@ -273,7 +278,8 @@ byId('mark-read').addEventListener(
 
 const tab = Math.random().toString(36).slice(2);
 
-let viewing;
+/** All that this page follows but for an execution. */
+let page;
 let saving;
 /** What was typed and not saved yet. */
 let unsaved;
@@ -300,34 +306,40 @@ function came(what) {
   };
 }
 
+const viewing = {
+  document: (content) => {
+    byId('text').disabled = false;
+    showContent(content);
+    showViewers(content.viewers);
+  },
+  edit: showContent,
+  joined: came('joined'),
+  left: came('left'),
+};
+
+/** Other topics are another stream. It begins with the present state of everything. */
 function openDocument(id) {
   clearTimeout(saving);
   void save();
-  viewing?.close();
+  page?.close();
   byId('activity').replaceChildren();
   // Until its text is there, what is typed would be that of the document before.
   byId('text').disabled = true;
-  viewing = follow(byId('document'), `/documents/${encodeURIComponent(id)}/events?tab=${tab}`, {
-    document: (content) => {
-      byId('text').disabled = false;
-      showContent(content);
-      showViewers(content.viewers);
-    },
-    edit: showContent,
-    joined: came('joined'),
-    left: came('left'),
-  });
+  const path = `/events?document=${encodeURIComponent(id)}&tab=${tab}`;
+  page = new Stream(byId('stream'), path, { ...dashboard, ...notifications, ...viewing }, byId('again'));
 }
 
 const save = doing(async () => {
   if (!unsaved) return;
   const { id, text } = unsaved;
   unsaved = undefined;
-  const { clientId } = viewing;
+  const { clientId } = page;
   const { version } = await request('POST', `/documents/${encodeURIComponent(id)}/edits`, { text, clientId });
   if (id === byId('document-form').elements.id.value) showVersion(version, 'you');
   showProblem('');
 });
+
+byId('again').addEventListener('click', () => page.comeBack());
 
 byId('text').addEventListener('input', ({ target }) => {
   clearTimeout(saving);
@@ -355,7 +367,7 @@ function watch(id) {
   byId('progress').value = 0;
   byId('progress-text').textContent = 'Waiting for the first task.';
   const running = new Map();
-  watched = follow(byId('execution'), `/executions/${encodeURIComponent(id)}/events`, {
+  watched = new Stream(byId('execution-stream'), `/executions/${encodeURIComponent(id)}/events`, {
     'task-start': ({ task }) => {
       const item = line(task, 'running');
       running.set(task, item);

@@ -8,6 +8,7 @@ import {
   topicFault,
 } from '../protocol/event.js';
 import { SSEError } from './errors.js';
+import { TopicPattern } from './topic-pattern.js';
 
 export interface EntryRules {
   readonly maxEventSize: number;
@@ -18,6 +19,12 @@ export interface EntryRules {
 
 /** Throws `INVALID_TOPIC` unless `topic` can be one. */
 export function assertTopic(topic: unknown): asserts topic is string {
+  if (topic instanceof TopicPattern) {
+    throw new SSEError(
+      'INVALID_TOPIC',
+      `topic: topicPattern(${show(topic.pattern)}) stands for many, and this takes one.`,
+    );
+  }
   const fault = topicFault(topic);
   if (fault) throw new SSEError('INVALID_TOPIC', `topic: ${fault}.`);
 }

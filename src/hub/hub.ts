@@ -14,7 +14,7 @@ import {
   type Position,
   TERMINAL_CURSOR,
 } from '../protocol/cursor.js';
-import { singleLineFault, type SSEEvent } from '../protocol/event.js';
+import { show, singleLineFault, type SSEEvent } from '../protocol/event.js';
 import { Admission, type AdmissionLimits } from './admission.js';
 import { Audience } from './audience.js';
 import { Client } from './client.js';
@@ -212,7 +212,7 @@ export class Hub {
     if (replaced && (settings.group === undefined || replaced.group !== settings.group)) {
       throw new SSEError(
         'CLIENT_EXISTS',
-        `A client with the id ${JSON.stringify(settings.id)} is connected already, and not known to be of the same ` +
+        `A client with the id ${show(settings.id)} is connected already, and not known to be of the same ` +
           'group. Leave `id` out, or give both the same `group`.',
       );
     }
@@ -278,7 +278,11 @@ export class Hub {
     try {
       return await presence.count(topic);
     } catch (cause) {
-      throw new SSEError('BACKPLANE_UNAVAILABLE', 'The clients of all nodes cannot be counted now.', { cause });
+      throw new SSEError(
+        'BACKPLANE_UNAVAILABLE',
+        'The clients of all nodes cannot be counted now; getClientCount() counts those of this node.',
+        { cause },
+      );
     }
   }
 
@@ -494,7 +498,10 @@ export class Hub {
 }
 
 export function tooManyTopics(count: number, limit: number): SSEError {
-  return new SSEError('TOO_MANY_TOPICS', `${count} topics on one connection; maxTopicsPerClient is ${limit}.`);
+  return new SSEError(
+    'TOO_MANY_TOPICS',
+    `${count} topics on one connection; maxTopicsPerClient is ${limit}. Follow many with one topicPattern().`,
+  );
 }
 
 function removeOne(client: Client, reconnect: boolean): void {

@@ -1,5 +1,7 @@
+import type { Entry } from '../backplane/backplane.js';
+import { show } from '../protocol/event.js';
 import type { ResetReason } from './control-frames.js';
-import { describe, type SSELogger } from './logger.js';
+import { describe, type SSELogger, stackOf } from './logger.js';
 import { Repeated } from './repeated.js';
 import type { DisconnectReason, SSEClient } from './sse-client.js';
 import type { Start } from './start.js';
@@ -61,18 +63,19 @@ export class Journal {
     this.logger.error(
       `The filter of client ${id} failed on an event of ${topic ?? 'everybody'}; the client is reset and ` +
         `disconnected, and comes back behind it: ${describe(error)}`,
+      stackOf(error),
     );
   }
 
   initialFailed({ id }: SSEClient, error: unknown): void {
-    this.logger.error(`\`initial\` of client ${id} failed; its stream ends: ${describe(error)}`);
+    this.logger.error(`\`initial\` of client ${id} failed; its stream ends: ${describe(error)}`, stackOf(error));
   }
 
   clientFailed({ id }: SSEClient, error: unknown): void {
-    this.logger.error(`Client ${id} failed and is disconnected: ${describe(error)}`);
+    this.logger.error(`Client ${id} failed and is disconnected: ${describe(error)}`, stackOf(error));
   }
 
-  publishFailed(kind: string, error: unknown): void {
+  publishFailed(entry: Entry, error: unknown): void {
     this.counters.publishFailures++;
     if (this.#lost) {
       this.counters.dropped++;
@@ -80,7 +83,7 @@ export class Journal {
       this.#lost.error = error;
       return;
     }
-    this.#failures.log(`An entry of kind "${kind}" could not be published: ${describe(error)}`);
+    this.#failures.log(`${nameOf(entry)} failed: ${describe(error)}`);
   }
 
   /** The log is let go of: what still waits for it then is told in one line, by `closed`. */
@@ -103,7 +106,23 @@ export class Journal {
   }
 
   observerFailed(error: unknown): void {
-    this.logger.error(`An observer failed; the others, and the publisher, go on: ${describe(error)}`);
+    this.logger.error(`An observer failed; the others, and the publisher, go on: ${describe(error)}`, stackOf(error));
+  }
+}
+
+/** What the application has called. */
+function nameOf(entry: Entry): string {
+  switch (entry.kind) {
+    case 'event':
+      return entry.topic === undefined ? 'broadcastAll()' : `broadcast() to ${show(entry.topic)}`;
+    case 'close':
+    case 'open':
+      return `${entry.kind}Topic(${show(entry.topic)})`;
+    case 'removeGroup':
+      return `removeGroup(${show(entry.group)})`;
+    case 'subscribeGroup':
+    case 'unsubscribeGroup':
+      return `${entry.kind}(${show(entry.group)}, ${show(entry.topic)})`;
   }
 }
 

@@ -58,13 +58,21 @@ export function show(value: unknown): string {
   return short.replace(CONTROL_CHARACTERS, escapeCharacter);
 }
 
-// A body such as {"toString":1} makes an object that has no text; its sender must not turn a 400 into a 500.
+// A body such as {"toString":1} makes an object that has no text; its sender must not turn a 400 into a 500. Of objects
+// the keys are shown only: what they hold is nobody's business where the message arrives.
 function textOf(value: unknown): string {
   try {
+    if (typeof value === 'function') return `function ${value.name}`;
+    if (Array.isArray(value)) return `[${String(value)}]`;
+    if (Object.prototype.toString.call(value) === '[object Object]') return objectOf(Object.keys(value as object));
     return String(value);
   } catch {
     return Object.prototype.toString.call(value);
   }
+}
+
+function objectOf(keys: readonly string[]): string {
+  return keys.length === 0 ? '{}' : `{ ${keys.join(', ')} }`;
 }
 
 /** Why `value` cannot stand in a single-line field, or `undefined`. [spec] 9.2.6: a line break would end the field. */
@@ -81,14 +89,15 @@ function eventNameFault(name: string): string | undefined {
   const fault = singleLineFault(name, MAX_ID_BYTES);
   if (fault) return fault;
   if (BROWSER_EVENTS.has(name)) return `${show(name)} is what browsers call their own events`;
-  if (name.startsWith(CONTROL_PREFIX)) return `names that begin with "${CONTROL_PREFIX}" are the hub's own`;
+  if (name.startsWith(CONTROL_PREFIX))
+    return `${show(name)} begins with "${CONTROL_PREFIX}", as the hub's own events do`;
   return undefined;
 }
 
 function idFault(id: string): string | undefined {
   const fault = singleLineFault(id, MAX_ID_BYTES);
   if (fault) return fault;
-  return id.startsWith(CURSOR_PREFIX) ? `ids that begin with "${CURSOR_PREFIX}" are cursors` : undefined;
+  return id.startsWith(CURSOR_PREFIX) ? `${show(id)} begins with "${CURSOR_PREFIX}", as cursors do` : undefined;
 }
 
 /** Why `value` cannot be sent as `retry`, or `undefined`. */

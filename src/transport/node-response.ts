@@ -13,6 +13,7 @@ import { Socket } from 'node:net';
 import { SSEError } from '../hub/errors.js';
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Batch, Frame } from '../protocol/frame.js';
+import { show } from '../protocol/event.js';
 import { NO_CONTENT_HEADERS, streamHeaders } from '../protocol/headers.js';
 import {
   alight,
@@ -46,6 +47,20 @@ const NONE: readonly Buffer[] = [];
 
 function isFastifyReply(response: NodeResponseLike): response is FastifyReplyLike {
   return 'raw' in response && 'hijack' in response;
+}
+
+/** Throws `INVALID_ROUTE`: without `@Res()` a handler's parameter is `undefined`, and a request looks much like a response. */
+export function assertResponse(response: unknown): asserts response is NodeResponseLike {
+  const isObject = typeof response === 'object' && response !== null;
+  const raw = isObject
+    ? (rawResponseOf(response as NodeResponseLike) as Partial<ServerResponse> | undefined)
+    : undefined;
+  if (typeof raw?.writeHead === 'function') return;
+  throw new SSEError(
+    'INVALID_ROUTE',
+    `createClient() was given ${isObject ? 'an object that is no response' : show(response)}. It takes the response: ` +
+      'in Nest, the parameter with @Res() of a handler of @Get().',
+  );
 }
 
 /** The response of Node's own under whatever the framework has put around it. */

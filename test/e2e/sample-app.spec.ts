@@ -158,16 +158,83 @@ for (const platform of platforms) {
       });
     });
 
+    describe("page's stream", () => {
+      const names = ['inbox', 'orders', 'document', 'notification', 'order', 'edit', 'joined', 'process'];
+
+      it('begins with the present state of everything, and goes on with what is published', async () => {
+        const { follow, post } = await start(platform);
+        await post('/notifications', { text: 'unread' });
+        for (const item of ['Tea', 'Coffee']) await post('/dashboard/orders', { item, quantity: 1 });
+        const page = await follow('/events?document=handbook&tab=one', ...names);
+        await page.untilCount('joined', 1);
+        expect(page.events.slice(0, 4).map(({ event }) => event)).toEqual(['sse.open', 'inbox', 'orders', 'document']);
+        expect(dataOf(page, 'inbox')).toMatchObject([{ unread: 1, notifications: [{ text: 'unread' }] }]);
+        const [orders] = dataOf(page, 'orders') as unknown[];
+        expect(orders).toMatchObject([{ item: 'Coffee' }, { item: 'Tea' }]);
+        expect(dataOf(page, 'document')).toMatchObject([{ title: 'Handbook', version: 1, viewers: ['Ada'] }]);
+
+        await post('/notifications', { text: 'new' });
+        await post('/dashboard/orders', { item: 'Water', quantity: 1 });
+        await post('/documents/handbook/edits?user=7', { text: 'by Grace' });
+        await page.untilCount('process', 1);
+        const arrived = ['notification', 'order', 'edit'].flatMap((event) => dataOf(page, event));
+        expect(arrived).toMatchObject([{ notification: { text: 'new' } }, { item: 'Water' }, { text: 'by Grace' }]);
+      });
+
+      it('resumes all topics with one last event ID, and repeats nothing of the state', async () => {
+        const { follow, post } = await start(platform);
+        const page = await follow('/events?document=handbook&tab=one', ...names);
+        await page.untilCount('joined', 1);
+        const { lastEventId } = page;
+        page.close();
+        await post('/notifications', { text: 'missed' });
+        await post('/dashboard/orders', { item: 'Tea', quantity: 1 });
+        const again = await follow(`/events?document=handbook&tab=one&lastEventId=${lastEventId}`, ...names);
+        await again.untilCount('order', 1);
+        expect(dataOf(again, 'sse.open')).toMatchObject([{ resumed: 'full' }]);
+        expect(dataOf(again, 'notification')).toMatchObject([{ notification: { text: 'missed' } }]);
+        expect(['inbox', 'orders', 'document'].map((event) => again.count(event))).toEqual([0, 0, 0]);
+      });
+
+      it('is refused without a document, and with one that is not for the visitor', async () => {
+        const { status } = await start(platform);
+        const paths = [
+          '/events',
+          '/events?document=nothing',
+          '/events?document=letters',
+          '/events?document=a&document=b',
+        ];
+        const statuses = await Promise.all(paths.map((path) => status('GET', path)));
+        expect(statuses).toEqual([400, 404, 403, 400]);
+      });
+
+      it("counts in its user's group with all other streams", async () => {
+        const { follow, post, app } = await start(platform);
+        const { id } = await post<Execution>('/executions', { folder: 'node_modules' });
+        const paths = [
+          '/events?document=handbook',
+          '/notifications/events',
+          '/documents/handbook/events',
+          '/dashboard/events',
+        ];
+        for (const path of [...paths, `/executions/${id}/events`]) await follow(path);
+        expect(app.get(SSEService).getClientsByGroup('user:42')).toHaveLength(5);
+      });
+    });
+
     describe('guard', () => {
-      it.each(['/notifications/events', '/dashboard/events', '/documents/handbook/events', '/admin/connections'])(
-        'answers 401 to an unknown user of %s',
-        async (path) => {
-          const { status } = await start(platform);
-          expect(await status('GET', `${path}?user=13`)).toBe(401);
-          expect(await status('GET', `${path}?user=42&user=7`)).toBe(401);
-          expect(await status('GET', `${path}?user=__proto__`)).toBe(401);
-        },
-      );
+      it.each([
+        '/events',
+        '/notifications/events',
+        '/dashboard/events',
+        '/documents/handbook/events',
+        '/admin/connections',
+      ])('answers 401 to an unknown user of %s', async (path) => {
+        const { status } = await start(platform);
+        expect(await status('GET', `${path}?user=13`)).toBe(401);
+        expect(await status('GET', `${path}?user=42&user=7`)).toBe(401);
+        expect(await status('GET', `${path}?user=__proto__`)).toBe(401);
+      });
 
       it('knows a user by the query, else by a cookie, else as 42', async () => {
         const { request, post } = await start(platform);
@@ -524,9 +591,13 @@ for (const platform of platforms) {
         },
       );
 
-      it('answer 404 for one that there is not, and 429 when too many run', async () => {
-        const { status } = await start(platform);
-        expect(await status('GET', '/executions/nothing/events')).toBe(404);
+      it('answer 404 for one that there is not, whatever a visitor claims, and 429 when too many run', async () => {
+        const { request, status, curl } = await start(platform);
+        const cursor = /^id: (.*)$/m.exec((await curl('/notifications/events')).output)![1]!;
+        const claims = ['', '?lastEventId=x', `?lastEventId=${cursor}`];
+        for (const claim of claims) expect(await status('GET', `/executions/nothing/events${claim}`)).toBe(404);
+        const header = await request('GET', '/executions/nothing/events', undefined, { 'last-event-id': cursor });
+        expect(header.status).toBe(404);
         const folder = 'node_modules';
         const answers = [];
         for (let i = 0; i < 4; i++) answers.push(await status('POST', '/executions', { folder }));

@@ -102,6 +102,20 @@ for (const broker of brokers) {
       expect(await other.get('/executions')).toEqual([{ id, folder: 'sample-app', state: 'complete' }]);
     });
 
+    it('let viewers of an execution come back to a node that has started since', async () => {
+      const { id } = await one.post<{ id: string }>('/executions', { folder: ENDLESS });
+      const at = { node: one };
+      const viewer = await nodes.follow(at, `/executions/${id}/events`, ...EXECUTION_EVENTS);
+      await viewer.untilCount('task-start', 1);
+      const { lastEventId } = viewer;
+      const later = await nodes.start();
+      const path = `/executions/${id}/events?lastEventId=${lastEventId}`;
+      const again = await nodes.follow({ node: later }, path, ...EXECUTION_EVENTS);
+      expect(dataOf(again, 'sse.open')).toMatchObject([{ resumed: 'full' }]);
+      expect(await later.get('/executions')).toContainEqual({ id, folder: ENDLESS, state: 'running' });
+      expect((await fetch(`${later.url}/executions/nothing/events?lastEventId=${lastEventId}`)).status).toBe(404);
+    });
+
     it('lose and repeat nothing when one is killed while events are published', async () => {
       const at = { node: other };
       const source = await nodes.follow(at, '/notifications/events', 'inbox', 'notification');

@@ -204,10 +204,16 @@ describe('SSEModule', () => {
       }
     })();
     const sse = new SSEService({ backplane });
-    for (const group of [undefined, null, 42, ['g']] as unknown as string[]) {
+    const groups = [
+      [undefined, 'undefined'],
+      [null, 'null'],
+      [42, '42'],
+      [['g'], '[g]'],
+    ] as unknown as [string, string][];
+    for (const [group, shown] of groups) {
       const refused = expect.objectContaining({
         code: 'INVALID_CONFIG',
-        message: `SSE option \`group\` is ${group}; it has to be a string.`,
+        message: `SSE option \`group\` is ${shown}; it has to be a string.`,
       });
       expect(() => sse.removeGroup(group)).toThrow(refused);
       expect(() => sse.subscribeGroup(group, 'a')).toThrow(refused);

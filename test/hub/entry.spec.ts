@@ -129,12 +129,12 @@ describe('toEntry', () => {
 
   it.each<[unknown, string]>([
     [null, 'null'],
-    [['a'], 'a'],
+    [['a'], '[a]'],
     [new Date(0), String(new Date(0))],
     ['a', '"a"'],
     ['', '""'],
     [0, '0'],
-    [String, String(String)],
+    [String, 'function String'],
     [Symbol('a'), 'Symbol(a)'],
   ])('refuses metadata that is not an object in JSON', (metadata, shown) => {
     const fault = faultOf({ data: 1, metadata: metadata as Record<string, unknown> });
@@ -145,10 +145,10 @@ describe('toEntry', () => {
   it.each<[unknown, string]>([
     [null, 'null'],
     [42, '42'],
-    [{}, '[object Object]'],
+    [{}, '{}'],
     [[null], 'null'],
     [['a', 7], '7'],
-    [[['a']], 'a'],
+    [[['a']], '[a]'],
   ])('refuses client ids that are not strings', (except, shown) => {
     const fault = faultOf({ data: 1 }, {}, { except: except as string });
     expect(fault.code).toBe('INVALID_EVENT');

@@ -137,7 +137,8 @@ describe('a group', () => {
     expect([...full.client.topics]).toEqual(['a', 'b']);
     expect([...free.client.topics]).toEqual(['a', 'room']);
     expect(test.warnings).toEqual([
-      '1 clients of group g do not follow room: SSEError: 3 topics on one connection; maxTopicsPerClient is 2.',
+      '1 clients of group g do not follow room: SSEError: 3 topics on one connection; maxTopicsPerClient is 2. ' +
+        'Follow many with one topicPattern().',
     ]);
   });
 

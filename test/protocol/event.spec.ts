@@ -160,12 +160,18 @@ describe('show', () => {
     expect(show('x'.repeat(15_000)).length).toBe(80);
   });
 
-  it.each([Object.create(null), { toString: 1 }, { toString: () => ({}) }])(
-    'says something about an object that has no text',
-    (value) => {
-      expect(show(value)).toBe('[object Object]');
-    },
-  );
+  it.each<[unknown, string]>([
+    [Object.create(null), '{}'],
+    [{ toString: 1 }, '{ toString }'],
+    [{ toString: () => ({}) }, '{ toString }'],
+    [{ user: 'ada', password: 'secret' }, '{ user, password }'],
+    [class Secret {}, 'function Secret'],
+    [[], '[]'],
+    [[1, 'a'], '[1,a]'],
+    [new Proxy({}, { ownKeys: () => [1] as never }), '[object Object]'],
+  ])('says something about an object, and not what it holds', (value, shown) => {
+    expect(show(value)).toBe(shown);
+  });
 });
 
 describe('serializeData', () => {

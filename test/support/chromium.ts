@@ -1,4 +1,4 @@
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 
 import { findProgram } from './programs.js';
 import { Reading } from './readers.js';
@@ -59,6 +59,7 @@ export class TestBrowser {
   readonly #browser: Browser;
   #page: Page | undefined;
   #sources: BrowserSource[] = [];
+  #windows: BrowserContext | undefined;
 
   private constructor(browser: Browser) {
     this.#browser = browser;
@@ -91,6 +92,19 @@ export class TestBrowser {
     this.#sources.push(source);
     await this.#page!.evaluate(openSource, { url, names, number });
     return source;
+  }
+
+  /** A window of its own. Windows share what a browser has for all of them: cookies, six connections to a server. */
+  async openWindow(url: string): Promise<Page> {
+    this.#windows ??= await this.#browser.newContext();
+    const page = await this.#windows.newPage();
+    await page.goto(url);
+    return page;
+  }
+
+  async closeWindows(): Promise<void> {
+    await this.#windows?.close();
+    this.#windows = undefined;
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,56 @@
+import { Controller, type MessageEvent, Query, Sse, UseGuards } from '@nestjs/common';
+import { SSEService } from 'nestjs-sse-hub';
+import type { Observable } from 'rxjs';
+
+import { DashboardService, dashboardTopics, isOfThisNode } from '../dashboard/dashboard.service.js';
+import { DocumentViewers, viewerId, viewerTopic } from '../documents/document-viewers.js';
+import { documentTopic, DocumentsService } from '../documents/documents.service.js';
+import { NotificationsService } from '../notifications/notifications.service.js';
+import { CurrentUser } from '../users/current-user.decorator.js';
+import { DemoUserGuard } from '../users/demo-user.guard.js';
+import { type DemoUser, userTopic } from '../users/demo-users.js';
+import { requireText } from '../validate.js';
+
+@Controller('events')
+@UseGuards(DemoUserGuard)
+export class PageEventsController {
+  constructor(
+    private readonly notifications: NotificationsService,
+    private readonly dashboard: DashboardService,
+    private readonly documents: DocumentsService,
+    private readonly viewers: DocumentViewers,
+    private readonly sse: SSEService,
+  ) {}
+
+  /**
+   * All that the page shows, in one stream: a browser has six HTTP/1.1 connections to a server, for all its windows
+   * together, and a stream for each section would leave none for requests when a second window is open. Only an
+   * execution has a stream of its own, because that one ends.
+   */
+  @Sse()
+  events(
+    @CurrentUser() user: DemoUser,
+    @Query('document') document: unknown,
+    @Query('tab') tab?: unknown,
+  ): Observable<MessageEvent> {
+    const id = requireText(document, 'document', 100);
+    this.documents.read(id, user);
+    return this.sse.stream([userTopic(user), ...dashboardTopics(user), documentTopic(id), viewerTopic(id, user)], {
+      ...viewerId(id, user, tab),
+      group: userTopic(user),
+      filter: isOfThisNode,
+      initial: async () => {
+        // Before anything is awaited: what comes from here on is sent behind it, and would be counted twice.
+        const state = [
+          { event: 'inbox', data: this.notifications.inboxOf(user) },
+          { event: 'orders', data: this.dashboard.recentOrders() },
+        ];
+        const viewers = await this.viewers.of(id);
+        return [...state, { event: 'document', data: { ...this.documents.read(id, user), viewers } }];
+      },
+      // Whoever missed something gets all of that again, so what is left of the history is of no use.
+      onGap: 'latest',
+      metadata: { user: user.name, documentId: id },
+    });
+  }
+}

@@ -1,0 +1,118 @@
+import type { AddressInfo } from 'node:net';
+
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import type { INestApplication } from '@nestjs/common';
+import { SSEService } from 'nestjs-sse-hub';
+import type { Page } from 'playwright-core';
+
+import { createApp } from '../../sample-app/create-app.js';
+import { until } from '../support/baseline.js';
+import { CHROMIUM, TestBrowser } from '../support/chromium.js';
+import { platforms } from '../support/platforms.js';
+
+let browser: TestBrowser;
+let app: INestApplication;
+let url: string;
+
+beforeAll(async () => {
+  if (CHROMIUM === undefined) return;
+  browser = await TestBrowser.launch();
+  app = await createApp(platforms[0]!.adapter());
+  await app.listen(0, '127.0.0.1');
+  url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
+});
+
+afterEach(async () => {
+  if (CHROMIUM !== undefined) await browser.closeWindows();
+});
+
+afterAll(async () => {
+  if (CHROMIUM === undefined) return;
+  await browser.close();
+  await app.close();
+});
+
+/** A window with the page of a user, whose stream is open. */
+async function open(user: 42 | 7): Promise<Page> {
+  const page = await browser.openWindow(`${url}/?user=${user}`);
+  await untilText(page, '#stream', 'live');
+  return page;
+}
+
+async function untilText(page: Page, selector: string, text: string): Promise<void> {
+  let shown = '';
+  await until(`${selector} shows ${text}, it shows ${shown}`, async () => {
+    shown = (await page.locator(selector).textContent()) ?? '';
+    return shown.includes(text);
+  });
+}
+
+async function notify(page: Page, text: string): Promise<void> {
+  await page.fill('#notification-form [name=text]', text);
+  await page.selectOption('#notification-form [name=to]', '42');
+  await page.click('#notification-form button:has-text("Notify")');
+}
+
+function describeHere(name: string, tests: () => void): void {
+  if (CHROMIUM !== undefined) return describe(name, tests);
+  // Nothing of it can be tried; where everything has to be, looking for Chromium has thrown.
+  describe(name, () => it('needs Chromium', () => expect(process.env['CI']).toBeUndefined()));
+}
+
+describeHere('the page of the sample application in Chromium', () => {
+  it('works in three windows of one browser, each with an execution', async () => {
+    const windows = [await open(42), await open(7), await open(42)];
+    const sse = app.get(SSEService);
+    await Promise.all(windows.map((page) => page.fill('#execution-form [name=folder]', 'src')));
+    for (const page of windows) await page.click('#execution-form button');
+    for (const page of windows) await untilText(page, '#progress-text', 'Complete');
+    await until('streams of executions have ended', () => sse.getClientCount() === 3);
+
+    for (const [i, page] of windows.entries()) await notify(page, `from window ${i}`);
+    for (const i of [0, 1, 2]) {
+      await untilText(windows[0]!, '#inbox', `from window ${i}`);
+      await untilText(windows[2]!, '#inbox', `from window ${i}`);
+    }
+    expect(await windows[1]!.locator('#inbox').textContent()).toBe('');
+  });
+
+  it('shows no connections to whoever may not see them', async () => {
+    const ada = await open(42);
+    const grace = await open(7);
+    await untilText(ada, '#connections', 'Grace');
+    expect([await ada.isVisible('#admin'), await grace.isVisible('#admin')]).toEqual([true, false]);
+    expect(await grace.locator('#problem').isVisible()).toBe(false);
+  });
+
+  it('can connect again after it was disconnected, and gets what it has missed, once', async () => {
+    const ada = await open(42);
+    const grace = await open(7);
+    await notify(grace, 'before');
+    await untilText(ada, '#inbox', 'before');
+    await ada.click('#connections tr:has-text("Ada") button');
+    await untilText(ada, '#stream', 'ended by the server');
+    await notify(grace, 'meanwhile');
+    await until('it is published', async () => {
+      return (await (await fetch(`${url}/notifications/unread`)).text()) !== '{"unread":0}';
+    });
+    await ada.click('#again');
+    await untilText(ada, '#stream', 'resumed without a loss');
+    await untilText(ada, '#inbox', 'meanwhile');
+    expect(await ada.locator('#inbox li:has-text("meanwhile")').count()).toBe(1);
+    expect(await ada.isVisible('#again')).toBe(false);
+  });
+
+  it('shows another document, and saves what is typed into it', async () => {
+    const ada = await open(42);
+    const grace = await open(7);
+    await untilText(ada, '#viewers', 'Ada, Grace');
+    await ada.selectOption('#document-form [name=id]', 'roadmap');
+    await until('the text is there', async () => (await ada.inputValue('#text')).startsWith('One node first'));
+    await untilText(grace, '#viewers', 'Here now: Grace');
+    await ada.selectOption('#document-form [name=id]', 'handbook');
+    await until('the text is there', async () => (await ada.inputValue('#text')).startsWith('Streams end'));
+    await ada.fill('#text', 'Written by Ada.');
+    await until('it is shown', async () => (await grace.inputValue('#text')) === 'Written by Ada.');
+    await untilText(ada, '#version', 'by you');
+  });
+});
