@@ -10,7 +10,6 @@ import {
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { Socket } from 'node:net';
 
-import { SSEError } from '../hub/errors.js';
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS, streamHeaders } from '../protocol/headers.js';
@@ -57,6 +56,12 @@ export function requestOf(response: NodeResponseLike): IncomingMessage | Http2Se
   return rawResponseOf(response).req;
 }
 
+/** Whether something has been sent already, the beginning of a stream for instance. */
+export function isAnswered(response: NodeResponseLike): boolean {
+  const raw = rawResponseOf(response);
+  return raw.headersSent || raw.writableEnded;
+}
+
 /** Why answers differ, as far as the framework has said so yet. */
 export function variesOf(response: NodeResponseLike): string[] {
   const values = [rawResponseOf(response).getHeader('Vary'), isFastifyReply(response) && response.getHeaders()['vary']];
@@ -73,13 +78,6 @@ export class NodeEntrance implements Entrance {
     private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
     private readonly encoding: Encoding,
   ) {
-    const raw = rawResponseOf(response);
-    if (raw.headersSent || raw.writableEnded) {
-      throw new SSEError(
-        'INVALID_ROUTE',
-        'createClient() was given a response that has been answered already. Call it once, before anything is sent.',
-      );
-    }
     // Now, while the framework can still answer with an error: afterwards the response is taken over.
     this.#headers = ownHeaders(headers);
     for (const [name, value] of this.#headers) {

@@ -5,7 +5,7 @@ import { Controller, Get, Inject, Injectable, Logger, Module, Sse } from '@nestj
 import { Test } from '@nestjs/testing';
 import { LastEventId, SSE_CONFIG, type SSEConfig, type SSEConfigFactory, SSEModule, SSEService } from 'nestjs-sse-hub';
 
-import { currentRequest } from '../../src/sse.interceptor.js';
+import { currentRequest } from '../../src/sse.middleware.js';
 import { open } from '../support/event-stream.js';
 import { closeAll, platforms, startApp } from '../support/platforms.js';
 import { direct } from '../support/stream-controllers.js';
