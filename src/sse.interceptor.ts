@@ -148,6 +148,8 @@ class SseGuard {
   #cursor: string | undefined;
   /** The first messages of a stream are being handed over. */
   #first = false;
+  /** Something of the stream has come this far, whatever has been made of it. */
+  #arrives = false;
   #patience: NodeJS.Timeout | undefined;
 
   constructor(
@@ -177,6 +179,7 @@ class SseGuard {
         'of one stream() that requests share. Each request has to subscribe to a stream() of its own.';
       return this.subscriber.error(this.report.refusal(this.context, what));
     }
+    this.#arrives ||= this.current.streams;
     const id = idOf(value);
     if (id?.startsWith(CURSOR_PREFIX)) this.#cursor = id;
     if (id !== undefined || !this.current.streams || isComment(value)) return this.subscriber.next(value);
@@ -209,9 +212,9 @@ class SseGuard {
     this.#first = true;
     emit();
     this.#first = false;
-    if (this.#cursor !== undefined || this.subscriber.closed) return;
+    if (this.#arrives || this.subscriber.closed) return;
     this.#patience ??= setTimeout(() => {
-      if (this.#cursor !== undefined) return;
+      if (this.#arrives) return;
       const what =
         'its stream was subscribed to, and nothing of it comes to its client: an interceptor waits for its end ' +
         '(lastValueFrom), or gathers or delays what it emits.';
@@ -220,7 +223,6 @@ class SseGuard {
   }
 
   #tellOfChange(value: unknown): void {
-    clearTimeout(this.#patience);
     const isEnvelope = isPlainObject(value) && Object.values(value).some(isMessage);
     const what = isEnvelope
       ? `an interceptor wraps every message of its stream() in an envelope ({ ${Object.keys(value).join(', ')} }), which no EventSource can read.`

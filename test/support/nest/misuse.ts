@@ -33,6 +33,7 @@ import {
   throwError,
   timeout,
   TimeoutError,
+  timer,
 } from 'rxjs';
 
 import type { Application } from './main.js';
@@ -210,10 +211,12 @@ class MisuseController {
   @UseInterceptors(TimeoutInterceptor)
   @Sse('foreign')
   foreign() {
-    return merge(
-      interval(10),
-      throwError(() => new HttpException('their own', 400)),
-    ).pipe(map((data) => ({ data })));
+    return timer(0, 10).pipe(
+      map((data) => {
+        if (data > 1) throw new HttpException('their own', 400);
+        return { data };
+      }),
+    );
   }
 }
 
