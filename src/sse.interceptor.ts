@@ -52,11 +52,14 @@ export class SSEInterceptor implements NestInterceptor {
     const current = this.#currentRequest(http.getRequest(), http.getResponse());
     current.route = routeOf(context);
     keepRoute(current);
-    const answer = current.route.isSse
-      ? new Observable((subscriber) => new SseGuard(current, context, subscriber, this.#report).subscribe(next))
-      : this.#checked(next, current);
-    // Whatever is subscribed to runs where the subscriber does, also what is far inside.
-    return new Observable((subscriber) => onBehalfOf(current, () => answer.subscribe(subscriber)));
+    const { isSse } = current.route;
+    return new Observable((subscriber) => {
+      // Nest has what is called, and what is subscribed to, run where that happens.
+      onBehalfOf(current, () => {
+        if (isSse) new SseGuard(current, context, subscriber, this.#report).subscribe(next);
+        else subscriber.add(this.#checked(next, current).subscribe(subscriber));
+      });
+    });
   }
 
   // A middleware behind ours may have gone on where nothing is known of the request, in the callback of a pool for instance.

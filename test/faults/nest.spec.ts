@@ -18,6 +18,7 @@ function paths(handlers: readonly string[]): string[] {
   const around = PLACES.flatMap((place) => INTERCEPTORS.map((name) => `place=${place}&with=${name}`));
   return handlers.flatMap((handler) => [
     `api/v1/matrix/${handler}`,
+    `api/v1/matrix/${handler}?forget`,
     `api/v1/matrix/${handler}?forget&place=global&with=subscribing`,
     `outside/${handler}`,
     `api/scoped/${handler}`,
