@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, fork } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -22,6 +23,11 @@ const OTHERS = [
   'cache-manager',
   'keyv',
   'class-transformer',
+  '@nestjs/throttler',
+  'helmet',
+  'compression',
+  'express-session',
+  'pino-http',
   'rxjs',
   'reflect-metadata',
 ];
@@ -54,7 +60,8 @@ async function installOldest(): Promise<string> {
   if (version === undefined)
     throw new Error('The range of the peer @nestjs/core does not begin with a lowest version.');
   const others = OTHERS.map((name) => `${name}@${devDependencies[name]}`);
-  const folder = join(CACHE, `nest-${version}`);
+  const list = createHash('sha256').update(others.join()).digest('hex').slice(0, 8);
+  const folder = join(CACHE, `nest-${version}-${list}`);
   if (existsSync(folder)) return folder;
   await mkdir(CACHE, { recursive: true });
   const project = await mkdtemp(join(CACHE, 'install-'));
@@ -130,7 +137,7 @@ export class NestServer {
     return (await this.#ask(`stats?platform=${platform}`)) as { clients: number; delivered: number };
   }
 
-  /** What the hubs have logged since the last time. */
+  /** What the hubs, and what logs requests, have logged since the last time. */
   async logged(): Promise<LogLine[]> {
     return (await this.#ask('logged')) as LogLine[];
   }

@@ -19,12 +19,15 @@ interface Running {
   readonly sse: SSEService;
 }
 
+/** Whose lines tests look at: the hubs', and those of what logs requests. */
+const OF_INTEREST: unknown[] = ['SSEService', 'http'];
+
 /** Nest has one logger in a process, whichever application has set it. */
 const lines: { readonly level: string; readonly text: string }[] = [];
 
 function level(name: string) {
   return (text: unknown, ...rest: unknown[]): void => {
-    if (rest.at(-1) === 'SSEService') lines.push({ level: name, text: String(text) });
+    if (OF_INTEREST.includes(rest.at(-1))) lines.push({ level: name, text: String(text) });
   };
 }
 
