@@ -172,7 +172,15 @@ function timeOf(option: string, value: Date | number | undefined): number | unde
   // What would be 0 or 1 as a number is a mistake, and would let everything through or nothing.
   const time = types.isDate(value) || typeof value === 'number' ? Number(value) : Number.NaN;
   if (Number.isNaN(time)) throw invalid(option, value, 'a Date, or milliseconds since 1970');
+  if (isInSeconds(time)) {
+    throw invalid(option, value, 'a Date, or milliseconds since 1970, and this looks like seconds: × 1,000');
+  }
   return time;
+}
+
+/** Milliseconds this small are of the first half of 1970: nobody means that, and seconds are a thousandth of today's. */
+function isInSeconds(time: number): boolean {
+  return time > 0 && time < Date.now() / 100;
 }
 
 function resolveInitial(initial: ClientOptions['initial'], config: ResolvedConfig): ClientSettings['initial'] {

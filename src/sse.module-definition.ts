@@ -18,5 +18,5 @@ export const { ConfigurableModuleClass, ASYNC_OPTIONS_TYPE } = new ConfigurableM
 })
   .setClassMethodName('forRoot')
   .setFactoryMethodName('createSSEConfig')
-  .setExtras({ isGlobal: true }, (definition, { isGlobal }) => ({ ...definition, global: isGlobal }))
+  .setExtras({ isGlobal: true }, (definition) => definition)
   .build();

@@ -1,15 +1,18 @@
 import {
   type DynamicModule,
+  Inject,
+  type MiddlewareConsumer,
   Module,
+  type NestModule,
   type OnApplicationShutdown,
   type OnModuleInit,
-  type Provider,
 } from '@nestjs/common';
 import { APP_INTERCEPTOR, ModulesContainer } from '@nestjs/core';
 
 import { SSEError } from './hub/errors.js';
 import type { SSEConfig } from './sse.config.js';
-import { SSEInterceptor, startKeepingRequests, stopKeepingRequests } from './sse.interceptor.js';
+import { SSEInterceptor } from './sse.interceptor.js';
+import { SSEMiddleware, startKeepingRequests, stopKeepingRequests } from './sse.middleware.js';
 import {
   type ASYNC_OPTIONS_TYPE,
   ConfigurableModuleClass,
@@ -18,27 +21,66 @@ import {
 } from './sse.module-definition.js';
 import { SSEService } from './sse.service.js';
 
-const PROVIDERS: Provider[] = [
-  { provide: SSEService, useFactory: (config: SSEConfig) => new SSEService(config), inject: [SSE_CONFIG] },
-  { provide: APP_INTERCEPTOR, useClass: SSEInterceptor },
-];
+/** The one hub of the application. Every module can resolve it: which of them get `SSEService` is for `SSEModule` to say. */
+const HUB = Symbol('SSEHub');
+
+/** What there is once in an application, however many modules import `SSEModule`. */
+@Module({
+  providers: [
+    { provide: HUB, useFactory: (config: SSEConfig) => new SSEService(config), inject: [SSE_CONFIG] },
+    SSEInterceptor,
+    { provide: APP_INTERCEPTOR, useExisting: SSEInterceptor },
+  ],
+  exports: [HUB, SSE_CONFIG],
+})
+class SSEHubModule extends ConfigurableModuleClass implements NestModule, OnModuleInit, OnApplicationShutdown {
+  constructor(
+    private readonly modules: ModulesContainer,
+    @Inject(HUB) private readonly hub: SSEService,
+    private readonly interceptor: SSEInterceptor,
+  ) {
+    super();
+  }
+
+  /** Called in applications that serve HTTP alone. */
+  configure(consumer: MiddlewareConsumer): void {
+    startKeepingRequests(this.hub);
+    this.interceptor.moveToFront();
+    consumer.apply(SSEMiddleware).forRoutes('{*path}');
+  }
+
+  onModuleInit(): void {
+    const hubs = [...this.modules.values()].filter((module) => module.metatype === SSEHubModule);
+    if (hubs.length < 2) return;
+    throw new SSEError(
+      'INVALID_CONFIG',
+      `SSEModule is configured ${hubs.length} times in this application, which would make hubs that do not know each ` +
+        'other. Call SSEModule.forRoot() once, in the root module; it is global. Where it is not (isGlobal: false), other ' +
+        'modules have imports: [SSEModule].',
+    );
+  }
+
+  onApplicationShutdown(): void {
+    stopKeepingRequests(this.hub);
+  }
+}
 
 /**
- * Provides `SSEService`. Import it once, in the root module.
+ * Provides `SSEService`. Call `forRoot()` once, in the root module. With `isGlobal: false`, modules that use the service
+ * import the class itself: `imports: [SSEModule]`, which throws `INVALID_CONFIG` in an application without `forRoot()`.
  *
  * @example
  * @Module({ imports: [SSEModule.forRoot({ maxClientsPerGroup: 5 })], controllers: [PricesController] })
  * export class AppModule {}
  */
-@Module({})
-export class SSEModule extends ConfigurableModuleClass implements OnModuleInit, OnApplicationShutdown {
-  constructor(private readonly modules: ModulesContainer) {
-    super();
-  }
-
+@Module({
+  providers: [{ provide: SSEService, useFactory: configured, inject: [{ token: HUB, optional: true }] }],
+  exports: [SSEService],
+})
+export class SSEModule {
   /** Throws `INVALID_CONFIG` when the application starts, if an option has a value that makes no sense. */
-  static override forRoot(config: SSEModuleOptions = {}): DynamicModule {
-    return withProviders(super.forRoot(config));
+  static forRoot(config: SSEModuleOptions = {}): DynamicModule {
+    return moduleOf(SSEHubModule.forRoot(config), config);
   }
 
   /**
@@ -50,29 +92,20 @@ export class SSEModule extends ConfigurableModuleClass implements OnModuleInit, 
    *   useFactory: (config: ConfigService) => ({ maxClients: Number(config.getOrThrow('SSE_MAX_CLIENTS')) }),
    * });
    */
-  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
-    return withProviders(super.forRootAsync(options));
-  }
-
-  onModuleInit(): void {
-    const hubs = [...this.modules.values()].filter((module) => module.metatype === SSEModule);
-    if (hubs.length < 2) return startKeepingRequests(this);
-    throw new SSEError(
-      'INVALID_CONFIG',
-      `SSEModule is configured ${hubs.length} times in this application, which would make hubs that do not know each ` +
-        'other. Call SSEModule.forRoot() once, in the root module; it is global.',
-    );
-  }
-
-  onApplicationShutdown(): void {
-    stopKeepingRequests(this);
+  static forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    return moduleOf(SSEHubModule.forRootAsync(options), options);
   }
 }
 
-function withProviders(module: DynamicModule): DynamicModule {
-  return {
-    ...module,
-    providers: [...(module.providers ?? []), ...PROVIDERS],
-    exports: [...(module.exports ?? []), SSEService, SSE_CONFIG],
-  };
+function moduleOf(hub: DynamicModule, { isGlobal = true }: { isGlobal?: boolean }): DynamicModule {
+  return { module: SSEModule, global: isGlobal, imports: [{ ...hub, global: true }] };
+}
+
+function configured(hub: SSEService | undefined): SSEService {
+  if (hub) return hub;
+  throw new SSEError(
+    'INVALID_CONFIG',
+    'SSEModule was imported, and forRoot() was not called. The root module has imports: [SSEModule.forRoot()], and then ' +
+      'no other module needs to import it.',
+  );
 }

@@ -44,12 +44,13 @@ import {
   type SSEConfig,
   type Topics,
 } from './sse.config.js';
-import { type CurrentRequest, currentRequest } from './sse.interceptor.js';
+import { type CurrentRequest, currentRequest, keepsRequests, routeOfResponse } from './sse.middleware.js';
 import { alight, board } from './transport/connection.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
 import { MessageEntrance, type StreamMessage } from './transport/message-stream.js';
 import {
   assertResponse,
+  isAnswered,
   NodeEntrance,
   type NodeResponseLike,
   rawResponseOf,
@@ -105,7 +106,7 @@ export class SSEService<Events extends object = AnyEvents>
    * sse.connections.subscribe(({ type, client, reason }) => logger.log(`${client.id}: ${type} ${reason ?? ''}`));
    */
   readonly connections: Observable<ConnectionChange>;
-  readonly #warned = new Set<string>();
+  readonly #told = new Set<string>();
 
   /** Throws `INVALID_CONFIG`. */
   constructor(config?: SSEConfig) {
@@ -152,8 +153,8 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   /**
-   * Follows topics, for a handler of `@Sse()`. Every subscription is a client of its own; it resumes from the request's
-   * last event ID. Do not `pipe` operators that drop, delay or add onto it: the cursor travels in its messages.
+   * Follows topics, for a handler of `@Sse()`. Every subscription is a client of its own; it resumes from the last event ID
+   * of the request on whose behalf it is subscribed to, also in `defer()` or out of a field. Do not `pipe` operators that drop, delay or add onto it: the cursor travels in its messages.
    *
    * Errors on subscription, before the headers: `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `INVALID_CONFIG` (an option),
    * `CLIENT_EXISTS`, `DISABLED`, `TOO_MANY_CLIENTS` (with `reject`), and 204 for a stream that is over for good.
@@ -165,16 +166,20 @@ export class SSEService<Events extends object = AnyEvents>
    * }
    */
   stream(topics: Topics, options: StreamOptions = {}): Observable<MessageEvent> {
-    const current = currentRequest();
-    // Any other handler may subscribe for reasons of its own, which its response says nothing of.
-    const nest = current?.isSse ? current : undefined;
     return new Observable((subscriber: Subscriber<StreamMessage>) => {
+      // Not before: it may be kept in a field, or be called for when something else has been waited for.
+      const current = this.#currentRequest('stream() was subscribed to', options);
+      // Any other handler may subscribe for reasons of its own, which its response says nothing of.
+      const nest = current?.route?.isSse ? current : undefined;
+      if (current) follow(current, subscriber);
       const entrance = new MessageEntrance(subscriber, {
         highWaterMark: nest ? this.#config.highWaterMark : Infinity,
         noContent: () => new HttpException('', 204),
         slowTimeout: this.#config.slowTimeout,
         response: nest && rawResponseOf(nest.response as NodeResponseLike),
-        onSerialized: () => nest && this.#warnOfEnvelope(nest),
+        recipient: current,
+        onFirst: nest?.onFirst,
+        onClose: () => nest?.openStreams === 0 && nest.end?.(),
       });
       assertOptionNames(options, 'stream');
       this.#connect(options, topics, options.request ?? current?.request, entrance);
@@ -183,7 +188,8 @@ export class SSEService<Events extends object = AnyEvents>
 
   /**
    * Takes over a response (Express, Fastify reply, `node:http`, `node:http2`) and answers with the client's id. Under
-   * `@Get()` with `@Res()`; inside an `@Sse()` route it throws `INVALID_ROUTE` before anything is written.
+   * `@Get()` with `@Res()`. Throws `INVALID_ROUTE` before anything is written in an `@Sse()` route, where Nest answers itself
+   * (no `@Res()`, or with `passthrough`), and on a response that is answered or carries a stream.
    *
    * A client that was turned away (limits, shutdown) is already gone: then `getClient(id)` is `undefined`.
    * Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `INVALID_CONFIG` (an option), `CLIENT_EXISTS`, `DISABLED`,
@@ -197,7 +203,7 @@ export class SSEService<Events extends object = AnyEvents>
    */
   createClient(response: NodeResponseLike, options: ClientOptions = {}): string {
     assertResponse(response);
-    this.#assertRoute(response);
+    this.#assertWritable(response);
     assertOptionNames(options, 'createClient');
     const entrance = new NodeEntrance(
       response,
@@ -210,7 +216,7 @@ export class SSEService<Events extends object = AnyEvents>
 
   /**
    * A client with a web-standard `Response`: return it from a handler (Nest 12.4 or later), or from any `fetch`-style
-   * server, which passes the `request` (Nest's is known): its last event ID, what it accepts, when it is gone. A body that nobody reads for `slowTimeout` is given up. Throws what `createClient` does.
+   * server, which passes the `request` (Nest's is known): its last event ID, what it accepts, when it is gone. A body that nobody reads for `slowTimeout` is given up. Throws what `createClient` does; `INVALID_ROUTE` in an `@Sse()` route.
    *
    * @example
    * @Get('prices')
@@ -220,7 +226,13 @@ export class SSEService<Events extends object = AnyEvents>
    */
   addClient(options: ClientOptions = {}): { client: SSEClient; response: Response } {
     assertOptionNames(options, 'addClient');
-    const current = currentRequest();
+    const current = this.#currentRequest('addClient() was called', options);
+    if (current?.route?.isSse) {
+      throw this.#refusal(
+        'addClient() was called in a handler of @Sse(), which cannot send its response. Either keep @Sse() and return ' +
+          'sse.stream(topics), or use @Get() and return sse.addClient({ topics }).response.',
+      );
+    }
     const request = options.request ?? current?.request;
     const entrance = new WebEntrance(
       options.headers ?? {},
@@ -231,8 +243,9 @@ export class SSEService<Events extends object = AnyEvents>
       current && rawResponseOf(current.response as NodeResponseLike),
     );
     const client = this.#connect(options, options.topics ?? [], request, entrance);
-    if (client instanceof Client) current?.onFailure.push(() => client.abandon('error'));
-    return { client, response: entrance.response };
+    const answer = { client, response: entrance.response };
+    current?.answered({ answer, abandon: () => client instanceof Client && client.abandon('error') });
+    return answer;
   }
 
   /**
@@ -627,40 +640,70 @@ export class SSEService<Events extends object = AnyEvents>
     this.closeTopic(topic);
   }
 
-  #assertRoute(response: NodeResponseLike): void {
+  /** The request that is being handled. Its absence is told once, where there should be one. */
+  #currentRequest(what: string, { request }: ClientOptions): CurrentRequest | undefined {
     const current = currentRequest();
-    if (!current?.isSse || rawResponseOf(current.response as NodeResponseLike) !== rawResponseOf(response)) return;
-    const error = new SSEError(
-      'INVALID_ROUTE',
-      'createClient() was called in a handler of @Sse(), where Nest writes the response itself. Either keep @Sse() and ' +
-        'return sse.stream(topics), or use @Get() with @Res() and call createClient(response, { topics }).',
+    if (current || request || !keepsRequests(this)) return current;
+    this.#tellOnce(
+      'request',
+      'error',
+      `${what} where no request is known, so no last event ID was read, and what a client has missed is lost. Either it ` +
+        'was not in a handler: code on the server follows topics with observe(). Or the asynchronous context ' +
+        '(AsyncLocalStorage) was lost in a callback: pass { request }.',
     );
-    // Nest does not log HTTP exceptions, and an EventSource shows nobody the answer.
-    this.#hub.logger.error(error.message);
-    throw error;
+    return undefined;
+  }
+
+  /** Throws `INVALID_ROUTE` where Nest would write to the response too. */
+  #assertWritable(response: NodeResponseLike): void {
+    const route = routeOfResponse(response);
+    if (route?.isSse) {
+      throw this.#refusal(
+        'createClient() was called in a handler of @Sse(), where Nest writes the response itself. Either keep @Sse() and ' +
+          'return sse.stream(topics), or use @Get() with @Res() and call createClient(response, { topics }).',
+      );
+    }
+    if (route && !route.writesItself) {
+      throw this.#refusal(
+        `createClient() was called in ${route.name}, whose response Nest ends with what it returns: it has no @Res(), or ` +
+          '@Res({ passthrough: true }). Take the response with @Res() alone: (@Res() response) and ' +
+          'createClient(response, { topics }).',
+      );
+    }
+    if (isAnswered(response)) {
+      throw this.#refusal(
+        'createClient() was given a response that has been answered already, or carries a stream. Call it once, before ' +
+          'anything is sent: one stream has many topics, createClient(response, { topics: [...] }).',
+      );
+    }
+  }
+
+  // Nest does not log HTTP exceptions, and an EventSource shows nobody the answer.
+  #refusal(message: string): SSEError {
+    this.#hub.logger.error(message);
+    return new SSEError('INVALID_ROUTE', message);
   }
 
   #warnOfNumberedEvents(lastEventId: string): void {
-    this.#warnOnce(
+    this.#tellOnce(
       'numbered',
+      'warn',
       `A client came with the last event ID ${lastEventId}, which is not a cursor. Nest numbers messages that have no ` +
         'id: is there an operator behind stream() that makes new messages? Pass on the ones it emits.',
     );
   }
 
-  #warnOfEnvelope({ request }: CurrentRequest): void {
-    this.#warnOnce(
-      'envelope',
-      `A message of stream() on ${request.url} was turned into JSON as a whole: an interceptor wraps every answer in an ` +
-        'envelope, which no EventSource can read. Leave @Sse() handlers out of it, or use createClient().',
-    );
+  #tellOnce(kind: string, level: 'warn' | 'error', message: string): void {
+    if (this.#told.has(kind)) return;
+    this.#told.add(kind);
+    this.#hub.logger[level](message);
   }
+}
 
-  #warnOnce(kind: string, message: string): void {
-    if (this.#warned.has(kind)) return;
-    this.#warned.add(kind);
-    this.#hub.logger.warn(message);
-  }
+function follow(current: CurrentRequest, subscriber: Subscriber<StreamMessage>): void {
+  current.streams = true;
+  current.openStreams++;
+  subscriber.add(() => current.openStreams--);
 }
 
 /** Throws `INVALID_EVENT`: a promise of a source, above all, is none, and would only be found out when viewers wait. */

@@ -42,8 +42,12 @@ export interface MessageStreamOptions {
   readonly noContent: () => Error;
   /** The response that Nest writes the messages to, where it is known. */
   readonly response: ServerResponse | Http2ServerResponse | undefined;
-  /** Somebody turned a whole message into JSON. */
-  readonly onSerialized: () => void;
+  /** Whom the messages are for, to compare with whom they come to; `undefined` when nobody would know. */
+  readonly recipient: object | undefined;
+  /** Hands over the first messages. */
+  readonly onFirst: ((emit: () => void) => void) | undefined;
+  /** Nothing more is to come, of whatever it was merged with neither: the server closes. */
+  readonly onClose: () => void;
 }
 
 /** The answer to a request for a stream as an Observable of messages, for `@Sse()`. */
@@ -58,7 +62,7 @@ export class MessageEntrance implements Entrance {
   }
 
   turnAway(frame: Frame, last: boolean): void {
-    for (const block of frame.blocks) this.subscriber.next(new Message(block, undefined, this.options.onSerialized));
+    for (const block of frame.blocks) this.subscriber.next(new Message(block, undefined, this.options.recipient));
     this.subscriber.complete();
     if (last && this.options.response) closeConnectionBehind(this.options.response);
   }
@@ -136,9 +140,9 @@ class MessageTransport implements Transport {
   write({ frames }: Batch): void {
     // Nest would write behind the end, which is an error of the response.
     if (this.options.response?.writableEnded) return this.subscriber.complete();
-    for (const { blocks } of frames) {
-      for (const block of blocks) this.#emit(block);
-    }
+    const { onFirst } = this.options;
+    if (this.#begun || !onFirst) this.#emitAll(frames);
+    else onFirst(() => this.#emitAll(frames));
     if (!this.#begun && this.#mayWait && waitingLine.busy) this.#standInLine();
     this.#begun = true;
     if (!this.ready) return;
@@ -162,6 +166,12 @@ class MessageTransport implements Transport {
     });
   }
 
+  #emitAll(frames: Batch['frames']): void {
+    for (const { blocks } of frames) {
+      for (const block of blocks) this.#emit(block);
+    }
+  }
+
   // Nest numbers every message without an id that is more than a comment: 1, 2, 3… would be the client's cursor then.
   #emit(block: Block): void {
     if (block.id === undefined && block.comment === undefined) return;
@@ -170,7 +180,7 @@ class MessageTransport implements Transport {
     if (tells) this.#waiting += length;
     this.#unchecked += length;
     if (this.#mayWait) waitingLine.handed(length);
-    this.subscriber.next(new Message(block, tells ? this : undefined, this.options.onSerialized));
+    this.subscriber.next(new Message(block, tells ? this : undefined, this.options.recipient));
   }
 
   /** The subscriber is at this message now. */
@@ -210,6 +220,7 @@ class MessageTransport implements Transport {
     const { response } = this.options;
     const closed = response && whenClosed(response);
     this.#complete();
+    this.options.onClose();
     if (response) closeConnectionBehind(response);
     await closed;
   }
@@ -234,6 +245,9 @@ function lengthOf({ data = '', comment = '' }: Pick<Block, 'data' | 'comment'>):
   return data.length + comment.length + 64;
 }
 
+/** Stands in the JSON of a message. */
+const MARK = 'nestjs-sse-hub';
+
 /**
  * Nest reads `retry` exactly when it writes a message, and of all fields only this one not before: so the getter tells
  * how far Nest is, although it offers no backpressure. https://github.com/nestjs/nest, SseStream and its formatMessage
@@ -247,9 +261,9 @@ class Message implements StreamMessage {
   declare readonly type?: string;
   declare readonly comment?: string;
   #transport: MessageTransport | undefined;
-  readonly #onSerialized: () => void;
+  readonly #recipient: object | undefined;
 
-  constructor(block: Block, transport: MessageTransport | undefined, onSerialized: () => void) {
+  constructor(block: Block, transport: MessageTransport | undefined, recipient: object | undefined) {
     const { id, event, data, comment, retry } = block;
     if (id !== undefined) this.id = id;
     if (event !== undefined) this.type = event;
@@ -257,7 +271,7 @@ class Message implements StreamMessage {
     if (comment !== undefined) this.comment = comment;
     if (retry !== undefined) Object.defineProperty(this, 'retry', { value: retry, enumerable: true });
     this.#transport = transport;
-    this.#onSerialized = onSerialized;
+    this.#recipient = recipient;
   }
 
   get retry(): number | undefined {
@@ -266,9 +280,32 @@ class Message implements StreamMessage {
     return undefined;
   }
 
-  /** An interceptor that wraps every answer has Nest turn the whole message into JSON. */
-  toJSON(): StreamMessage {
-    this.#onSerialized();
-    return Object.fromEntries(Object.entries(this));
+  /** Caches and envelopes make JSON of it. It says what it was, so that it is known when it comes back out of a cache. */
+  toJSON(): object {
+    return { ...Object.fromEntries(Object.entries(this)), [MARK]: true };
   }
+
+  static recipientOf(value: object): object | undefined {
+    return #recipient in value ? value.#recipient : undefined;
+  }
+}
+
+/** Whom a message of `stream()` is for. */
+export function recipientOf(value: unknown): object | undefined {
+  return value instanceof Message ? Message.recipientOf(value) : undefined;
+}
+
+export function isMessage(value: unknown): boolean {
+  return value instanceof Message;
+}
+
+/** It is one that a stream begins with. */
+export function isFirstMessage(value: unknown): boolean {
+  return value instanceof Message && Object.hasOwn(value, 'retry');
+}
+
+/** It is a message of `stream()` that has been stored as JSON, or a copy that has lost what it carried inside. */
+export function wasMessage(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return value instanceof Message || Object.hasOwn(value, MARK);
 }

@@ -72,6 +72,12 @@ export function requestOf(response: NodeResponseLike): IncomingMessage | Http2Se
   return rawResponseOf(response).req;
 }
 
+/** Whether something has been sent already, the beginning of a stream for instance. */
+export function isAnswered(response: NodeResponseLike): boolean {
+  const raw = rawResponseOf(response);
+  return raw.headersSent || raw.writableEnded;
+}
+
 /** Why answers differ, as far as the framework has said so yet. */
 export function variesOf(response: NodeResponseLike): string[] {
   const values = [rawResponseOf(response).getHeader('Vary'), isFastifyReply(response) && response.getHeaders()['vary']];
@@ -88,13 +94,6 @@ export class NodeEntrance implements Entrance {
     private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
     private readonly encoding: Encoding,
   ) {
-    const raw = rawResponseOf(response);
-    if (raw.headersSent || raw.writableEnded) {
-      throw new SSEError(
-        'INVALID_ROUTE',
-        'createClient() was given a response that has been answered already. Call it once, before anything is sent.',
-      );
-    }
     // Now, while the framework can still answer with an error: afterwards the response is taken over.
     this.#headers = ownHeaders(headers);
     for (const [name, value] of this.#headers) {

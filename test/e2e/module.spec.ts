@@ -5,7 +5,7 @@ import { Controller, Get, Inject, Injectable, Logger, Module, Sse } from '@nestj
 import { Test } from '@nestjs/testing';
 import { LastEventId, SSE_CONFIG, type SSEConfig, type SSEConfigFactory, SSEModule, SSEService } from 'nestjs-sse-hub';
 
-import { currentRequest } from '../../src/sse.interceptor.js';
+import { currentRequest } from '../../src/sse.middleware.js';
 import { open } from '../support/event-stream.js';
 import { closeAll, platforms, startApp } from '../support/platforms.js';
 import { direct } from '../support/stream-controllers.js';
@@ -87,19 +87,68 @@ describe('SSEModule', () => {
     await testing.close();
   });
 
+  @Injectable()
+  class Elsewhere {
+    constructor(@Inject(SSEService) readonly sse: SSEService) {}
+  }
+
+  @Module({ providers: [Elsewhere] })
+  class PlainModule {}
+
+  @Module({ imports: [SSEModule], providers: [Elsewhere] })
+  class ImportingModule {}
+
   it('isGlobal: false keeps the service to modules that import it', async () => {
-    @Injectable()
-    class Elsewhere {
-      constructor(@Inject(SSEService) readonly sse: SSEService) {}
-    }
-
-    @Module({ providers: [Elsewhere] })
-    class ElsewhereModule {}
-
-    const compile = Test.createTestingModule({
-      imports: [SSEModule.forRoot({ isGlobal: false }), ElsewhereModule],
-    }).compile();
+    const hub = SSEModule.forRoot({ isGlobal: false });
+    const compile = Test.createTestingModule({ imports: [hub, PlainModule] }).compile();
     await expect(compile).rejects.toThrow(/resolve dependencies/);
+  });
+
+  for (const isGlobal of [true, false]) {
+    it(`isGlobal: ${isGlobal}: a module with imports: [SSEModule] gets the one service`, async () => {
+      const imports = [ImportingModule, SSEModule.forRoot({ isGlobal })];
+      const testing = await Test.createTestingModule({ imports, providers: [Elsewhere] }).compile();
+      const app = await testing.createNestApplication().init();
+      const services = [testing.get(Elsewhere), app.select(ImportingModule).get(Elsewhere)].map(({ sse }) => sse);
+      expect(services).toEqual([app.get(SSEService), app.get(SSEService)]);
+      expect(services[0]).toBe(services[1]);
+      await app.close();
+    });
+  }
+
+  it('says that forRoot() is missing where SSEModule is imported without it', async () => {
+    const compile = Test.createTestingModule({ imports: [ImportingModule] }).compile();
+    await expect(compile).rejects.toMatchObject({
+      code: 'INVALID_CONFIG',
+      message: expect.stringMatching(/forRoot\(\) was not called.*imports: \[SSEModule\.forRoot\(\)\]/) as unknown,
+    });
+  });
+
+  it('logs once that a stream was subscribed to where no request is known, in applications that serve HTTP', async () => {
+    const errors: string[] = [];
+    const log = jest.spyOn(Logger.prototype, 'error').mockImplementation((line: unknown) => {
+      errors.push(String(line));
+    });
+    try {
+      const outside = new SSEService({ drainTimeout: 10 });
+      outside.stream('t').subscribe();
+      outside.addClient({ topics: 't' });
+      const context = await Test.createTestingModule({ imports: [SSEModule.forRoot()] }).compile();
+      await context.init();
+      context.get(SSEService).stream('t').subscribe();
+      expect(errors).toEqual([]);
+
+      const { sse } = await startApp(platforms[0]!, { config: { drainTimeout: 10 } });
+      sse.addClient({ request: new Request('http://localhost/') });
+      expect(errors).toEqual([]);
+      for (let i = 0; i < 2; i++) sse.stream('t').subscribe();
+      sse.addClient();
+      expect(errors).toHaveLength(1);
+      expect(errors[0]).toMatch(/stream\(\) was subscribed to where no request is known.*observe\(\).*\{ request \}/);
+      await Promise.all([outside.shutdown(), context.close()]);
+    } finally {
+      log.mockRestore();
+    }
   });
 
   it('refuses two hubs in one application at bootstrap', async () => {

@@ -168,6 +168,13 @@ describe('SSEModule', () => {
     ['since', null, 'null; it has to be a Date, or milliseconds since 1970'],
     ['notBefore', '', '""; it has to be a Date, or milliseconds since 1970'],
     ['expiresAt', true, 'true; it has to be a Date, or milliseconds since 1970'],
+    [
+      'expiresAt',
+      1_790_000_000,
+      '1790000000; it has to be a Date, or milliseconds since 1970, and this looks like seconds',
+    ],
+    ['since', 1_790_000_000, 'this looks like seconds: × 1,000'],
+    ['notBefore', new Date(1_790_000_000), 'this looks like seconds: × 1,000'],
     ['expiresAt', new Date('never'), 'it has to be a Date, or milliseconds since 1970'],
   ])("A4: a client's option `%s` with the value %p is INVALID_CONFIG, and takes no slot", (option, value, message) => {
     const sse = new SSEService();

@@ -31,7 +31,7 @@ for (const platform of platforms) {
       for (const stream of streams) await stream.messagesUpTo(50);
       const warnings = logger.ofHub('warn');
       expect(warnings).toHaveLength(1);
-      expect(warnings[0]).toContain('/events/a');
+      expect(warnings[0]).toContain('SseController.events()');
       expect(warnings[0]).toMatch(/interceptor.*envelope/);
       expect(warnings[0]).toMatch(/Leave @Sse\(\) handlers out of it|createClient\(\)/);
       expect(logger.ofHub('error')).toEqual([]);
