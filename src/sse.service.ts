@@ -27,6 +27,7 @@ import { type Cursor, formatCursor } from './protocol/cursor.js';
 import { type BroadcastOptions, show, type SSEEvent } from './protocol/event.js';
 import {
   assertEnabled,
+  assertFilter,
   assertGroup,
   assertOptionNames,
   type ClientOptions,
@@ -338,13 +339,15 @@ export class SSEService<Events extends object = AnyEvents>
   /**
    * Has a client follow one more topic or pattern; `false` when it is not on this node. The first ones
    * count from its cursor, whenever they are added; those of later turns from the head. Following it already, it gets the new filter.
-   * Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`.
+   * Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`, and `INVALID_CONFIG` for a filter that is not a function.
    *
    * @example
    * sse.subscribe(clientId, 'room:7', { filter: (event) => event.event !== 'typing' });
    */
   subscribe(clientId: string, topic: string | TopicPattern, options: { filter?: Filter } = {}): boolean {
-    return this.#hub.subscribe(clientId, literalOf(topic), options.filter);
+    const { filter } = options;
+    assertFilter(filter);
+    return this.#hub.subscribe(clientId, literalOf(topic), filter);
   }
 
   /**
@@ -581,13 +584,13 @@ export class SSEService<Events extends object = AnyEvents>
 
   // An event without a topic must never become one for everybody.
   #topicEntry(event: TopicEvent, options: BroadcastOptions | undefined): EventEntry {
-    if (event.topic === undefined) {
+    const entry = this.#logEntry(event, options);
+    const { topic } = entry;
+    if (topic === undefined) {
       throw new SSEError('INVALID_TOPIC', 'topic: there is none. broadcastAll() is for everybody.');
     }
-    assertTopic(event.topic);
-    const entry = this.#logEntry(event, options);
-    if (!this.#hub.isClosed(event.topic)) return entry;
-    throw new SSEError('TOPIC_CLOSED', `The topic ${show(event.topic)} is closed. openTopic() starts it over.`);
+    if (!this.#hub.isClosed(topic)) return entry;
+    throw new SSEError('TOPIC_CLOSED', `The topic ${show(topic)} is closed. openTopic() starts it over.`);
   }
 
   #nameOf(topic: string | TopicPattern): { topic: string; pattern?: true } {

@@ -31,30 +31,52 @@ export function assertTopic(topic: unknown): asserts topic is string {
 
 /**
  * Checks an event and serialises it, so that whatever is wrong with it is the publisher's to know, at once: nothing is
- * cleaned up, and nothing of a refused event is kept. Throws `INVALID_EVENT`, `EVENT_TOO_LARGE`.
+ * cleaned up, and nothing of a refused event is kept. Throws `INVALID_EVENT`, `INVALID_TOPIC`, `EVENT_TOO_LARGE`.
+ *
+ * Serialising runs code of the application's (`serialize`, `toJSON`), and so does reading a field that is a getter. So
+ * each field is read once, before anything is checked: what was checked is what leaves, whatever such code does meanwhile.
  */
 export function toEntry(event: SSEEvent, rules: EntryRules, options: BroadcastOptions = {}): EventEntry {
-  const fault = eventFault(event) ?? exceptionFault(options);
+  const fields = read('event', () => fieldsOf(event));
+  const { except, exceptGroup } = read('options', () => exceptionsOf(options));
+  const { topic, event: name, id, retry, comment, metadata, timestamp } = fields;
+  if (topic !== undefined) assertTopic(topic);
+  const fault = eventFault(fields) ?? exceptionFault(except, exceptGroup);
   if (fault) throw new SSEError('INVALID_EVENT', `${fault}.`);
-  if (event.comment !== undefined) assertSize('comment', event.comment, rules.maxEventSize);
-  const { except, exceptGroup } = options;
+  if (comment !== undefined) assertSize('comment', comment, rules.maxEventSize);
   return {
     kind: 'event',
-    topic: event.topic,
-    event: event.event,
-    id: event.id,
-    data: serialize(event, rules),
-    text: typeof event.data === 'string' && !rules.ownSerializer ? true : undefined,
-    retry: event.retry,
-    comment: event.comment,
-    metadata: event.metadata === undefined ? undefined : plainJson(event.metadata, rules),
-    timestamp: event.timestamp,
-    except: except === undefined ? undefined : [except].flat(),
+    topic,
+    event: name,
+    id,
+    data: serialize(fields, rules),
+    text: typeof fields.data === 'string' && !rules.ownSerializer ? true : undefined,
+    retry,
+    comment,
+    metadata: metadata === undefined ? undefined : plainJson(metadata, rules),
+    timestamp,
+    except,
     exceptGroup,
   };
 }
 
-function serialize(event: SSEEvent, { serialize: toText, maxEventSize }: EntryRules): string {
+function read<T>(what: string, fields: () => T): T {
+  try {
+    return fields();
+  } catch (cause) {
+    throw new SSEError('INVALID_EVENT', `The ${what} cannot be read.`, { cause });
+  }
+}
+
+function fieldsOf({ data, event, id, topic, retry, comment, metadata, timestamp }: SSEEvent): Readonly<SSEEvent> {
+  return Object.freeze({ data, event, id, topic, retry, comment, metadata, timestamp });
+}
+
+function exceptionsOf({ except, exceptGroup }: BroadcastOptions) {
+  return { except: except === undefined ? undefined : [except].flat(), exceptGroup };
+}
+
+function serialize(event: Readonly<SSEEvent>, { serialize: toText, maxEventSize }: EntryRules): string {
   let text: unknown;
   try {
     text = toText(event.data, event);
