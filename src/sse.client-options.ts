@@ -1,4 +1,3 @@
-import { AsyncResource } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
@@ -184,8 +183,7 @@ function timeOf(option: string, value: Date | number | undefined): number | unde
 function resolveInitial(initial: ClientOptions['initial'], config: ResolvedConfig): ClientSettings['initial'] {
   if (initial === undefined) return undefined;
   const encode = (events: Initial): EventEntry[] => [events].flat().map((event) => toEntry(event, config));
-  // It runs when its turn comes, whoever's request that turn belongs to.
-  if (typeof initial === 'function') return AsyncResource.bind(async (client) => encode(await initial(client)));
+  if (typeof initial === 'function') return async (client) => encode(await initial(client));
   // Checked now, so that the caller learns of a mistake before anything has been sent.
   const entries = encode(initial);
   return () => entries;

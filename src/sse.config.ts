@@ -198,7 +198,7 @@ function checked(given: SSEConfig): SSEConfig {
   for (const [name, value] of Object.entries(config)) {
     if (value !== undefined) assertOption(name as keyof SSEConfig, value);
   }
-  return config as SSEConfig;
+  return config;
 }
 
 /**

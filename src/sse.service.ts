@@ -100,7 +100,8 @@ export class SSEService<Events extends object = AnyEvents>
   readonly #config: ResolvedConfig;
   readonly #hub: Hub;
   /**
-   * Clients come and go here. An observer that throws is logged, and disturbs nobody.
+   * Clients come and go here, each in the asynchronous context of its own request. An observer that throws is logged, and
+   * disturbs nobody.
    *
    * @example
    * sse.connections.subscribe(({ type, client, reason }) => logger.log(`${client.id}: ${type} ${reason ?? ''}`));
@@ -386,8 +387,8 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   /**
-   * Events of topics, for code on the server. It is not a client, and fires on every node. An observer that throws is
-   * logged. Errors on subscription with `INVALID_TOPIC`.
+   * Events of topics, for code on the server. It is not a client, and fires on every node, in no request's asynchronous
+   * context. An observer that throws is logged. Errors on subscription with `INVALID_TOPIC`.
    *
    * @example
    * sse.observe<Order>('orders').subscribe(({ data }) => this.audit.record(data));

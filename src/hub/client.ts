@@ -1,3 +1,5 @@
+import { AsyncResource } from 'node:async_hooks';
+
 import type { EventEntry } from '../backplane/backplane.js';
 import { blocksOf } from '../log/publication.js';
 import { parseCursor, withInitialDue } from '../protocol/cursor.js';
@@ -62,6 +64,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
   /** Whether it is one of those at its selection's level. */
   #level = false;
   #given: Given = { next: 0, cursor: undefined, at: performance.now(), eventAt: undefined };
+  /** The asynchronous context that it came in: what the application wants to be asked about it is asked there. */
+  readonly origin = new AsyncResource('SSEClient');
   /** The head when it connected. */
   #headThen: number;
   readonly control: ControlFrames;
@@ -415,7 +419,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   async #initialise(initial: NonNullable<ClientSettings['initial']>): Promise<void> {
     this.#state = 'initialising';
     try {
-      this.#initialised(await initial(this));
+      this.#initialised(await this.origin.runInAsyncScope(initial, undefined, this));
     } catch (error) {
       if (!this.connected) return;
       this.#hub.journal.initialFailed(this, error);

@@ -9,6 +9,7 @@ import { Publication } from '../log/publication.js';
 import { comparePositions, type Position } from '../protocol/cursor.js';
 import type { SSEEvent } from '../protocol/event.js';
 import { Batch, type Frame } from '../protocol/frame.js';
+import { inNoContext } from './callbacks.js';
 import type { Client, Shared } from './client.js';
 import type { GroupAct } from './groups.js';
 import type { Level } from './level.js';
@@ -270,8 +271,13 @@ export class Delivery implements LogReader {
     const { topic } = publication;
     if (topic === undefined) return;
     const subject = this.context.topics.get(topic)?.subject;
-    if (subject?.observed) subject.next(publication.envelope(this.context.deserialize));
-    if (this.publications.observed) this.publications.next(publication.envelope(this.context.deserialize));
+    if (!subject?.observed && !this.publications.observed) return;
+    const envelope = publication.envelope(this.context.deserialize);
+    // On every other node there is no request that it belongs to; on the publisher's it must be no different.
+    inNoContext(() => {
+      subject?.next(envelope);
+      this.publications.next(envelope);
+    });
   }
 
   #deliverMark({ kind, topic }: TopicEntry, position: Position): void {
@@ -307,7 +313,7 @@ export class Delivery implements LogReader {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => this.#flush());
+    inNoContext(() => setImmediate(() => this.#flush()));
   }
 
   /** The end of a turn. */

@@ -7,6 +7,7 @@ import {
   type SSEEvent,
   topicFault,
 } from '../protocol/event.js';
+import { takeIn } from './callbacks.js';
 import { SSEError } from './errors.js';
 import { TopicPattern } from './topic-pattern.js';
 
@@ -83,7 +84,10 @@ function serialize(event: Readonly<SSEEvent>, { serialize: toText, maxEventSize 
   } catch (cause) {
     throw new SSEError('INVALID_EVENT', 'data: it cannot be serialised.', { cause });
   }
-  if (typeof text !== 'string') throw new SSEError('INVALID_EVENT', `data: serialize() returned ${show(text)}.`);
+  if (typeof text !== 'string') {
+    const shown = takeIn(text) ? 'a promise; it has to return a string, at once' : show(text);
+    throw new SSEError('INVALID_EVENT', `data: serialize() returned ${shown}.`);
+  }
   assertSize('data', text, maxEventSize);
   return text;
 }

@@ -17,6 +17,7 @@ import {
 import { show, singleLineFault, type SSEEvent } from '../protocol/event.js';
 import { Admission, type AdmissionLimits } from './admission.js';
 import { Audience } from './audience.js';
+import { inNoContext, readBack } from './callbacks.js';
 import { Client } from './client.js';
 import { ControlFrames } from './control-frames.js';
 import { Delivery } from './delivery.js';
@@ -94,7 +95,8 @@ export class Hub {
     logger: SSELogger,
   ) {
     this.logger = guarded(logger);
-    const { backplane, highWaterMark, deserialize, retentionOf, maxHistoryBytes, topicDelimiter } = options;
+    const { backplane, highWaterMark, retentionOf, maxHistoryBytes, topicDelimiter } = options;
+    const deserialize = (text: string): unknown => readBack(options.deserialize, text);
     this.journal = new Journal(this.logger, options.debug);
     this.#noDeadlines = { expiresAt: Infinity, endsAt: Infinity, slowTimeout: options.slowTimeout };
     this.log = new EventLog({ retentionOf, maxBytes: maxHistoryBytes });
@@ -150,7 +152,7 @@ export class Hub {
   /** Begins to read the log, which nobody would let go of after a shutdown. May be tried again when it fails. */
   start(): Promise<void> {
     if (this.shuttingDown) return this.#started ?? Promise.resolve();
-    this.#started ??= this.#startReading().catch((error: unknown) => {
+    this.#started ??= inNoContext(() => this.#startReading()).catch((error: unknown) => {
       this.#started = undefined;
       throw error;
     });
@@ -389,8 +391,10 @@ export class Hub {
 
   forget(client: Client, reason: DisconnectReason): void {
     this.withdraw(client);
-    this.journal.disconnected(client, reason, this.size);
-    this.connections.next({ type: 'disconnect', client, reason });
+    client.origin.runInAsyncScope(() => {
+      this.journal.disconnected(client, reason, this.size);
+      this.connections.next({ type: 'disconnect', client, reason });
+    });
   }
 
   /** The same for one that nobody has been told of. */

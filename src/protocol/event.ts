@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 /**
  * An event as the application writes it. Only `event`, `id`, `data`, `retry` and `comment` go on the wire; `topic`,
  * `metadata` and `timestamp` stay on the servers.
@@ -168,6 +170,8 @@ function toJson(value: unknown): string | undefined {
 export function serializeData(data: unknown): string {
   if (typeof data === 'string') return data;
   if (data === undefined) throw new TypeError('data is undefined; use null');
+  // Its JSON would be {}.
+  if (types.isPromise(data)) throw new TypeError('data is a promise; await it');
   const json = toJson(data);
   if (json === undefined) throw new TypeError(`data is a ${typeof data}, which has no JSON form`);
   return json;
