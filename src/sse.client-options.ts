@@ -5,7 +5,7 @@ import { types } from 'node:util';
 
 import type { EventEntry } from './backplane/backplane.js';
 import { SSEError } from './hub/errors.js';
-import { assertTopic, toEntry } from './hub/entry.js';
+import { assertTopic, own, toEntry } from './hub/entry.js';
 import { tooManyTopics } from './hub/hub.js';
 import type { Filter } from './hub/reader.js';
 import type { Following } from './hub/selection.js';
@@ -110,9 +110,9 @@ export function resolveClient(options: ClientOptions, config: ResolvedConfig, re
   assertFilter(filter);
   if (lastEventId !== undefined && typeof lastEventId !== 'string')
     throw invalid('lastEventId', lastEventId, 'a string');
-  const own = { heartbeatInterval, retryInterval, controlEvents, onGap };
-  for (const [name, value] of Object.entries(own)) {
-    if (value !== undefined) assertOption(name as keyof typeof own, value);
+  const others = { heartbeatInterval, retryInterval, controlEvents, onGap };
+  for (const [name, value] of Object.entries(others)) {
+    if (value !== undefined) assertOption(name as keyof typeof others, value);
   }
   const given = lastEventId ?? lastEventIdFrom(request);
   return {
@@ -121,7 +121,7 @@ export function resolveClient(options: ClientOptions, config: ResolvedConfig, re
     filter,
     metadata,
     // Whatever is longer is none of ours, and need not be kept.
-    lastEventId: (given === NEW_CURSOR ? '' : given).slice(0, 2 * MAX_ID_BYTES),
+    lastEventId: given === NEW_CURSOR ? '' : own(given.slice(0, 2 * MAX_ID_BYTES)),
     since: timeOf('since', since),
     notBefore: timeOf('notBefore', notBefore),
     expiresAt: timeOf('expiresAt', expiresAt) ?? Infinity,
@@ -185,8 +185,13 @@ function resolveInitial(initial: ClientOptions['initial'], config: ResolvedConfi
   const encode = (events: Initial): EventEntry[] => [events].flat().map((event) => toEntry(event, config));
   if (typeof initial === 'function') return async (client) => encode(await initial(client));
   // Checked now, so that the caller learns of a mistake before anything has been sent.
-  const entries = encode(initial);
-  return () => entries;
+  let entries = encode(initial);
+  return () => {
+    const due = entries;
+    // It is asked for once, and the stream may be open for days.
+    entries = [];
+    return due;
+  };
 }
 
 export function assertEnabled(config: ResolvedConfig): void {

@@ -39,7 +39,10 @@ export interface SSEConfig {
   retryInterval?: number;
   /** 0 to 1: `retry` is `retryInterval` × (1 + random × `retryJitter`), against reconnect storms. Default: 0.5. */
   retryJitter?: number;
-  /** Bytes of one event's encoded data. Default: 1,048,576. */
+  /**
+   * Bytes of one event's data and comment as they are on the wire: of text with line breaks that is more than it has, because
+   * every line begins with `data: `. Default: 1,048,576.
+   */
   maxEventSize?: number;
   /**
    * Compresses the streams of `createClient()` and `addClient()` for clients that take gzip: once for all that get the

@@ -15,7 +15,7 @@ import { concatMap, isObservable, lastValueFrom, Observable, type Subscriber } f
 import type { Entry, EventEntry, Patience } from './backplane/backplane.js';
 import { BackplaneError } from './backplane/backplane-error.js';
 import { Client } from './hub/client.js';
-import { assertTopic, toEntry } from './hub/entry.js';
+import { assertTopic, own, toEntry } from './hub/entry.js';
 import { SSEError } from './hub/errors.js';
 import { type ConnectionChange, Hub } from './hub/hub.js';
 import type { Filter } from './hub/reader.js';
@@ -372,7 +372,7 @@ export class SSEService<Events extends object = AnyEvents>
   closeTopic(topic: string): void {
     assertTopic(topic);
     // Whether it changes anything is for the log to say: another node may have opened it meanwhile.
-    this.#appendLater({ kind: 'close', topic });
+    this.#appendLater({ kind: 'close', topic: own(topic) });
   }
 
   /**
@@ -383,7 +383,7 @@ export class SSEService<Events extends object = AnyEvents>
    */
   openTopic(topic: string): void {
     assertTopic(topic);
-    this.#appendLater({ kind: 'open', topic });
+    this.#appendLater({ kind: 'open', topic: own(topic) });
   }
 
   /**

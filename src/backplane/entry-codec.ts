@@ -33,7 +33,7 @@ const SHAPES: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
     text: maybe(aBoolean),
     retry: maybe(aNumber),
     comment: maybe(aString),
-    metadata: maybe(anObject),
+    metadata: maybe((value) => aString(value) && parse(value as string) !== undefined),
     timestamp: maybe(aString),
     except: maybe(strings),
     exceptGroup: maybe(aString),

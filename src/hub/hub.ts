@@ -21,6 +21,7 @@ import { inNoContext, readBack } from './callbacks.js';
 import { Client } from './client.js';
 import { ControlFrames } from './control-frames.js';
 import { Delivery } from './delivery.js';
+import { Envelopes } from './envelopes.js';
 import { SSEError } from './errors.js';
 import { actOnGroup } from './groups.js';
 import { GuardedObservable } from './guarded-observable.js';
@@ -97,12 +98,13 @@ export class Hub {
     this.logger = guarded(logger);
     const { backplane, highWaterMark, retentionOf, maxHistoryBytes, topicDelimiter } = options;
     const deserialize = (text: string): unknown => readBack(options.deserialize, text);
+    const envelopes = new Envelopes(deserialize, () => this.delivery.schedule());
     this.journal = new Journal(this.logger, options.debug);
     this.#noDeadlines = { expiresAt: Infinity, endsAt: Infinity, slowTimeout: options.slowTimeout };
     this.log = new EventLog({ retentionOf, maxBytes: maxHistoryBytes });
     this.lives = new TopicLives(this.log);
     this.#ownMarks = new OwnMarks(this.log);
-    this.readerContext = { log: this.log, lives: this.lives, journal: this.journal, deserialize };
+    this.readerContext = { log: this.log, lives: this.lives, journal: this.journal, envelopes };
     this.#admission = new Admission(options);
     this.#selections = new Selections(topicDelimiter);
     this.topics = new Topics(this.log, this.#selections);
@@ -116,7 +118,7 @@ export class Hub {
       logger: this.logger,
       backplane,
       highWaterMark,
-      deserialize,
+      envelopes,
       actOnGroup: (act) => actOnGroup(this, this.#admission.membersOf(act.group), act),
       askGroupAgain: (group) => {
         for (const client of this.#admission.membersOf(group)) client.finish('removed');

@@ -6,6 +6,7 @@ import { Publication } from '../log/publication.js';
 import { show, type SSEEvent } from '../protocol/event.js';
 import type { Frame } from '../protocol/frame.js';
 import { takeIn } from './callbacks.js';
+import type { Envelopes } from './envelopes.js';
 import type { ControlFrames, ResetReason } from './control-frames.js';
 import type { Journal } from './journal.js';
 import type { Selection } from './selection.js';
@@ -42,7 +43,7 @@ export interface ReaderContext {
   readonly log: EventLog;
   readonly lives: TopicLives;
   readonly journal: Journal;
-  readonly deserialize: (text: string) => unknown;
+  readonly envelopes: Envelopes;
 }
 
 /** Whose reader it is. */
@@ -289,7 +290,7 @@ export class Reader {
 
   #passes(filter: Filter | undefined, publication: Publication): boolean {
     if (!filter) return true;
-    const event = publication.envelope(this.context.deserialize);
+    const event = this.context.envelopes.of(publication);
     // Not in that of whoever publishes: a filter that asks who the user is would answer for somebody else.
     const answer: unknown = this.client.origin.runInAsyncScope(filter, undefined, event);
     if (typeof answer === 'boolean') return answer;

@@ -54,7 +54,9 @@ for (const platform of platforms) {
         sse.sendEvent('c', make());
         const last = await sse.publish('a', 'n', 1);
         await client.messagesUpTo(5);
-        expect(client.messages.map(({ event, data }) => [event, data])).toEqual(Array.from({ length: 5 }, () => ['n', '1']));
+        expect(client.messages.map(({ event, data }) => [event, data])).toEqual(
+          Array.from({ length: 5 }, () => ['n', '1']),
+        );
         expect(client.lastEventId).toBe(last);
         expect(client.raw).not.toMatch(/injected|1~end|^: 1$/m);
         expect(client.retries.every((retry) => retry >= 1_000)).toBe(true);

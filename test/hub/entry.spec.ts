@@ -97,7 +97,7 @@ describe('toEntry', () => {
       text: undefined,
       retry: 5,
       comment: 'c',
-      metadata: { tenant: 3 },
+      metadata: '{"tenant":3}',
       except: ['client-1'],
       exceptGroup: 'user:1',
     });
@@ -113,7 +113,7 @@ describe('toEntry', () => {
       kind: 'event',
       data: 'x',
       text: true,
-      metadata: { at: '1970-01-01T00:00:00.000Z' },
+      metadata: '{"at":"1970-01-01T00:00:00.000Z"}',
       except: ['a', 'b'],
     });
   });
@@ -131,7 +131,7 @@ describe('toEntry', () => {
     const entry = toEntry({ data: 1, metadata }, RULES, { except } satisfies BroadcastOptions);
     metadata.roles.push('b');
     except.push('client-2');
-    expect(entry).toMatchObject({ metadata: { roles: ['a'] }, except: ['client-1'] });
+    expect(entry).toMatchObject({ metadata: '{"roles":["a"]}', except: ['client-1'] });
   });
 
   it('leaves the data of the caller alone', () => {
