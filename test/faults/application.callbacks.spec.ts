@@ -26,7 +26,7 @@ const ANSWERS: readonly [shown: string, answer: () => unknown][] = [
   ['1', () => 1],
   ['0', () => 0],
   ['"true"', () => 'true'],
-  ['[object Object]', () => ({})],
+  ['{}', () => ({})],
 ];
 
 for (const platform of platforms) {
