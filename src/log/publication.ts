@@ -101,7 +101,7 @@ function once<T>(read: () => T): () => T {
 /** What a string takes beside its characters, with the pointer to it. */
 const STRING_BYTES = 32;
 /** The object around a frame's bytes, its blocks, and the buffer's own. Measured with a heap snapshot, like the next. */
-const FRAME_BYTES = 512;
+const FRAME_BYTES = 640;
 /** That an event's own id can be found. */
 const OWN_ID_BYTES = 256;
 

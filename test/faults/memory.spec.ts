@@ -9,14 +9,13 @@ import { buildStandalone } from '../support/standalone.js';
 
 const LIMIT = 4 * MiB;
 /** Whatever the history holds: what is read back in one turn, what waits for its readers, code that is compiled meanwhile. */
-const REST = 1.5 * MiB;
+const REST = 0.75 * MiB;
 
 const KINDS = [
   'JSON that an observer reads',
   'JSON that filters read',
   'metadata',
-  'gzip, large',
-  'gzip, small',
+  'frames that are compressed',
   'small events between large writes',
   'small events that nobody reads',
   'small events that are read',
