@@ -1,4 +1,3 @@
-import { AsyncResource } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
@@ -6,13 +5,13 @@ import { types } from 'node:util';
 
 import type { EventEntry } from './backplane/backplane.js';
 import { SSEError } from './hub/errors.js';
-import { assertTopic, toEntry } from './hub/entry.js';
+import { assertTopic, own, toEntry } from './hub/entry.js';
 import { tooManyTopics } from './hub/hub.js';
 import type { Filter } from './hub/reader.js';
 import type { Following } from './hub/selection.js';
 import type { ClientSettings, SSEClient } from './hub/sse-client.js';
 import type { OnGap } from './hub/start.js';
-import { compilePattern, TopicPattern } from './hub/topic-pattern.js';
+import { compilePattern, TopicPattern, topicPattern } from './hub/topic-pattern.js';
 import { NEW_CURSOR } from './protocol/cursor.js';
 import { MAX_ID_BYTES, show, singleLineFault, type SSEEvent } from './protocol/event.js';
 import { lastEventIdOf } from './protocol/headers.js';
@@ -101,47 +100,44 @@ export function assertOptionNames(options: ClientOptions, method: 'stream' | 'cr
   );
 }
 
-/** Throws `INVALID_CONFIG` for a value that makes no sense. */
+/** Throws `INVALID_CONFIG` for a value that makes no sense. Each option is read once: what was checked is what holds. */
 export function resolveClient(options: ClientOptions, config: ResolvedConfig, request?: RequestLike): ClientSettings {
-  const { id = randomUUID(), group, filter, lastEventId, metadata, since, notBefore, expiresAt } = options;
+  const { id = randomUUID(), group, filter, lastEventId, metadata, since, notBefore, expiresAt, initial } = options;
+  const { heartbeatInterval, retryInterval, controlEvents, onGap } = options;
   const idFault = singleLineFault(id, MAX_ID_BYTES);
   if (idFault) throw invalid('id', id, `a single line of 1 to ${MAX_ID_BYTES} bytes: ${idFault}`);
   if (group !== undefined) assertGroup(group);
-  if (filter !== undefined && typeof filter !== 'function') throw invalid('filter', filter, 'a function');
+  assertFilter(filter);
   if (lastEventId !== undefined && typeof lastEventId !== 'string')
     throw invalid('lastEventId', lastEventId, 'a string');
-  for (const name of ['heartbeatInterval', 'retryInterval', 'controlEvents', 'onGap'] as const) {
-    if (options[name] !== undefined) assertOption(name, options[name]);
+  const others = { heartbeatInterval, retryInterval, controlEvents, onGap };
+  for (const [name, value] of Object.entries(others)) {
+    if (value !== undefined) assertOption(name as keyof typeof others, value);
   }
-  const given = lastEventId ?? lastEventIdFrom(options.request ?? request);
+  const given = lastEventId ?? lastEventIdFrom(request);
   return {
     id,
     group,
     filter,
     metadata,
     // Whatever is longer is none of ours, and need not be kept.
-    lastEventId: (given === NEW_CURSOR ? '' : given).slice(0, 2 * MAX_ID_BYTES),
+    lastEventId: given === NEW_CURSOR ? '' : own(given.slice(0, 2 * MAX_ID_BYTES)),
     since: timeOf('since', since),
     notBefore: timeOf('notBefore', notBefore),
     expiresAt: timeOf('expiresAt', expiresAt) ?? Infinity,
-    onGap: options.onGap ?? config.onGap,
-    heartbeatInterval: options.heartbeatInterval ?? config.heartbeatInterval,
-    retryInterval: options.retryInterval ?? config.retryInterval,
-    controlEvents: options.controlEvents ?? config.controlEvents,
-    initial: resolveInitial(options.initial, config),
+    onGap: onGap ?? config.onGap,
+    heartbeatInterval: heartbeatInterval ?? config.heartbeatInterval,
+    retryInterval: retryInterval ?? config.retryInterval,
+    controlEvents: controlEvents ?? config.controlEvents,
+    initial: resolveInitial(initial, config),
   };
 }
 
 /** Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`. */
 export function resolveTopics(topics: Topics, config: ResolvedConfig): Following {
-  const names = listOf(topics);
-  const patterns: TopicPattern[] = [];
-  const literal: string[] = [];
-  for (const name of names) {
-    const topic = literalOf(name);
-    if (topic instanceof TopicPattern) patterns.push(topic);
-    else literal.push(topic);
-  }
+  const names = listOf(topics).map(literalOf);
+  const patterns = names.filter((name) => name instanceof TopicPattern);
+  const literal = names.filter((name) => typeof name === 'string');
   // Before anybody makes room for a client that cannot be.
   for (const pattern of patterns) compilePattern(pattern, config.topicDelimiter);
   const count = new Set(names.map(String)).size;
@@ -151,7 +147,11 @@ export function resolveTopics(topics: Topics, config: ResolvedConfig): Following
 
 /** A pattern, or the topic that is meant. Throws `INVALID_TOPIC`. */
 export function literalOf(name: string | TopicPattern): string | TopicPattern {
-  if (name instanceof TopicPattern) return name.isLiteral ? name.pattern : name;
+  if (name instanceof TopicPattern) {
+    // One of ours: whoever holds the other may change it after it has been checked.
+    const own = topicPattern(name.pattern);
+    return own.isLiteral ? own.pattern : own;
+  }
   assertTopic(name);
   return name;
 }
@@ -165,6 +165,11 @@ function lastEventIdFrom(request: RequestLike | undefined): string {
 /** Throws `INVALID_CONFIG`: a group that is not a string would never be found again. */
 export function assertGroup(group: unknown): void {
   if (typeof group !== 'string') throw invalid('group', group, 'a string');
+}
+
+/** Throws `INVALID_CONFIG`: what cannot be called would hide every event and end its client, one event too late. */
+export function assertFilter(filter: unknown): void {
+  if (filter !== undefined && typeof filter !== 'function') throw invalid('filter', filter, 'a function');
 }
 
 function timeOf(option: string, value: Date | number | undefined): number | undefined {
@@ -186,11 +191,15 @@ function isInSeconds(time: number): boolean {
 function resolveInitial(initial: ClientOptions['initial'], config: ResolvedConfig): ClientSettings['initial'] {
   if (initial === undefined) return undefined;
   const encode = (events: Initial): EventEntry[] => [events].flat().map((event) => toEntry(event, config));
-  // It runs when its turn comes, whoever's request that turn belongs to.
-  if (typeof initial === 'function') return AsyncResource.bind(async (client) => encode(await initial(client)));
+  if (typeof initial === 'function') return async (client) => encode(await initial(client));
   // Checked now, so that the caller learns of a mistake before anything has been sent.
-  const entries = encode(initial);
-  return () => entries;
+  let entries = encode(initial);
+  return () => {
+    const due = entries;
+    // It is asked for once, and the stream may be open for days.
+    entries = [];
+    return due;
+  };
 }
 
 export function assertEnabled(config: ResolvedConfig): void {

@@ -39,7 +39,10 @@ export interface SSEConfig {
   retryInterval?: number;
   /** 0 to 1: `retry` is `retryInterval` × (1 + random × `retryJitter`), against reconnect storms. Default: 0.5. */
   retryJitter?: number;
-  /** Bytes of one event's encoded data. Default: 1,048,576. */
+  /**
+   * Bytes of one event's data and comment as they are on the wire: of text with line breaks that is more than it has, because
+   * every line begins with `data: `. Default: 1,048,576.
+   */
   maxEventSize?: number;
   /**
    * Compresses the streams of `createClient()` and `addClient()` for clients that take gzip: once for all that get the
@@ -184,25 +187,29 @@ export function assertOption(name: keyof SSEConfig, value: unknown): void {
   if (allowed) throw invalid(name, value, allowed);
 }
 
-function check(config: SSEConfig): void {
-  for (const [name, value] of Object.entries(config)) {
-    if (!isOption(name)) {
-      const known = Object.keys(CHECKS).join(', ');
-      throw new SSEError(
-        'INVALID_CONFIG',
-        `There is no SSE option \`${name}\` (${show(value)}). The options are: ${known}.`,
-      );
-    }
-    if (value !== undefined) assertOption(name, value);
+/** Every option, read once and checked: also where a class has them as getters, which may answer anew each time. */
+function checked(given: SSEConfig): SSEConfig {
+  const stranger = Object.keys(given).find((name) => !isOption(name));
+  if (stranger !== undefined) {
+    const known = Object.keys(CHECKS).join(', ');
+    throw new SSEError(
+      'INVALID_CONFIG',
+      `There is no SSE option \`${stranger}\` (${show(given[stranger as keyof SSEConfig])}). The options are: ${known}.`,
+    );
   }
+  const config = Object.fromEntries(Object.keys(CHECKS).map((name) => [name, given[name as keyof SSEConfig]]));
+  for (const [name, value] of Object.entries(config)) {
+    if (value !== undefined) assertOption(name as keyof SSEConfig, value);
+  }
+  return config;
 }
 
 /**
  * Fills in the defaults and checks everything, once. Throws `INVALID_CONFIG` with the option's name, its value, and
  * what is allowed.
  */
-export function resolveConfig(config: SSEConfig = {}): ResolvedConfig {
-  check(config);
+export function resolveConfig(given: SSEConfig = {}): ResolvedConfig {
+  const config = checked(given);
   const topicDelimiter = config.topicDelimiter ?? ':';
   return {
     enabled: config.enabled ?? true,

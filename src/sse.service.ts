@@ -15,7 +15,7 @@ import { concatMap, isObservable, lastValueFrom, Observable, type Subscriber } f
 import type { Entry, EventEntry, Patience } from './backplane/backplane.js';
 import { BackplaneError } from './backplane/backplane-error.js';
 import { Client } from './hub/client.js';
-import { assertTopic, toEntry } from './hub/entry.js';
+import { assertTopic, own, toEntry } from './hub/entry.js';
 import { SSEError } from './hub/errors.js';
 import { type ConnectionChange, Hub } from './hub/hub.js';
 import type { Filter } from './hub/reader.js';
@@ -27,6 +27,7 @@ import { type Cursor, formatCursor } from './protocol/cursor.js';
 import { type BroadcastOptions, show, type SSEEvent } from './protocol/event.js';
 import {
   assertEnabled,
+  assertFilter,
   assertGroup,
   assertOptionNames,
   type ClientOptions,
@@ -100,7 +101,8 @@ export class SSEService<Events extends object = AnyEvents>
   readonly #config: ResolvedConfig;
   readonly #hub: Hub;
   /**
-   * Clients come and go here. An observer that throws is logged, and disturbs nobody.
+   * Clients come and go here, each in the asynchronous context of its own request. An observer that throws is logged, and
+   * disturbs nobody.
    *
    * @example
    * sse.connections.subscribe(({ type, client, reason }) => logger.log(`${client.id}: ${type} ${reason ?? ''}`));
@@ -351,13 +353,15 @@ export class SSEService<Events extends object = AnyEvents>
   /**
    * Has a client follow one more topic or pattern; `false` when it is not on this node. The first ones
    * count from its cursor, whenever they are added; those of later turns from the head. Following it already, it gets the new filter.
-   * Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`.
+   * Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`, and `INVALID_CONFIG` for a filter that is not a function.
    *
    * @example
    * sse.subscribe(clientId, 'room:7', { filter: (event) => event.event !== 'typing' });
    */
   subscribe(clientId: string, topic: string | TopicPattern, options: { filter?: Filter } = {}): boolean {
-    return this.#hub.subscribe(clientId, literalOf(topic), options.filter);
+    const { filter } = options;
+    assertFilter(filter);
+    return this.#hub.subscribe(clientId, literalOf(topic), filter);
   }
 
   /**
@@ -381,7 +385,7 @@ export class SSEService<Events extends object = AnyEvents>
   closeTopic(topic: string): void {
     assertTopic(topic);
     // Whether it changes anything is for the log to say: another node may have opened it meanwhile.
-    this.#appendLater({ kind: 'close', topic });
+    this.#appendLater({ kind: 'close', topic: own(topic) });
   }
 
   /**
@@ -392,12 +396,12 @@ export class SSEService<Events extends object = AnyEvents>
    */
   openTopic(topic: string): void {
     assertTopic(topic);
-    this.#appendLater({ kind: 'open', topic });
+    this.#appendLater({ kind: 'open', topic: own(topic) });
   }
 
   /**
-   * Events of topics, for code on the server. It is not a client, and fires on every node. An observer that throws is
-   * logged. Errors on subscription with `INVALID_TOPIC`.
+   * Events of topics, for code on the server. It is not a client, and fires on every node, in no request's asynchronous
+   * context. An observer that throws is logged. Errors on subscription with `INVALID_TOPIC`.
    *
    * @example
    * sse.observe<Order>('orders').subscribe(({ data }) => this.audit.record(data));
@@ -594,13 +598,13 @@ export class SSEService<Events extends object = AnyEvents>
 
   // An event without a topic must never become one for everybody.
   #topicEntry(event: TopicEvent, options: BroadcastOptions | undefined): EventEntry {
-    if (event.topic === undefined) {
+    const entry = this.#logEntry(event, options);
+    const { topic } = entry;
+    if (topic === undefined) {
       throw new SSEError('INVALID_TOPIC', 'topic: there is none. broadcastAll() is for everybody.');
     }
-    assertTopic(event.topic);
-    const entry = this.#logEntry(event, options);
-    if (!this.#hub.isClosed(event.topic)) return entry;
-    throw new SSEError('TOPIC_CLOSED', `The topic ${show(event.topic)} is closed. openTopic() starts it over.`);
+    if (!this.#hub.isClosed(topic)) return entry;
+    throw new SSEError('TOPIC_CLOSED', `The topic ${show(topic)} is closed. openTopic() starts it over.`);
   }
 
   #nameOf(topic: string | TopicPattern): { topic: string; pattern?: true } {

@@ -13,7 +13,8 @@ export interface EventEntry {
   readonly text?: boolean | undefined;
   readonly retry?: number | undefined;
   readonly comment?: string | undefined;
-  readonly metadata?: Record<string, unknown> | undefined;
+  /** A JSON object: its text, which takes a fraction of the memory of what can be read out of it. */
+  readonly metadata?: string | undefined;
   /** The application's own; without it, the position says when. */
   readonly timestamp?: string | undefined;
   readonly except?: readonly string[] | undefined;

@@ -1,3 +1,4 @@
+import { eventFault, topicFault } from '../protocol/event.js';
 import type { Entry } from './backplane.js';
 
 /** An entry as a broker keeps it. */
@@ -16,6 +17,7 @@ const aPosition: Check = (value) => {
   const { ms, seq } = (value ?? {}) as Fields;
   return anObject(value) && Number.isSafeInteger(ms) && Number.isSafeInteger(seq);
 };
+const aTopic: Check = (value) => topicFault(value) === undefined;
 const strings: Check = (value) => Array.isArray(value) && value.every(aString);
 const maybe =
   (check: Check): Check =>
@@ -24,21 +26,21 @@ const maybe =
 
 const SHAPES: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
   event: {
-    topic: maybe(aString),
+    topic: maybe(aTopic),
     event: maybe(aString),
     id: maybe(aString),
     data: aString,
     text: maybe(aBoolean),
     retry: maybe(aNumber),
     comment: maybe(aString),
-    metadata: maybe(anObject),
+    metadata: maybe((value) => aString(value) && parse(value as string) !== undefined),
     timestamp: maybe(aString),
     except: maybe(strings),
     exceptGroup: maybe(aString),
     opens: maybe(aPosition),
   },
-  close: { topic: aString },
-  open: { topic: aString },
+  close: { topic: aTopic },
+  open: { topic: aTopic },
   removeGroup: { group: aString, reconnect: aBoolean },
   subscribeGroup: { group: aString, topic: aString, pattern: maybe(aBoolean) },
   unsubscribeGroup: { group: aString, topic: aString, pattern: maybe(aBoolean) },
@@ -53,7 +55,12 @@ export function decodeEntry(text: string): Entry | undefined {
   if (!fields || typeof fields['kind'] !== 'string') return undefined;
   const shape = Object.hasOwn(SHAPES, fields['kind']) ? SHAPES[fields['kind']]! : {};
   const fits = Object.entries(shape).every(([field, check]) => check(fields[field]));
-  return fits ? (fields as unknown as Entry) : undefined;
+  return fits && !isForged(fields) ? (fields as unknown as Entry) : undefined;
+}
+
+/** No hub publishes it, so somebody else has put it into the log; on the wire it would make fields or events of its own. */
+function isForged(fields: Fields): boolean {
+  return fields['kind'] === 'event' && eventFault(fields) !== undefined;
 }
 
 function parse(text: string): Fields | undefined {

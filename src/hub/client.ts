@@ -1,6 +1,9 @@
+import { AsyncResource } from 'node:async_hooks';
+
 import type { EventEntry } from '../backplane/backplane.js';
 import { blocksOf } from '../log/publication.js';
 import { parseCursor, withInitialDue } from '../protocol/cursor.js';
+import { encodedSize } from '../protocol/encode.js';
 import { Batch, Frame, HEARTBEAT } from '../protocol/frame.js';
 import { type ControlFrames, cursorFrame, type Resumed, retryFrame } from './control-frames.js';
 import { SSEError } from './errors.js';
@@ -62,6 +65,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
   /** Whether it is one of those at its selection's level. */
   #level = false;
   #given: Given = { next: 0, cursor: undefined, at: performance.now(), eventAt: undefined };
+  /** The asynchronous context that it came in: what the application wants to be asked about it is asked there. */
+  readonly origin = new AsyncResource('SSEClient');
   /** The head when it connected. */
   #headThen: number;
   readonly control: ControlFrames;
@@ -415,7 +420,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   async #initialise(initial: NonNullable<ClientSettings['initial']>): Promise<void> {
     this.#state = 'initialising';
     try {
-      this.#initialised(await initial(this));
+      this.#initialised(await this.origin.runInAsyncScope(initial, undefined, this));
     } catch (error) {
       if (!this.connected) return;
       this.#hub.journal.initialFailed(this, error);
@@ -470,13 +475,15 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   #privateFrame(entry: EventEntry, after: number): PrivateFrame {
-    const { data, comment = '', id } = entry;
+    const { metadata: _, ...wire } = entry;
+    const { data, comment = '', id } = wire;
+    const size = FRAME_BYTES + encodedSize('data', data) + encodedSize('', comment);
     const make = (index: number): Frame => {
       const cursor = this.cursorAt(index);
       if (id !== undefined) this.#hub.rememberPrivateId(id, cursor);
-      return new Frame(blocksOf(entry, cursor));
+      return new Frame(blocksOf(wire, cursor));
     };
-    return { after, size: FRAME_BYTES + Buffer.byteLength(data) + Buffer.byteLength(comment), make };
+    return { after, size, make };
   }
 
   /** Takes over a new selection, in which `name` is new. */

@@ -9,7 +9,9 @@ import { Publication } from '../log/publication.js';
 import { comparePositions, type Position } from '../protocol/cursor.js';
 import type { SSEEvent } from '../protocol/event.js';
 import { Batch, type Frame } from '../protocol/frame.js';
+import { inNoContext } from './callbacks.js';
 import type { Client, Shared } from './client.js';
+import type { Envelopes } from './envelopes.js';
 import type { GroupAct } from './groups.js';
 import type { Level } from './level.js';
 import { describe, type SSELogger } from './logger.js';
@@ -33,7 +35,7 @@ export interface DeliveryContext {
   readonly logger: SSELogger;
   readonly backplane: Backplane;
   readonly highWaterMark: number;
-  readonly deserialize: (text: string) => unknown;
+  readonly envelopes: Envelopes;
   readonly actOnGroup: (act: GroupAct) => void;
   /** Something was done to the group, and whether its clients were open by then, nobody can tell. */
   readonly askGroupAgain: (group: string) => void;
@@ -128,20 +130,20 @@ export class Delivery implements LogReader {
       this.#inbox = [];
       this.#delivering = false;
     }
-    this.#schedule();
+    this.schedule();
     this.context.onDelivered();
   }
 
   /** Has the client pumped at the end of the turn. */
   wake(client: Client): void {
     this.#awake.add(client);
-    this.#schedule();
+    this.schedule();
   }
 
   /** Has the client join its level at the end of the turn. */
   joinLater(client: Client): void {
     this.#early.add(client);
-    this.#schedule();
+    this.schedule();
   }
 
   /** Keeps a client waiting whose cursor is beyond what this node has read. */
@@ -270,8 +272,13 @@ export class Delivery implements LogReader {
     const { topic } = publication;
     if (topic === undefined) return;
     const subject = this.context.topics.get(topic)?.subject;
-    if (subject?.observed) subject.next(publication.envelope(this.context.deserialize));
-    if (this.publications.observed) this.publications.next(publication.envelope(this.context.deserialize));
+    if (!subject?.observed && !this.publications.observed) return;
+    const envelope = this.context.envelopes.of(publication);
+    // On every other node there is no request that it belongs to; on the publisher's it must be no different.
+    inNoContext(() => {
+      subject?.next(envelope);
+      this.publications.next(envelope);
+    });
   }
 
   #deliverMark({ kind, topic }: TopicEntry, position: Position): void {
@@ -304,10 +311,11 @@ export class Delivery implements LogReader {
     return topic === undefined ? this.context.selections : this.context.topics.followersOf(topic);
   }
 
-  #schedule(): void {
+  /** Has the turn come to its end. */
+  schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => this.#flush());
+    inNoContext(() => setImmediate(() => this.#flush()));
   }
 
   /** The end of a turn. */
@@ -326,7 +334,8 @@ export class Delivery implements LogReader {
       client.pump();
       if (performance.now() > deadline) break;
     }
-    if (this.#awake.size > 0) this.#schedule();
+    this.context.envelopes.clear();
+    if (this.#awake.size > 0) this.schedule();
     this.prune();
   }
 

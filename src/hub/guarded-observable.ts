@@ -1,10 +1,12 @@
 import { Observable, type Observer, type Operator, Subscriber, type Subscription, type TeardownLogic } from 'rxjs';
 
+import { takeIn } from './callbacks.js';
+
 type OnError = (error: unknown) => void;
 
 /**
- * An Observable whose observers may throw: the error is reported, and neither reaches the publisher nor, as RxJS would
- * have it, the process as an uncaught exception. https://rxjs.dev/api/index/interface/GlobalConfig#onUnhandledError
+ * An Observable whose observers may throw, or be async and reject: the error is reported, and neither reaches the publisher
+ * nor, as RxJS would have it, the process. https://rxjs.dev/api/index/interface/GlobalConfig#onUnhandledError
  */
 export class GuardedObservable<T> extends Observable<T> {
   constructor(
@@ -33,10 +35,10 @@ export class GuardedObservable<T> extends Observable<T> {
       typeof observerOrNext === 'function'
         ? { next: observerOrNext, error: error ?? undefined, complete: complete ?? undefined }
         : (observerOrNext ?? {});
-    const guard = <A extends unknown[]>(act: (...args: A) => void) => {
+    const guard = <A extends unknown[]>(act: (...args: A) => unknown) => {
       return (...args: A): void => {
         try {
-          act(...args);
+          takeIn(act(...args), this.onError);
         } catch (thrown) {
           this.onError(thrown);
         }
@@ -47,5 +49,10 @@ export class GuardedObservable<T> extends Observable<T> {
       error: guard((thrown: unknown) => (observer.error ? observer.error(thrown) : this.onError(thrown))),
       complete: guard(() => observer.complete?.()),
     });
+  }
+
+  // It brings a subscriber of its own, too. What its callback throws, its own promise tells.
+  override forEach(next: (value: T) => unknown): Promise<void> {
+    return super.forEach((value) => void takeIn(next(value), this.onError));
   }
 }

@@ -1,3 +1,5 @@
+import { inNoContext } from './callbacks.js';
+
 /** Milliseconds between two looks at who is due. */
 const TICK = 50;
 const MAX_DELAY = 60 * 60 * 1_000;
@@ -56,7 +58,7 @@ export class Heartbeat {
     clearTimeout(this.#timer);
     this.#wakeAt = at;
     const delay = Math.min(Math.max(1, at - performance.now()), MAX_DELAY);
-    this.#timer = setTimeout(() => this.#tick(), delay).unref();
+    this.#timer = inNoContext(() => setTimeout(() => this.#tick(), delay)).unref();
   }
 
   #tick(): void {

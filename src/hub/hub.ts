@@ -17,9 +17,11 @@ import {
 import { show, singleLineFault, type SSEEvent } from '../protocol/event.js';
 import { Admission, type AdmissionLimits } from './admission.js';
 import { Audience } from './audience.js';
+import { inNoContext, readBack } from './callbacks.js';
 import { Client } from './client.js';
 import { ControlFrames } from './control-frames.js';
 import { Delivery } from './delivery.js';
+import { Envelopes } from './envelopes.js';
 import { SSEError } from './errors.js';
 import { actOnGroup } from './groups.js';
 import { GuardedObservable } from './guarded-observable.js';
@@ -94,13 +96,15 @@ export class Hub {
     logger: SSELogger,
   ) {
     this.logger = guarded(logger);
-    const { backplane, highWaterMark, deserialize, retentionOf, maxHistoryBytes, topicDelimiter } = options;
+    const { backplane, highWaterMark, retentionOf, maxHistoryBytes, topicDelimiter } = options;
+    const deserialize = (text: string): unknown => readBack(options.deserialize, text);
+    const envelopes = new Envelopes(deserialize, () => this.delivery.schedule());
     this.journal = new Journal(this.logger, options.debug);
     this.#noDeadlines = { expiresAt: Infinity, endsAt: Infinity, slowTimeout: options.slowTimeout };
     this.log = new EventLog({ retentionOf, maxBytes: maxHistoryBytes });
     this.lives = new TopicLives(this.log);
     this.#ownMarks = new OwnMarks(this.log);
-    this.readerContext = { log: this.log, lives: this.lives, journal: this.journal, deserialize };
+    this.readerContext = { log: this.log, lives: this.lives, journal: this.journal, envelopes };
     this.#admission = new Admission(options);
     this.#selections = new Selections(topicDelimiter);
     this.topics = new Topics(this.log, this.#selections);
@@ -114,7 +118,7 @@ export class Hub {
       logger: this.logger,
       backplane,
       highWaterMark,
-      deserialize,
+      envelopes,
       actOnGroup: (act) => actOnGroup(this, this.#admission.membersOf(act.group), act),
       askGroupAgain: (group) => {
         for (const client of this.#admission.membersOf(group)) client.finish('removed');
@@ -150,7 +154,7 @@ export class Hub {
   /** Begins to read the log, which nobody would let go of after a shutdown. May be tried again when it fails. */
   start(): Promise<void> {
     if (this.shuttingDown) return this.#started ?? Promise.resolve();
-    this.#started ??= this.#startReading().catch((error: unknown) => {
+    this.#started ??= inNoContext(() => this.#startReading()).catch((error: unknown) => {
       this.#started = undefined;
       throw error;
     });
@@ -389,8 +393,10 @@ export class Hub {
 
   forget(client: Client, reason: DisconnectReason): void {
     this.withdraw(client);
-    this.journal.disconnected(client, reason, this.size);
-    this.connections.next({ type: 'disconnect', client, reason });
+    client.origin.runInAsyncScope(() => {
+      this.journal.disconnected(client, reason, this.size);
+      this.connections.next({ type: 'disconnect', client, reason });
+    });
   }
 
   /** The same for one that nobody has been told of. */

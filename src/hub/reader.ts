@@ -1,8 +1,12 @@
+import type { AsyncResource } from 'node:async_hooks';
+
 import type { EventLog, LogItem } from '../log/event-log.js';
 import type { Floor } from '../log/history.js';
 import { Publication } from '../log/publication.js';
-import type { SSEEvent } from '../protocol/event.js';
+import { show, type SSEEvent } from '../protocol/event.js';
 import type { Frame } from '../protocol/frame.js';
+import { takeIn } from './callbacks.js';
+import type { Envelopes } from './envelopes.js';
 import type { ControlFrames, ResetReason } from './control-frames.js';
 import type { Journal } from './journal.js';
 import type { Selection } from './selection.js';
@@ -10,7 +14,10 @@ import type { SSEClient } from './sse-client.js';
 import { type Loss, namesWithLoss, type OnGap, type Start } from './start.js';
 import type { TopicLives } from './topic-lives.js';
 
-/** Lets an event through for one client. One that throws hides the event and ends that client. */
+/**
+ * Lets an event through for one client, in the asynchronous context of that client's own request. One that throws, or
+ * answers anything but `true` or `false` (a promise above all), hides the event and ends that client.
+ */
 export type Filter = (event: SSEEvent) => boolean;
 
 /** A frame for this client alone. It leaves after everything before index `after`, and carries the client's cursor. */
@@ -36,11 +43,13 @@ export interface ReaderContext {
   readonly log: EventLog;
   readonly lives: TopicLives;
   readonly journal: Journal;
-  readonly deserialize: (text: string) => unknown;
+  readonly envelopes: Envelopes;
 }
 
 /** Whose reader it is. */
 interface Owner extends SSEClient {
+  /** The asynchronous context that it came in: its own request's. */
+  readonly origin: AsyncResource;
   readonly expiresAt: number;
   readonly notBefore: number | undefined;
   readonly onGap: OnGap;
@@ -239,7 +248,8 @@ export class Reader {
     try {
       return this.#wants(item, index) ? item.frame : 'skip';
     } catch (error) {
-      this.context.journal.filterFailed(this.client, error, item.topic);
+      const { client } = this;
+      client.origin.runInAsyncScope(() => this.context.journal.filterFailed(client, error, item.topic));
       return 'error';
     }
   }
@@ -279,7 +289,13 @@ export class Reader {
   }
 
   #passes(filter: Filter | undefined, publication: Publication): boolean {
-    return !filter || filter(publication.envelope(this.context.deserialize));
+    if (!filter) return true;
+    const event = this.context.envelopes.of(publication);
+    // Not in that of whoever publishes: a filter that asks who the user is would answer for somebody else.
+    const answer: unknown = this.client.origin.runInAsyncScope(filter, undefined, event);
+    if (typeof answer === 'boolean') return answer;
+    const shown = takeIn(answer) ? 'a promise' : show(answer);
+    throw new TypeError(`it answered ${shown}, and has to answer true or false, at once`);
   }
 
   #followedSince(topic: string, index: number): boolean {

@@ -1,3 +1,5 @@
+import { inNoContext } from './callbacks.js';
+
 /** Milliseconds. */
 const INTERVAL = 5_000;
 
@@ -28,7 +30,7 @@ export class Repeated {
   }
 
   #wait(): void {
-    this.#timer = setTimeout(() => this.#sumUp(), INTERVAL).unref();
+    this.#timer = inNoContext(() => setTimeout(() => this.#sumUp(), INTERVAL)).unref();
   }
 
   #sumUp(): void {

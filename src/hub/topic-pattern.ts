@@ -6,7 +6,9 @@ import { SSEError } from './errors.js';
  * must not be able to follow everything.
  */
 export class TopicPattern {
-  constructor(readonly pattern: string) {}
+  constructor(readonly pattern: string) {
+    Object.freeze(this);
+  }
 
   /** Without a wildcard it is a topic like any other. */
   get isLiteral(): boolean {

@@ -363,5 +363,5 @@ function merged(a: Floor, b: Floor): Floor {
 }
 
 function bytesOf(item: LogItem): number {
-  return ITEM_BYTES + (item instanceof Publication ? item.bytes : 0);
+  return ITEM_BYTES + (item instanceof Publication ? item.bytes : 2 * item.topic.length);
 }

@@ -11,14 +11,32 @@ export interface Block {
 }
 
 // [spec] 9.2.5: lines end with CR LF, LF or CR. Each line of the value becomes a field of its own.
-const LINE_BREAK = /\r\n|\r|\n/;
+const LINE_BREAK = /\r\n?|\n/g;
+const LF = 10;
+const CR = 13;
+
+function isSingleLine(value: string): boolean {
+  return !value.includes('\n') && !value.includes('\r');
+}
 
 function field(name: string, value: string): string {
-  if (!value.includes('\n') && !value.includes('\r')) return `${name}: ${value}\n`;
-  return value
-    .split(LINE_BREAK)
-    .map((line) => `${name}: ${line}\n`)
-    .join('');
+  if (isSingleLine(value)) return `${name}: ${value}\n`;
+  return `${name}: ${value.replaceAll(LINE_BREAK, `\n${name}: `)}\n`;
+}
+
+/**
+ * Bytes of a value on the wire, from behind the name of its first field to the end of its last line: more than it has,
+ * because every line begins with the name. What is beyond `enough` is not counted to its end.
+ */
+export function encodedSize(name: 'data' | '', value: string, enough = Infinity): number {
+  let size = Buffer.byteLength(value);
+  if (isSingleLine(value)) return size;
+  for (let i = 0; i < value.length && size <= enough; i++) {
+    const char = value.charCodeAt(i);
+    if (char === CR && value.charCodeAt(i + 1) === LF) size--;
+    else if (char === CR || char === LF) size += name.length + 2;
+  }
+  return size;
 }
 
 /** The text of a block. Its single-line fields have been checked where the event came in; nothing is cleaned up here. */

@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 /**
  * An event as the application writes it. Only `event`, `id`, `data`, `retry` and `comment` go on the wire; `topic`,
  * `metadata` and `timestamp` stay on the servers.
@@ -67,7 +69,8 @@ function textOf(value: unknown): string {
     if (Object.prototype.toString.call(value) === '[object Object]') return objectOf(Object.keys(value as object));
     return String(value);
   } catch {
-    return Object.prototype.toString.call(value);
+    // Nor is a proxy asked a second time.
+    return '[object Object]';
   }
 }
 
@@ -131,10 +134,9 @@ export function eventFault(event: Omit<SSEEvent, 'data'>): string | undefined {
 }
 
 /** Why these cannot be passed over, naming the field, or `undefined`. What a page says of itself may be anything. */
-export function exceptionFault({ except = [], exceptGroup }: BroadcastOptions): string | undefined {
-  const ids: readonly unknown[] = [except].flat();
-  const at = ids.findIndex((id) => typeof id !== 'string');
-  if (at >= 0) return `except: ${show(ids[at])} is not a string; client ids are`;
+export function exceptionFault(except: readonly unknown[] = [], exceptGroup?: unknown): string | undefined {
+  const at = except.findIndex((id) => typeof id !== 'string');
+  if (at >= 0) return `except: ${show(except[at])} is not a string; client ids are`;
   if (exceptGroup !== undefined && typeof exceptGroup !== 'string') {
     return `exceptGroup: ${show(exceptGroup)} is not a string`;
   }
@@ -168,6 +170,8 @@ function toJson(value: unknown): string | undefined {
 export function serializeData(data: unknown): string {
   if (typeof data === 'string') return data;
   if (data === undefined) throw new TypeError('data is undefined; use null');
+  // Its JSON would be {}.
+  if (types.isPromise(data)) throw new TypeError('data is a promise; await it');
   const json = toJson(data);
   if (json === undefined) throw new TypeError(`data is a ${typeof data}, which has no JSON form`);
   return json;

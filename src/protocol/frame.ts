@@ -7,8 +7,15 @@ const CRLF = '\r\n';
 const COALESCE_BELOW = 4_096;
 const COALESCED_SIZE = 32_768;
 
+// In memory of its own: a slice of what Node shares among small buffers keeps all of that, for as long as the log keeps it.
 function chunkOf(text: string): Buffer {
-  return Buffer.from(`${Buffer.byteLength(text).toString(16)}${CRLF}${text}${CRLF}`);
+  const size = Buffer.byteLength(text);
+  const head = `${size.toString(16)}${CRLF}`;
+  const chunk = Buffer.allocUnsafeSlow(head.length + size + CRLF.length);
+  chunk.write(head, 'latin1');
+  chunk.write(text, head.length);
+  chunk.write(CRLF, head.length + size, 'latin1');
+  return chunk;
 }
 
 /** What follows the size line of an HTTP/1.1 chunk, without its closing CRLF. */
@@ -18,8 +25,9 @@ function payloadOf(chunk: Buffer): Buffer {
 
 /** Bytes that leave together, in every form that a transport may want; each form is made once, for all clients. */
 abstract class Piece {
-  #stored: GzipMember | undefined;
-  #deflated: GzipMember | undefined;
+  // Weakly, because frames are kept in the log: it counts their text, not what else is made of it.
+  #stored: WeakRef<GzipMember> | undefined;
+  #deflated: WeakRef<GzipMember> | undefined;
 
   /** As one HTTP/1.1 chunk (RFC 9112, section 7.1), so a transport that may write to the socket copies nothing. */
   abstract readonly chunk: Buffer;
@@ -31,8 +39,13 @@ abstract class Piece {
   /** As part of a gzip stream, for so many readers. */
   gzip(readers: number, options: CompressionOptions): GzipMember {
     const { bytes } = this;
-    if (!GzipMember.pays(bytes.length, readers, options)) return (this.#stored ??= GzipMember.store(bytes));
-    return (this.#deflated ??= GzipMember.deflate(bytes, options.level));
+    const pays = GzipMember.pays(bytes.length, readers, options);
+    const known = (pays ? this.#deflated : this.#stored)?.deref();
+    if (known) return known;
+    const made = pays ? GzipMember.deflate(bytes, options.level) : GzipMember.store(bytes);
+    if (pays) this.#deflated = new WeakRef(made);
+    else this.#stored = new WeakRef(made);
+    return made;
   }
 }
 
@@ -142,7 +155,7 @@ function coalesce(frames: readonly Frame[]): readonly Piece[] {
 function join(frames: readonly Frame[], size: number): Buffer {
   const payloads = frames.map((frame) => frame.bytes);
   const length = payloads.reduce((sum, payload) => sum + payload.length, 0);
-  const joined = Buffer.allocUnsafe(size);
+  const joined = Buffer.allocUnsafeSlow(size);
   let end = joined.write(`${length.toString(16)}${CRLF}`, 'latin1');
   for (const payload of payloads) end += payload.copy(joined, end);
   end += joined.write(CRLF, end, 'latin1');

@@ -22,18 +22,24 @@ const FINAL_BLOCK = [0x03, 0x00];
  * stand in any stream at any place: made once, for every client that takes gzip.
  */
 export class GzipMember {
-  /** The same as one HTTP/1.1 chunk. */
-  #chunk: Buffer | undefined;
+  /** As one HTTP/1.1 chunk. */
+  readonly chunk: Buffer;
+  readonly bytes: Buffer;
   readonly #crc: number;
   readonly #length: number;
   #shift: number | undefined;
 
-  private constructor(
-    data: Buffer,
-    readonly bytes: Buffer,
-  ) {
+  private constructor(data: Buffer, bytes: readonly Buffer[]) {
     this.#crc = crc32(data);
     this.#length = data.length;
+    const size = bytes.reduce((sum, { length }) => sum + length, 0);
+    const head = `${size.toString(16)}\r\n`;
+    // A copy: what zlib hands out is a part of a larger buffer, all of which it would keep.
+    this.chunk = Buffer.allocUnsafeSlow(head.length + size + 2);
+    let end = this.chunk.write(head, 'latin1');
+    for (const part of bytes) end += part.copy(this.chunk, end);
+    this.chunk.write('\r\n', end, 'latin1');
+    this.bytes = this.chunk.subarray(head.length, end);
   }
 
   static pays(length: number, readers: number, { threshold }: CompressionOptions): boolean {
@@ -41,19 +47,11 @@ export class GzipMember {
   }
 
   static deflate(data: Buffer, level: number): GzipMember {
-    return new GzipMember(data, deflateRawSync(data, { level, finishFlush: constants.Z_SYNC_FLUSH }));
+    return new GzipMember(data, [deflateRawSync(data, { level, finishFlush: constants.Z_SYNC_FLUSH })]);
   }
 
   static store(data: Buffer): GzipMember {
     return new GzipMember(data, stored(data));
-  }
-
-  get chunk(): Buffer {
-    return (this.#chunk ??= Buffer.concat([
-      Buffer.from(`${this.bytes.length.toString(16)}\r\n`),
-      this.bytes,
-      Buffer.from('\r\n'),
-    ]));
   }
 
   /** The checksum of a stream that had `sum` before this. */
@@ -81,7 +79,7 @@ export function gzipTrailer({ crc, length }: Checksum): Buffer {
 }
 
 /** RFC 1951, section 3.2.4: as it is, with a header of five bytes for at most 65,535 of them. */
-function stored(data: Buffer): Buffer {
+function stored(data: Buffer): Buffer[] {
   const blocks: Buffer[] = [];
   for (let at = 0; at < data.length; at += MAX_STORED) {
     const part = data.subarray(at, at + MAX_STORED);
@@ -90,7 +88,7 @@ function stored(data: Buffer): Buffer {
     header.writeUInt16LE(part.length ^ 0xffff, 3);
     blocks.push(header, part);
   }
-  return Buffer.concat(blocks);
+  return blocks;
 }
 
 // CRC-32 arithmetic is that of polynomials over GF(2) modulo this one, with the bits reflected: appending n bytes

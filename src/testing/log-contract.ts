@@ -91,7 +91,7 @@ const EVERY_KIND: readonly Entry[] = [
     data: '{"a":1}',
     retry: 5,
     comment: 'a\nb',
-    metadata: { nested: { list: [1, null, 'x'] } },
+    metadata: JSON.stringify({ nested: { list: [1, null, 'x'] } }),
     timestamp: '2024-01-01T00:00:00.000Z',
     except: ['a', 'b'],
     exceptGroup: 'group',

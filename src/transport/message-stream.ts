@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { ServerResponse } from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';
 import { setImmediate } from 'node:timers';
@@ -93,6 +94,8 @@ class MessageTransport implements Transport {
   #waitsFor: 'nest' | 'turn' | 'drain' | undefined;
   #begun = false;
   readonly #limit: number;
+  /** The asynchronous context of the subscription. */
+  readonly #origin = new AsyncResource('SSEStream');
 
   constructor(
     private readonly subscriber: Subscriber<StreamMessage>,
@@ -137,7 +140,12 @@ class MessageTransport implements Transport {
     this.subscriber.add(() => response.off('close', onClose));
   }
 
-  write({ frames }: Batch): void {
+  write(batch: Batch): void {
+    // What stands between here and Nest (operators, interceptors) is the request's, whoever has published.
+    this.#origin.runInAsyncScope(() => this.#write(batch));
+  }
+
+  #write({ frames }: Batch): void {
     // Nest would write behind the end, which is an error of the response.
     if (this.options.response?.writableEnded) return this.subscriber.complete();
     const { onFirst } = this.options;
@@ -237,7 +245,7 @@ class MessageTransport implements Transport {
 
   #complete(): void {
     this.#listener = undefined;
-    this.subscriber.complete();
+    this.#origin.runInAsyncScope(() => this.subscriber.complete());
   }
 }
 

@@ -1,7 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
 import { Controller, Get, Inject, Param } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
-import { type Cursor, type Entry, MemoryBackplane, type SSEConfig, SSEModule, SSEService } from 'nestjs-sse-hub';
+import {
+  type Cursor,
+  type Entry,
+  type Filter,
+  MemoryBackplane,
+  type SSEConfig,
+  SSEModule,
+  SSEService,
+  TopicPattern,
+} from 'nestjs-sse-hub';
 
 import { returnToBaseline } from '../support/baseline.js';
 import { platforms } from '../support/platforms.js';
@@ -192,7 +201,7 @@ describe('SSEModule', () => {
     const tooLarge = expect.objectContaining({
       code: 'EVENT_TOO_LARGE',
       message: expect.stringMatching(
-        /takes 120000 bytes in the log, which may have 100000 \(maxHistoryBytes\)/,
+        /takes 120\d{3} bytes in the log, which may have 100000 \(maxHistoryBytes\)/,
       ) as unknown,
     });
     expect(() => sse.broadcast('b', 'n', 'x'.repeat(60_000))).toThrow(tooLarge);
@@ -200,6 +209,46 @@ describe('SSEModule', () => {
     await expect(sse.publish('b', 'n', 'x'.repeat(60_000))).rejects.toEqual(tooLarge);
     expect(sse.stats().history.events).toBe(1);
     await sse.shutdown();
+  });
+
+  it('A4: options are checked where a class has them as getters, too, and read once', () => {
+    const answers = [5, -1];
+    class Options implements SSEConfig {
+      get maxClients(): number {
+        return answers.shift()!;
+      }
+    }
+    bench.watch(new SSEService(new Options()));
+    expect(answers).toEqual([-1]);
+    expect(() => new SSEService(new Options())).toThrow(
+      expect.objectContaining({ code: 'INVALID_CONFIG', message: expect.stringContaining('`maxClients` is -1') }),
+    );
+  });
+
+  it('A4: what a client was connected with is what was checked', () => {
+    const sse = bench.watch(new SSEService({ maxTopicsPerClient: 2 }));
+    const answers: unknown[] = ['latest', 'sometimes', 'sometimes'];
+    const reading = sse
+      .stream('a', Object.defineProperty({ id: 'c' }, 'onGap', { get: () => answers.shift() }))
+      .subscribe();
+    expect(answers).toEqual(['sometimes', 'sometimes']);
+    const pattern = { pattern: 'b:*' };
+    const shifting = Object.setPrototypeOf(pattern, TopicPattern.prototype) as TopicPattern;
+    expect(sse.subscribe('c', shifting)).toBe(true);
+    pattern.pattern = 'c:*';
+    expect([...sse.getClient('c')!.topics]).toEqual(['a', 'b:*']);
+    expect(sse.getClientCount('c:1')).toBe(0);
+    reading.unsubscribe();
+  });
+
+  it('A4: a filter of one topic that cannot be called is INVALID_CONFIG at once', () => {
+    const sse = bench.watch(new SSEService());
+    const reading = sse.stream('a', { id: 'c' }).subscribe();
+    expect(() => sse.subscribe('c', 'b', { filter: true as unknown as Filter })).toThrow(
+      expect.objectContaining({ code: 'INVALID_CONFIG', message: expect.stringContaining('`filter` is true') }),
+    );
+    expect(sse.getClientCount('b')).toBe(0);
+    reading.unsubscribe();
   });
 
   it('A4: a group that is not a string is INVALID_CONFIG, and nothing is appended', () => {

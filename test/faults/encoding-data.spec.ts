@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { SSEEvent } from 'nestjs-sse-hub';
 
+import { encodedSize } from '../../src/protocol/encode.js';
 import { serializeData } from '../../src/protocol/event.js';
 import { returnToBaseline } from '../support/baseline.js';
 import { open } from '../support/event-stream.js';
@@ -130,7 +131,10 @@ for (const platform of platforms) {
           `${'é'.repeat(32)}a`,
           `a${'😀'.repeat(16)}`,
           `${'漢'.repeat(21)}é`,
-          '\n'.repeat(65),
+          // Each line begins with the name of its field.
+          `ab${'\n'.repeat(9)}`,
+          `ab${'\r'.repeat(9)}`,
+          `ab${'\r\n'.repeat(9)}`,
           { a: 'x'.repeat(57) },
           { é: 'x'.repeat(56) },
           { a: '\u2028'.repeat(10) },
@@ -139,6 +143,32 @@ for (const platform of platforms) {
         ];
         const attempts = tooLarge.flatMap((data) => waysIn(connected, { data }));
         await expectRefused(connected, attempts, 'EVENT_TOO_LARGE');
+        expect(() => connected.sse.broadcast('topic', 'name', '\n'.repeat(20))).toThrow(
+          'The data is 20 bytes, and 140 on the wire, where each of its lines is a field; maxEventSize is 64.',
+        );
+      });
+
+      it('E7, M3: bounds what data and comment take on the wire together, whatever their lines end with', async () => {
+        const connected = await connect(platform, transport, { maxEventSize: 10_000 });
+        const { sse, client } = connected;
+        const ends = ['\n', '\r', '\r\n', '\n\r\r\n'];
+        const attempts = ends.flatMap((end) => waysIn(connected, { data: end.repeat(2_000) }));
+        const comments = ends.map(
+          (end) => () => sse.broadcast({ topic: 'topic', data: 1, comment: end.repeat(5_000) }),
+        );
+        const together = { data: 'x'.repeat(5_000), comment: 'x'.repeat(5_001) };
+        await expectRefused(
+          connected,
+          [...attempts, ...comments, ...waysIn(connected, together).slice(0, 3)],
+          'EVENT_TOO_LARGE',
+        );
+        for (const end of ends) {
+          const before = client.raw.length;
+          const seen = client.messages.length;
+          sse.broadcast({ topic: 'topic', data: `${end}x`.repeat(450), comment: 'x' });
+          await client.messagesUpTo(seen + 1);
+          expect(client.raw.length - before).toBeLessThan(10_000 + 200);
+        }
       });
 
       it('E7: sends an event of exactly maxEventSize', async () => {
@@ -148,11 +178,11 @@ for (const platform of platforms) {
           'é'.repeat(32),
           '😀'.repeat(16),
           `${'漢'.repeat(20)}abcd`,
-          '\n'.repeat(64),
+          `a${'\n'.repeat(9)}`,
           { a: 'x'.repeat(56) },
         ];
         for (const data of fitting) {
-          expect(Buffer.byteLength(serializeData(data))).toBe(64);
+          expect(encodedSize('data', serializeData(data))).toBe(64);
           sse.broadcast('topic', 'name', data);
         }
         expect(await client.messagesUpTo(fitting.length)).toEqual(fitting);

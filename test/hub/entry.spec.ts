@@ -1,14 +1,67 @@
 import { describe, expect, it } from '@jest/globals';
+import { createParser } from 'eventsource-parser';
 import fc from 'fast-check';
-import type { BroadcastOptions, SSEError, SSEEvent } from 'nestjs-sse-hub';
+import type { BroadcastOptions, EventEntry, SSEError, SSEEvent } from 'nestjs-sse-hub';
 
 import { decodeEntry, encodeEntry } from '../../src/backplane/entry-codec.js';
 import { assertTopic, type EntryRules, toEntry } from '../../src/hub/entry.js';
+import { Publication } from '../../src/log/publication.js';
 import { serializeData } from '../../src/protocol/event.js';
 import { anyEvent } from '../support/arbitrary-events.js';
 import { seed } from '../support/seed.js';
 
 const RULES: EntryRules = { maxEventSize: 100, serialize: serializeData, ownSerializer: false };
+
+const HOSTILE = ['sse.end', '1~end', 'x\ndata: injected', '1\n\nid: 1~end\ndata: {}\n\n', '\r', '', 7, -1, null, {}];
+
+/** What a field answers each time that it is read, or that other code of the application's runs: mostly fit at first. */
+const answers = (fit: fc.Arbitrary<unknown>): fc.Arbitrary<unknown[]> => {
+  const first = fc.oneof(
+    { weight: 15, arbitrary: fit },
+    { weight: 1, arbitrary: fc.constantFrom<unknown>(...HOSTILE) },
+  );
+  const later = fc.constantFrom<unknown>(...HOSTILE, 'other', 8, undefined);
+  return fc.tuple(first, fc.array(later, { minLength: 1, maxLength: 4 })).map(([one, others]) => [one, ...others]);
+};
+const word = fc.constantFrom(undefined, 'a', 'b c', 'data: x');
+const script = fc.record({
+  topic: answers(word),
+  event: answers(word),
+  id: answers(word),
+  retry: answers(fc.constantFrom(undefined, 0, 5)),
+  comment: answers(fc.constantFrom(undefined, 'a', 'b\nid: 1\r\n\ndata: x')),
+  timestamp: answers(fc.constant(undefined)),
+  exceptGroup: answers(word),
+});
+
+/** An event that is another one whenever it is looked at, and also whenever its data is. */
+const shiftingEvent = fc.tuple(script, fc.string({ unit: 'binary-ascii' })).map(([fields, text]) => () => {
+  let step = 0;
+  const reads = new Map<string, unknown[]>();
+  const texts: string[] = [];
+  const answer = (field: string): unknown => {
+    const choices = fields[field as keyof typeof fields] as unknown[] | undefined;
+    if (!choices) return undefined;
+    const value = choices[Math.min(reads.has(field) ? step : 0, choices.length - 1)];
+    reads.set(field, [...(reads.get(field) ?? []), value]);
+    step++;
+    return value;
+  };
+  const shifting = new Proxy({} as SSEEvent, {
+    get: (_, field) => {
+      if (field !== 'data') return answer(String(field));
+      return { toJSON: () => `${text}${step++}` };
+    },
+  });
+  const serialize: EntryRules['serialize'] = (data, event) => {
+    // A copy that is frozen, so this changes nothing.
+    Reflect.set(event, 'event', 'sse.end');
+    Reflect.set(shifting, 'id', '1~end');
+    texts.push(text + JSON.stringify(data));
+    return texts.at(-1)!;
+  };
+  return { event: shifting, options: shifting as BroadcastOptions, serialize, reads, texts };
+});
 
 function faultOf(event: SSEEvent, rules: Partial<EntryRules> = {}, options?: BroadcastOptions): SSEError {
   try {
@@ -44,7 +97,7 @@ describe('toEntry', () => {
       text: undefined,
       retry: 5,
       comment: 'c',
-      metadata: { tenant: 3 },
+      metadata: '{"tenant":3}',
       except: ['client-1'],
       exceptGroup: 'user:1',
     });
@@ -60,7 +113,7 @@ describe('toEntry', () => {
       kind: 'event',
       data: 'x',
       text: true,
-      metadata: { at: '1970-01-01T00:00:00.000Z' },
+      metadata: '{"at":"1970-01-01T00:00:00.000Z"}',
       except: ['a', 'b'],
     });
   });
@@ -78,7 +131,7 @@ describe('toEntry', () => {
     const entry = toEntry({ data: 1, metadata }, RULES, { except } satisfies BroadcastOptions);
     metadata.roles.push('b');
     except.push('client-2');
-    expect(entry).toMatchObject({ metadata: { roles: ['a'] }, except: ['client-1'] });
+    expect(entry).toMatchObject({ metadata: '{"roles":["a"]}', except: ['client-1'] });
   });
 
   it('leaves the data of the caller alone', () => {
@@ -184,8 +237,25 @@ describe('toEntry', () => {
     expect(accepted).toBeGreaterThan(100);
   });
 
-  it('calls the serializer once, with the event', () => {
-    const calls: unknown[][] = [];
+  it('takes nothing out of a broker that no publisher of ours could have put there', () => {
+    const sound = { kind: 'event', topic: 't', event: 'e', id: 'i', data: '1', retry: 1, comment: 'c' };
+    expect(decodeEntry(JSON.stringify(sound))).toEqual(sound);
+    const forgeries = [
+      { event: 'sse.end' },
+      { event: 'x\ndata: y' },
+      { id: '1~end' },
+      { id: 'x\n\n' },
+      { retry: 1.5 },
+      { topic: 'a*' },
+      { topic: '' },
+      { timestamp: 'soon' },
+    ];
+    for (const forged of forgeries) expect(decodeEntry(JSON.stringify({ ...sound, ...forged }))).toBeUndefined();
+    expect(decodeEntry('{"kind":"close","topic":"a\\n"}')).toBeUndefined();
+  });
+
+  it('calls the serializer once, with a frozen copy of the event', () => {
+    const calls: [data: unknown, event: Readonly<SSEEvent>][] = [];
     const event = { data: 1, event: 'e' };
     toEntry(event, {
       ...RULES,
@@ -195,5 +265,42 @@ describe('toEntry', () => {
       },
     });
     expect(calls).toEqual([[1, event]]);
+    expect(calls[0]![1]).not.toBe(event);
+    expect(Object.isFrozen(calls[0]![1])).toBe(true);
+  });
+
+  it('reads every field once, so that nothing can leave but what was checked', () => {
+    let accepted = 0;
+    fc.assert(
+      fc.property(shiftingEvent, (shifting) => {
+        const { event, options, serialize, reads, texts } = shifting();
+        let entry: EventEntry;
+        try {
+          entry = toEntry(event, { maxEventSize: 10_000, serialize, ownSerializer: true }, options);
+        } catch (error) {
+          expect(error).toMatchObject({ code: expect.stringMatching(/^INVALID_(EVENT|TOPIC)$/) });
+          return;
+        }
+        accepted++;
+        for (const answers of reads.values()) expect(answers).toHaveLength(1);
+        const seen = (field: string): unknown => reads.get(field)?.[0];
+        expect(entry).toMatchObject({ topic: seen('topic'), exceptGroup: seen('exceptGroup') });
+        const { cursor, frame } = new Publication(entry, { ms: 1, seq: 0 }, 'epoch');
+        const events: unknown[] = [];
+        const retries: unknown[] = [];
+        const parser = createParser({
+          onEvent: ({ event: name, id, data }) => events.push({ name, id, data }),
+          onRetry: (retry) => retries.push(retry),
+          onError: (error) => expect(error).toBeUndefined(),
+        });
+        parser.feed(frame.text);
+        const data = texts[0]!.replaceAll(/\r\n?/g, '\n');
+        expect(events).toEqual([{ name: seen('event'), id: seen('id') ?? cursor, data }]);
+        expect(retries).toEqual(seen('retry') === undefined ? [] : [seen('retry')]);
+        expect(String(seen('event')).startsWith('sse.') || String(seen('id')).startsWith('1~')).toBe(false);
+      }),
+      { seed, numRuns: 2_000 },
+    );
+    expect(accepted).toBeGreaterThan(100);
   });
 });

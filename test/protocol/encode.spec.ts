@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { createParser } from 'eventsource-parser';
 import fc from 'fast-check';
 
-import { type Block, encodeBlock } from '../../src/protocol/encode.js';
+import { type Block, encodeBlock, encodedSize } from '../../src/protocol/encode.js';
 import { seed } from '../support/seed.js';
 
 const LINE_BREAKS = ['\n', '\r', '\r\n'] as const;
@@ -92,6 +92,17 @@ describe('encodeBlock', () => {
         });
       }),
       { seed, numRuns: 500 },
+    );
+  });
+
+  it('has the size that was told before', () => {
+    fc.assert(
+      fc.property(text, (value) => {
+        expect(encodedSize('data', value)).toBe(Buffer.byteLength(encodeBlock({ data: value })) - 'data: \n\n'.length);
+        expect(encodedSize('', value)).toBe(Buffer.byteLength(encodeBlock({ comment: value })) - ': \n\n'.length);
+        expect(encodedSize('data', value, 20) > 20).toBe(encodedSize('data', value) > 20);
+      }),
+      { seed },
     );
   });
 });

@@ -8,7 +8,7 @@ import { until } from './baseline.js';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
-const PROGRAMS = ['standalone.mjs', 'broker-node.mjs'];
+const PROGRAMS = ['standalone.mjs', 'broker-node.mjs', 'memory.mjs'];
 
 /** How a process ended. */
 export interface Ending {
