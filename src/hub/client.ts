@@ -1,8 +1,8 @@
 import type { EventEntry } from '../backplane/backplane.js';
-import { blocksOf } from '../log/publication.js';
+import { blockOf, cursorBlock } from '../log/publication.js';
 import { parseCursor, withInitialDue } from '../protocol/cursor.js';
 import { Batch, Frame, HEARTBEAT } from '../protocol/frame.js';
-import { type ControlFrames, cursorFrame, type Resumed, retryFrame } from './control-frames.js';
+import type { ControlFrames, Resumed } from './control-frames.js';
 import { SSEError } from './errors.js';
 import type { Ticking } from './heartbeat.js';
 import type { Hub } from './hub.js';
@@ -336,6 +336,11 @@ export class Client implements SSEClient, TransportListener, Ticking {
     return parseCursor(lastEventId) ? lastEventId : undefined;
   }
 
+  /** What it has to come back with when its stream ends here. */
+  get #lastCursor(): string {
+    return this.#start ? this.cursorAt(this.#place()) : this.#hub.cursorOfUnopened(this.#settings);
+  }
+
   #movedTo(cursor: string | undefined, now: number, withEvents = false): void {
     const { next, eventAt } = this.#given;
     this.#given = { next: Math.max(next, this.#reader.next), cursor, at: now, eventAt: withEvents ? now : eventAt };
@@ -352,11 +357,11 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   #resolveStart(): ReturnType<typeof resolveStart> {
-    const { log, privateIds } = this.#hub;
+    const { log } = this.#hub;
     const { lastEventId, since, notBefore, onGap } = this.#settings;
     const wish = { lastEventId, since, notBefore, onGap, head: this.#headThen };
     if (this.#gap) return startAfterGap(log, this.#reader.selection, wish, this.#gap);
-    return resolveStart(log, privateIds, this.#reader.selection, wish);
+    return resolveStart(log, this.#reader.selection, wish);
   }
 
   /** Until this node's window is known, or reaches to where the client is, it has its headers, `retry` and heartbeats. */
@@ -364,8 +369,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (this.#announced) return;
     this.#announced = true;
     const retry = this.#hub.retry(this.#settings.retryInterval);
-    const cursor = this.#givenCursor;
-    this.#send(cursor === undefined ? retryFrame(retry) : cursorFrame(cursor, retry));
+    this.#send(this.control.cursor(this.#hub.cursorOfUnopened(this.#settings), retry));
   }
 
   /** The log has not got what the client claims to have, and never will. */
@@ -473,8 +477,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
     const { data, comment = '', id } = entry;
     const make = (index: number): Frame => {
       const cursor = this.cursorAt(index);
-      if (id !== undefined) this.#hub.rememberPrivateId(id, cursor);
-      return new Frame(blocksOf(entry, cursor));
+      const block = blockOf(entry, cursor);
+      return new Frame(id === undefined ? [block] : [block, cursorBlock(cursor, this.control.named)]);
     };
     return { after, size: FRAME_BYTES + Buffer.byteLength(data) + Buffer.byteLength(comment), make };
   }
@@ -558,7 +562,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     const cursor = this.cursorAt(this.#place());
     if (cursor === last) return undefined;
     this.#movedTo(cursor, now);
-    return cursorFrame(cursor);
+    return this.control.cursor(cursor);
   }
 
   /** The index of the first entry that it has not passed. */
@@ -603,8 +607,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   async sendHome(retry: number): Promise<void> {
     this.pump();
     if (!this.connected) return;
-    const cursor = this.#start ? this.cursorAt(this.#place()) : this.#givenCursor;
-    this.#send(cursor === undefined ? retryFrame(retry) : cursorFrame(cursor, retry));
+    this.#send(this.control.cursor(this.#lastCursor, retry));
     this.#leave('shutdown');
     await this.#transport.close();
   }

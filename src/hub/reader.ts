@@ -221,8 +221,11 @@ export class Reader {
         if (step === 'finished') frames.push(...this.readPrivates(index));
         return { frames, events, next: index, ending: step };
       }
-      if (item instanceof Publication) events++;
       push(step);
+      if (!(item instanceof Publication)) continue;
+      events++;
+      const cursorFrame = item.cursorFrame(this.client.control.named);
+      if (cursorFrame) push(cursorFrame);
     }
     return { frames, events, next: index };
   }
