@@ -50,7 +50,12 @@ export interface ClientOptions {
   initial?: Initial | ((client: SSEClient) => Initial | Promise<Initial>);
   /** The application's own notes. */
   metadata?: Record<string, unknown>;
-  /** When the stream has to end, e.g. with the session. An EventSource comes back, and is asked for its rights again. */
+  /**
+   * When the stream has to end, e.g. with the session (milliseconds since 1970, or a Date). It ends behind `sse.expired`,
+   * and an EventSource comes back: with cookies your guard decides anew; with a token in the URL it comes with the old one,
+   * and a 401 closes it for good. Such a page opens a new one when it hears `sse.expired`, with a fresh token and
+   * `?lastEventId=`.
+   */
   expiresAt?: Date | number;
   /** More response headers. */
   headers?: OutgoingHttpHeaders;
@@ -62,6 +67,15 @@ export interface ClientOptions {
   retryInterval?: number;
   /** Whether it gets the `sse.*` events. Default: as configured. */
   controlEvents?: boolean;
+  /**
+   * How the server ends a stream that is to come back (shutdown, `maxConnectionAge`, `expiresAt`, `removeClient`, refused
+   * for now). `'cut'` breaks the connection off behind the last event and its cursor, for readers built on `fetch` that take
+   * an orderly end for the end and reconnect after an error only. Streams that are over for good end in order either way.
+   * @example
+   * sse.stream('orders', { plannedEnd: 'cut' });
+   * @defaultValue 'end'
+   */
+  plannedEnd?: 'end' | 'cut';
 }
 
 /** `stream()` has its topics as an argument, and Nest writes the headers. */
@@ -79,6 +93,8 @@ export function resolveClient(options: ClientOptions, config: ResolvedConfig, re
   for (const name of ['heartbeatInterval', 'retryInterval', 'controlEvents', 'onGap'] as const) {
     if (options[name] !== undefined) assertOption(name, options[name]);
   }
+  const { plannedEnd = 'end' } = options;
+  if (plannedEnd !== 'end' && plannedEnd !== 'cut') throw invalid('plannedEnd', plannedEnd, "'end' or 'cut'");
   const given = lastEventId ?? lastEventIdFrom(options.request ?? request);
   return {
     id,
@@ -94,6 +110,7 @@ export function resolveClient(options: ClientOptions, config: ResolvedConfig, re
     heartbeatInterval: options.heartbeatInterval ?? config.heartbeatInterval,
     retryInterval: options.retryInterval ?? config.retryInterval,
     controlEvents: options.controlEvents ?? config.controlEvents,
+    plannedEnd,
     initial: resolveInitial(options.initial, config),
   };
 }

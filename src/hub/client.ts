@@ -11,7 +11,7 @@ import { type Filter, type PrivateFrame, Reader } from './reader.js';
 import type { Selection } from './selection.js';
 import type { ClientSettings, DisconnectReason, SSEClient } from './sse-client.js';
 import { anewAt, type OnGap, resolveStart, skipsRetained, type Start, startAfterGap } from './start.js';
-import type { Transport, TransportListener } from './transport.js';
+import type { Ending, Transport, TransportListener } from './transport.js';
 
 const QUIET_CURSOR_INTERVAL = 60_000;
 /** A client that accepted something within this time, in milliseconds, keeps up: what it still needs is kept for it. */
@@ -580,11 +580,18 @@ export class Client implements SSEClient, TransportListener, Ticking {
     else this.finish(ending);
   }
 
-  /** Ends the stream; an EventSource comes back. */
+  /** Ends the stream; an EventSource comes back, and who takes an end for the last word does after a cut. */
   finish(reason: DisconnectReason): void {
+    const expired = reason === 'expired' && this.connected ? this.control.expired(this.#lastCursor) : undefined;
+    if (expired) this.#send(expired);
+    // One whose place another has taken is not to come back: it would take that one's in turn.
+    this.#end(reason, reason === 'replaced' ? 'end' : this.#settings.plannedEnd);
+  }
+
+  #end(reason: DisconnectReason, ending: Ending): void {
     if (!this.#leave(reason)) return;
     try {
-      this.#transport.end();
+      this.#transport.end(ending);
     } catch (error) {
       this.#hub.journal.clientFailed(this, error);
       this.#transport.destroy();
@@ -595,7 +602,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   finishForGood(reason: DisconnectReason): void {
     if (!this.connected) return;
     this.#send(this.control.end());
-    this.finish(reason);
+    this.#end(reason, 'end');
   }
 
   /** Ends a stream that accepts nothing, or whose transport or filter broke in a way that nobody foresaw. */
@@ -609,7 +616,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (!this.connected) return;
     this.#send(this.control.cursor(this.#lastCursor, retry));
     this.#leave('shutdown');
-    await this.#transport.close();
+    await this.#transport.close(this.#settings.plannedEnd);
   }
 
   /** Forgets a client whose response could not be begun, and leaves that one alone. */

@@ -40,6 +40,11 @@ export class ControlFrames {
     return this.#frame('sse.busy', { reason }, { id: cursor, retry });
   }
 
+  /** A page whose rights end can see to new ones. One that listens for nothing need not be told. */
+  expired(cursor: string): Frame | undefined {
+    return this.named ? this.#frame('sse.expired', {}, { id: cursor }) : undefined;
+  }
+
   /** Moves a client's cursor on. */
   cursor(cursor: string, retry?: number): Frame {
     return this.#frame('sse.cursor', {}, { id: cursor, ...(retry !== undefined && { retry }) });

@@ -440,7 +440,8 @@ export class Hub {
     this.journal.refused(reason);
     const cursor = this.cursorOfUnopened(settings);
     const control = this.controlFrames(settings.controlEvents);
-    entrance.turnAway(control.busy(cursor, this.retry(settings.retryInterval), reason), reason === 'shutdown');
+    const busy = control.busy(cursor, this.retry(settings.retryInterval), reason);
+    entrance.turnAway(busy, settings.plannedEnd, reason === 'shutdown');
     return new TurnedAway(settings);
   }
 

@@ -214,6 +214,8 @@ export class Reader {
       if (index >= log.head) return { frames, events, next: index, ...(this.#isFinished() && { ending: 'finished' }) };
       const item = log.itemAt(index)!;
       const step = this.#stepFor(item, index);
+      // It stays before what it must not have any more: whoever comes back with new rights gets that.
+      if (step === 'expired') return { frames, events, next: index, ending: step };
       index++;
       if (step === 'skip') continue;
       if (typeof step === 'string') {

@@ -151,7 +151,9 @@ describe('clients that get the same bytes', () => {
     clock.advance(1_001);
     test.publish('a', '2');
     await turn();
-    expect(brief.transport.lines).toEqual(['open none', '1']);
+    expect(brief.transport.lines).toEqual(['open none', '1', 'expired']);
+    // Before what it did not get: with new rights it goes on there.
+    expect(idsOf(brief).at(-1)).toBe(test.log.cursors[0]);
     expect(brief.client.connected).toBe(false);
     expect(lasting.transport.lines).toEqual(['open none', '1', '2']);
   });
