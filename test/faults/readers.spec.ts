@@ -5,10 +5,10 @@ import fc from 'fast-check';
 
 import { anyEvent } from '../support/arbitrary-events.js';
 import { ChoppingProxy } from '../support/chopping-proxy.js';
-import { browserKinds, PageController, TestBrowser } from '../support/browsers.js';
+import { type BrowserKind, browserKinds, FIREFOX, PageController, TestBrowser } from '../support/browsers.js';
 import { closeAll, platforms, startApp } from '../support/platforms.js';
 import { python } from '../support/python-reader.js';
-import { asTheStandardSays, readers as libraries } from '../support/readers.js';
+import { asFirefoxDoes, asTheStandardSays, readers as libraries } from '../support/readers.js';
 import { expectRead, type Opened, send, type TopicEvent, untilNamed } from '../support/readings.js';
 import { seed } from '../support/seed.js';
 import { transports } from '../support/stream-controllers.js';
@@ -17,12 +17,12 @@ import { transports } from '../support/stream-controllers.js';
 const RUNS = Number(process.env['READER_RUNS'] ?? 5);
 const READERS = python ? [...libraries, python] : libraries;
 
-const browsers: { readonly name: string; readonly browser: TestBrowser }[] = [];
+const browsers: { readonly kind: BrowserKind; readonly browser: TestBrowser }[] = [];
 let proxy: ChoppingProxy | undefined;
 
 beforeAll(async () => {
   for (const kind of browserKinds) {
-    if (kind.program !== undefined) browsers.push({ name: kind.name, browser: await TestBrowser.launch(kind) });
+    if (kind.program !== undefined) browsers.push({ kind, browser: await TestBrowser.launch(kind) });
   }
 });
 
@@ -39,8 +39,9 @@ afterAll(async () => {
 function openAll(url: string, events: readonly TopicEvent[]): Opened[] {
   const opened: Opened[] = READERS.map((reader) => ({ reader, reading: reader.open(url) }));
   const names = ['sse.open', 'end', ...events.map(({ event = 'message' }) => event)];
-  for (const { name, browser } of browsers) {
-    opened.push({ reader: { name, expects: asTheStandardSays }, reading: browser.open(url, names).reading });
+  for (const { kind, browser } of browsers) {
+    const expects = kind === FIREFOX ? asFirefoxDoes : asTheStandardSays;
+    opened.push({ reader: { name: kind.name, expects }, reading: browser.open(url, names).reading });
   }
   return opened;
 }

@@ -28,12 +28,17 @@ async function ask(what, init) {
   }
 }
 
+// WebKit puts the text of a request into normal form (NFC).
+function inAscii(json) {
+  return json.replace(/[^\\0-\\x7f]/g, (unit) => '\\\\u' + unit.charCodeAt(0).toString(16).padStart(4, '0'));
+}
+
 async function tell(one) {
   untold.push(one);
   if (telling) return;
   telling = true;
   while (untold.length > 0) {
-    const body = JSON.stringify({ from: told, untold });
+    const body = inAscii(JSON.stringify({ from: told, untold }));
     told += untold.length;
     untold = [];
     await ask('/tell', { method: 'POST', body });

@@ -84,6 +84,11 @@ export function asTheStandardSays({ event = 'message', text, id }: SentEvent): R
   return [{ event, data: withLineFeeds(text), lastEventId: id }];
 }
 
+/** It leaves U+0000 out. */
+export function asFirefoxDoes(sent: SentEvent): ReadEvent[] {
+  return asTheStandardSays({ ...sent, text: sent.text.replaceAll('\u0000', '') });
+}
+
 async function bodyOf(url: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
   const response = await fetch(url, { headers: { accept: 'text/event-stream' }, signal });
   if (!response.ok || !response.body) throw new Error(`HTTP ${response.status}`);
