@@ -249,12 +249,12 @@ for (const kind of browserKinds) {
           it('is closed by a 401 when its time is up and its credentials are in the URL; a new one goes on there', async () => {
             const valid = new Set(['old']);
             const { sse, requests, open } = await visit(platform, transport, {
-              options: () => ({ expiresAt: Date.now() + (valid.has('new') ? 600_000 : 300) }),
+              options: () => ({ since: 0, expiresAt: Date.now() + (valid.has('new') ? 600_000 : 300) }),
               prepare: (app) => app.use(answering401(valid)),
             });
-            const source = open('t?token=old');
-            await untilCount(source, 'sse.open', 1);
             const cursor = await sse.publish('t', 'n', 1);
+            const source = open('t?token=old');
+            await untilCount(source, 'n', 1);
             valid.clear();
             valid.add('new');
             await untilCount(source, 'sse.expired', 1);
