@@ -49,7 +49,12 @@ export interface ClientOptions {
   initial?: Initial | ((client: SSEClient) => Initial | Promise<Initial>);
   /** The application's own notes. */
   metadata?: Record<string, unknown>;
-  /** When the stream has to end, e.g. with the session. An EventSource comes back, and is asked for its rights again. */
+  /**
+   * When the stream has to end, e.g. with the session (milliseconds since 1970, or a Date). It ends behind `sse.expired`,
+   * and an EventSource comes back: with cookies your guard decides anew; with a token in the URL it comes with the old one,
+   * and a 401 closes it for good. Such a page opens a new one when it hears `sse.expired`, with a fresh token and
+   * `?lastEventId=`.
+   */
   expiresAt?: Date | number;
   /** More response headers. */
   headers?: OutgoingHttpHeaders;
@@ -61,6 +66,15 @@ export interface ClientOptions {
   retryInterval?: number;
   /** Whether it gets the `sse.*` events. Default: as configured. */
   controlEvents?: boolean;
+  /**
+   * How the server ends a stream that is to come back (shutdown, `maxConnectionAge`, `expiresAt`, `removeClient`, refused
+   * for now). `'cut'` breaks the connection off behind the last event and its cursor, for readers built on `fetch` that take
+   * an orderly end for the end and reconnect after an error only. Streams that are over for good end in order either way.
+   * @example
+   * sse.stream('orders', { plannedEnd: 'cut' });
+   * @defaultValue 'end'
+   */
+  plannedEnd?: 'end' | 'cut';
 }
 
 /** `stream()` has its topics as an argument, and Nest writes the headers. */
@@ -83,6 +97,7 @@ const OPTIONS: { readonly [Option in keyof Required<ClientOptions>]: 'all' | 'di
   heartbeatInterval: 'all',
   retryInterval: 'all',
   controlEvents: 'all',
+  plannedEnd: 'all',
 };
 
 /** Throws `INVALID_CONFIG` for an option that there is not: a stream with `topic: 'a'` would follow nothing, silently. */
@@ -103,7 +118,7 @@ export function assertOptionNames(options: ClientOptions, method: 'stream' | 'cr
 /** Throws `INVALID_CONFIG` for a value that makes no sense. Each option is read once: what was checked is what holds. */
 export function resolveClient(options: ClientOptions, config: ResolvedConfig, request?: RequestLike): ClientSettings {
   const { id = randomUUID(), group, filter, lastEventId, metadata, since, notBefore, expiresAt, initial } = options;
-  const { heartbeatInterval, retryInterval, controlEvents, onGap } = options;
+  const { heartbeatInterval, retryInterval, controlEvents, onGap, plannedEnd = 'end' } = options;
   const idFault = singleLineFault(id, MAX_ID_BYTES);
   if (idFault) throw invalid('id', id, `a single line of 1 to ${MAX_ID_BYTES} bytes: ${idFault}`);
   if (group !== undefined) assertGroup(group);
@@ -114,6 +129,7 @@ export function resolveClient(options: ClientOptions, config: ResolvedConfig, re
   for (const [name, value] of Object.entries(others)) {
     if (value !== undefined) assertOption(name as keyof typeof others, value);
   }
+  if (plannedEnd !== 'end' && plannedEnd !== 'cut') throw invalid('plannedEnd', plannedEnd, "'end' or 'cut'");
   const given = lastEventId ?? lastEventIdFrom(request);
   return {
     id,
@@ -129,6 +145,7 @@ export function resolveClient(options: ClientOptions, config: ResolvedConfig, re
     heartbeatInterval: heartbeatInterval ?? config.heartbeatInterval,
     retryInterval: retryInterval ?? config.retryInterval,
     controlEvents: controlEvents ?? config.controlEvents,
+    plannedEnd,
     initial: resolveInitial(initial, config),
   };
 }

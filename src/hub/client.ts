@@ -1,11 +1,11 @@
 import { AsyncResource } from 'node:async_hooks';
 
 import type { EventEntry } from '../backplane/backplane.js';
-import { blocksOf } from '../log/publication.js';
+import { blockOf, cursorBlock } from '../log/publication.js';
 import { parseCursor, withInitialDue } from '../protocol/cursor.js';
 import { encodedSize } from '../protocol/encode.js';
 import { Batch, Frame, HEARTBEAT } from '../protocol/frame.js';
-import { type ControlFrames, cursorFrame, type Resumed, retryFrame } from './control-frames.js';
+import type { ControlFrames, Resumed } from './control-frames.js';
 import { SSEError } from './errors.js';
 import type { Ticking } from './heartbeat.js';
 import type { Hub } from './hub.js';
@@ -14,7 +14,7 @@ import { type Filter, type PrivateFrame, Reader } from './reader.js';
 import type { Selection } from './selection.js';
 import type { ClientSettings, DisconnectReason, SSEClient } from './sse-client.js';
 import { anewAt, type OnGap, resolveStart, skipsRetained, type Start, startAfterGap } from './start.js';
-import type { Transport, TransportListener } from './transport.js';
+import type { Ending, Transport, TransportListener } from './transport.js';
 
 const QUIET_CURSOR_INTERVAL = 60_000;
 /** A client that accepted something within this time, in milliseconds, keeps up: what it still needs is kept for it. */
@@ -341,6 +341,11 @@ export class Client implements SSEClient, TransportListener, Ticking {
     return parseCursor(lastEventId) ? lastEventId : undefined;
   }
 
+  /** What it has to come back with when its stream ends here. */
+  get #lastCursor(): string {
+    return this.#start ? this.cursorAt(this.#place()) : this.#hub.cursorOfUnopened(this.#settings);
+  }
+
   #movedTo(cursor: string | undefined, now: number, withEvents = false): void {
     const { next, eventAt } = this.#given;
     this.#given = { next: Math.max(next, this.#reader.next), cursor, at: now, eventAt: withEvents ? now : eventAt };
@@ -357,11 +362,11 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   #resolveStart(): ReturnType<typeof resolveStart> {
-    const { log, privateIds } = this.#hub;
+    const { log } = this.#hub;
     const { lastEventId, since, notBefore, onGap } = this.#settings;
     const wish = { lastEventId, since, notBefore, onGap, head: this.#headThen };
     if (this.#gap) return startAfterGap(log, this.#reader.selection, wish, this.#gap);
-    return resolveStart(log, privateIds, this.#reader.selection, wish);
+    return resolveStart(log, this.#reader.selection, wish);
   }
 
   /** Until this node's window is known, or reaches to where the client is, it has its headers, `retry` and heartbeats. */
@@ -369,8 +374,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (this.#announced) return;
     this.#announced = true;
     const retry = this.#hub.retry(this.#settings.retryInterval);
-    const cursor = this.#givenCursor;
-    this.#send(cursor === undefined ? retryFrame(retry) : cursorFrame(cursor, retry));
+    this.#send(this.control.cursor(this.#hub.cursorOfUnopened(this.#settings), retry));
   }
 
   /** The log has not got what the client claims to have, and never will. */
@@ -480,8 +484,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
     const size = FRAME_BYTES + encodedSize('data', data) + encodedSize('', comment);
     const make = (index: number): Frame => {
       const cursor = this.cursorAt(index);
-      if (id !== undefined) this.#hub.rememberPrivateId(id, cursor);
-      return new Frame(blocksOf(wire, cursor));
+      const block = blockOf(wire, cursor);
+      return new Frame(id === undefined ? [block] : [block, cursorBlock(cursor, this.control.named)]);
     };
     return { after, size, make };
   }
@@ -565,7 +569,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     const cursor = this.cursorAt(this.#place());
     if (cursor === last) return undefined;
     this.#movedTo(cursor, now);
-    return cursorFrame(cursor);
+    return this.control.cursor(cursor);
   }
 
   /** The index of the first entry that it has not passed. */
@@ -583,11 +587,18 @@ export class Client implements SSEClient, TransportListener, Ticking {
     else this.finish(ending);
   }
 
-  /** Ends the stream; an EventSource comes back. */
+  /** Ends the stream; an EventSource comes back, and who takes an end for the last word does after a cut. */
   finish(reason: DisconnectReason): void {
+    const expired = reason === 'expired' && this.connected ? this.control.expired(this.#lastCursor) : undefined;
+    if (expired) this.#send(expired);
+    // One whose place another has taken is not to come back: it would take that one's in turn.
+    this.#end(reason, reason === 'replaced' ? 'end' : this.#settings.plannedEnd);
+  }
+
+  #end(reason: DisconnectReason, ending: Ending): void {
     if (!this.#leave(reason)) return;
     try {
-      this.#transport.end();
+      this.#transport.end(ending);
     } catch (error) {
       this.#hub.journal.clientFailed(this, error);
       this.#transport.destroy();
@@ -598,7 +609,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   finishForGood(reason: DisconnectReason): void {
     if (!this.connected) return;
     this.#send(this.control.end());
-    this.finish(reason);
+    this.#end(reason, 'end');
   }
 
   /** Ends a stream that accepts nothing, or whose transport or filter broke in a way that nobody foresaw. */
@@ -610,10 +621,9 @@ export class Client implements SSEClient, TransportListener, Ticking {
   async sendHome(retry: number): Promise<void> {
     this.pump();
     if (!this.connected) return;
-    const cursor = this.#start ? this.cursorAt(this.#place()) : this.#givenCursor;
-    this.#send(cursor === undefined ? retryFrame(retry) : cursorFrame(cursor, retry));
+    this.#send(this.control.cursor(this.#lastCursor, retry));
     this.#leave('shutdown');
-    await this.#transport.close();
+    await this.#transport.close(this.#settings.plannedEnd);
   }
 
   /** Forgets a client whose response could not be begun, and leaves that one alone. */

@@ -15,7 +15,10 @@ export type ResetReason = 'foreign' | 'epoch' | 'trimmed' | 'diverged' | 'slow' 
 
 /** The frames that the hub sends on its own account. Without control events only their `id` and `retry` remain. */
 export class ControlFrames {
-  constructor(private readonly named: boolean) {}
+  constructor(
+    /** Whether they are events that a page can listen for. */
+    readonly named: boolean,
+  ) {}
 
   open(cursor: string, retry: number, data: { clientId: string; resumed: Resumed; heartbeatInterval: number }): Frame {
     return this.#frame('sse.open', data, { id: cursor, retry });
@@ -37,16 +40,17 @@ export class ControlFrames {
     return this.#frame('sse.busy', { reason }, { id: cursor, retry });
   }
 
-  #frame(event: string, data: object, rest: { id?: string; retry?: number }): Frame {
+  /** A page whose rights end can see to new ones. One that listens for nothing need not be told. */
+  expired(cursor: string): Frame | undefined {
+    return this.named ? this.#frame('sse.expired', {}, { id: cursor }) : undefined;
+  }
+
+  /** Moves a client's cursor on. */
+  cursor(cursor: string, retry?: number): Frame {
+    return this.#frame('sse.cursor', {}, { id: cursor, ...(retry !== undefined && { retry }) });
+  }
+
+  #frame(event: string, data: object, rest: { id: string; retry?: number }): Frame {
     return new Frame([this.named ? { event, ...rest, data: JSON.stringify(data) } : rest]);
   }
-}
-
-/** Moves a client's cursor on, and tells nobody. */
-export function cursorFrame(cursor: string, retry?: number): Frame {
-  return new Frame([retry === undefined ? { id: cursor } : { id: cursor, retry }]);
-}
-
-export function retryFrame(retry: number): Frame {
-  return new Frame([{ retry }]);
 }

@@ -386,6 +386,8 @@ export class Delivery implements LogReader {
       if (!(item instanceof Publication) || !item.unrestricted) return undefined;
       frames.push(item.frame);
       size += item.frame.chunk.length;
+      const cursorFrame = item.cursorFrame(selection.named);
+      if (cursorFrame) frames.push(cursorFrame);
       last = item;
       if (size > highWaterMark && frames.length > 1) return undefined;
     }

@@ -5,15 +5,7 @@ import { type Observable, Subject } from 'rxjs';
 import type { Backplane, Entry, Patience } from '../backplane/backplane.js';
 import { EventLog } from '../log/event-log.js';
 import type { Retention } from '../log/history.js';
-import {
-  type Cursor,
-  FOREIGN_CURSOR,
-  NEW_CURSOR,
-  ORIGIN,
-  parseCursor,
-  type Position,
-  TERMINAL_CURSOR,
-} from '../protocol/cursor.js';
+import { type Cursor, FOREIGN_CURSOR, NEW_CURSOR, ORIGIN, type Position, TERMINAL_CURSOR } from '../protocol/cursor.js';
 import { show, singleLineFault, type SSEEvent } from '../protocol/event.js';
 import { Admission, type AdmissionLimits } from './admission.js';
 import { Audience } from './audience.js';
@@ -30,7 +22,6 @@ import { Journal } from './journal.js';
 import { describe, guarded, type SSELogger } from './logger.js';
 import { observe } from './observers.js';
 import { OwnMarks } from './own-marks.js';
-import { PrivateIds } from './private-ids.js';
 import type { Deadlines } from './pulse.js';
 import type { Filter, ReaderContext } from './reader.js';
 import { type Following, type Selection, Selections } from './selection.js';
@@ -76,7 +67,6 @@ export class Hub {
   readonly logger: SSELogger;
   readonly journal: Journal;
   readonly connections = new Subject<ConnectionChange>();
-  readonly privateIds = new PrivateIds();
   readonly topics: Topics;
   readonly delivery: Delivery;
   readonly readerContext: ReaderContext;
@@ -226,7 +216,7 @@ export class Hub {
     replaced?.finish('replaced');
     if (verdict.kind === 'admit') verdict.evict?.finishForGood('evicted');
 
-    const selection = this.#selections.of(following);
+    const selection = this.#selections.of(following, settings.controlEvents);
     const client = new Client(this, settings, entrance.admit(), selection);
     this.#register(client);
     try {
@@ -426,11 +416,6 @@ export class Hub {
     return named ? this.#controlEvents : this.#noControlEvents;
   }
 
-  rememberPrivateId(id: string, cursor: string): void {
-    const parsed = parseCursor(cursor);
-    if (parsed) this.privateIds.remember(id, parsed);
-  }
-
   #register(client: Client): void {
     this.#clients.set(client.id, client);
     this.#admission.enter(client);
@@ -455,7 +440,7 @@ export class Hub {
 
   // In this order, so that a topic which is in both is never collected in between.
   #move(client: Client, following: Following): Selection {
-    const next = this.#selections.of(following);
+    const next = this.#selections.of(following, client.control.named);
     this.#enter(client, next);
     this.#leave(client);
     return next;
@@ -463,17 +448,18 @@ export class Hub {
 
   #turnAway(settings: ClientSettings, entrance: Entrance, reason: 'full' | 'shutdown'): TurnedAway {
     this.journal.refused(reason);
-    const cursor = this.#cursorOfRefused(settings);
+    const cursor = this.cursorOfUnopened(settings);
     const control = this.controlFrames(settings.controlEvents);
-    entrance.turnAway(control.busy(cursor, this.retry(settings.retryInterval), reason), reason === 'shutdown');
+    const busy = control.busy(cursor, this.retry(settings.retryInterval), reason);
+    entrance.turnAway(busy, settings.plannedEnd, reason === 'shutdown');
     return new TurnedAway(settings);
   }
 
   /**
-   * To be refused moves nobody: what a client comes back with is what it came with, and means what it meant. Who came
-   * without anything, and wanted only what is new, gets that from now on.
+   * To be refused, or sent home before it was open, moves nobody: what a client comes back with is what it came with, and
+   * means what it meant. Who came without anything, and wanted only what is new, gets that from now on.
    */
-  #cursorOfRefused({ lastEventId, since, initial }: ClientSettings): string {
+  cursorOfUnopened({ lastEventId, since, initial }: ClientSettings): string {
     if (lastEventId !== '') return singleLineFault(lastEventId, Infinity) ? FOREIGN_CURSOR : lastEventId;
     // Who is to get something before what is new has not got it yet.
     if (!this.ready || since !== undefined || initial) return NEW_CURSOR;

@@ -223,6 +223,8 @@ export class Reader {
       if (index >= log.head) return { frames, events, next: index, ...(this.#isFinished() && { ending: 'finished' }) };
       const item = log.itemAt(index)!;
       const step = this.#stepFor(item, index);
+      // It stays before what it must not have any more: whoever comes back with new rights gets that.
+      if (step === 'expired') return { frames, events, next: index, ending: step };
       index++;
       if (step === 'skip') continue;
       if (typeof step === 'string') {
@@ -230,8 +232,11 @@ export class Reader {
         if (step === 'finished') frames.push(...this.readPrivates(index));
         return { frames, events, next: index, ending: step };
       }
-      if (item instanceof Publication) events++;
       push(step);
+      if (!(item instanceof Publication)) continue;
+      events++;
+      const cursorFrame = item.cursorFrame(this.client.control.named);
+      if (cursorFrame) push(cursorFrame);
     }
     return { frames, events, next: index };
   }

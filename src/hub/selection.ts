@@ -26,7 +26,12 @@ export class Selection {
   readonly names: ReadonlySet<string>;
   readonly #matchers: ReadonlyMap<string, (topic: string) => boolean>;
 
-  constructor({ topics, patterns }: Following, delimiter: string) {
+  constructor(
+    { topics, patterns }: Following,
+    delimiter: string,
+    /** Whether its clients are sent control events: the bytes of a turn differ by that. */
+    readonly named = true,
+  ) {
     this.topics = new Set(topics);
     this.patterns = new Map([...patterns].map((pattern) => [pattern.pattern, pattern]));
     this.names = new Set([...this.topics, ...this.patterns.keys()]);
@@ -35,7 +40,7 @@ export class Selection {
 
   /** The same for all selections of the same topics and patterns. Neither can hold the separators. */
   get key(): string {
-    return `${[...this.topics].toSorted().join('\n')}\t${[...this.patterns.keys()].toSorted().join('\n')}`;
+    return `${this.named ? '' : '-'}\t${[...this.topics].toSorted().join('\n')}\t${[...this.patterns.keys()].toSorted().join('\n')}`;
   }
 
   get empty(): boolean {
@@ -136,9 +141,9 @@ export class Selections {
     return this.#withPatterns;
   }
 
-  /** The one selection of exactly these topics and patterns. */
-  of(following: Following): Selection {
-    const selection = new Selection(following, this.delimiter);
+  /** The one selection of exactly these topics and patterns, for clients with or without control events. */
+  of(following: Following, named: boolean): Selection {
+    const selection = new Selection(following, this.delimiter, named);
     if (selection.empty) return this.empty;
     const { key } = selection;
     const known = this.#byKey.get(key);

@@ -1,6 +1,7 @@
 import type { EventEntry } from '../backplane/backplane.js';
 import type { Filter } from './reader.js';
 import type { OnGap } from './start.js';
+import type { Ending } from './transport.js';
 
 /**
  * Why a stream ended: `closed` the other side left; `finished` its topics are closed; `removed` by the application;
@@ -44,6 +45,8 @@ export interface ClientSettings {
   readonly heartbeatInterval: number;
   readonly retryInterval: number;
   readonly controlEvents: boolean;
+  /** How a stream ends that is to come back. */
+  readonly plannedEnd: Ending;
   /** What it gets right after connecting, unless everything it missed is replayed. */
   readonly initial: ((client: SSEClient) => readonly EventEntry[] | Promise<readonly EventEntry[]>) | undefined;
 }

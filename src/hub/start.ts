@@ -2,7 +2,6 @@ import { type EventLog } from '../log/event-log.js';
 import { type Floor, NO_FLOOR } from '../log/history.js';
 import { comparePositions, type Cursor, parseCursor, type Position } from '../protocol/cursor.js';
 import type { ResetReason, Resumed } from './control-frames.js';
-import type { PrivateIds } from './private-ids.js';
 import type { Selection } from './selection.js';
 
 /** What to do when events between a client's cursor and the retained ones are gone. */
@@ -45,10 +44,10 @@ export interface Ahead {
 }
 
 /** Finds the place of a client in the log, and what is missing there. */
-export function resolveStart(log: EventLog, ids: PrivateIds, selection: Selection, wish: StartWish): Start | Ahead {
+export function resolveStart(log: EventLog, selection: Selection, wish: StartWish): Start | Ahead {
   if (wish.lastEventId === '') return freshStart(log, selection, wish);
   const cursor = parseCursor(wish.lastEventId);
-  return cursor ? startAfter(log, selection, wish, cursor) : startAfterOwnId(log, ids, selection, wish);
+  return cursor ? startAfter(log, selection, wish, cursor) : startAfterOwnId(log, selection, wish);
 }
 
 function startAfter(log: EventLog, selection: Selection, wish: StartWish, cursor: Cursor): Start | Ahead {
@@ -78,34 +77,21 @@ function freshStart(log: EventLog, selection: Selection, wish: StartWish): Start
   return { next, resumed: 'none', anew: true, broadcastsFrom: wish.head };
 }
 
-/** A reader that ignores blocks without data comes back with the id of an event rather than with the cursor behind it. */
-function startAfterOwnId(log: EventLog, ids: PrivateIds, selection: Selection, wish: StartWish): Start | Ahead {
+/**
+ * Without control events, a reader that ignores blocks without data comes back with the id of an event rather than with
+ * the cursor behind it; with them, one that was cut between the two.
+ */
+function startAfterOwnId(log: EventLog, selection: Selection, wish: StartWish): Start {
   const { retained, gone } = log.usesOfId(wish.lastEventId);
   const mayBe = (item: { topic: string | undefined }): boolean => selection.empty || selection.concerns(item);
   const published = retained.filter((index) => mayBe(log.itemAt(index)!));
   // It may have been that one: then what came before the next with this id is not known to have arrived.
   const evicted = gone && mayBe(gone) ? gone : undefined;
-  const sent = ids.find(wish.lastEventId);
   const oldest = published[0];
-  if (oldest === undefined) {
-    if (!sent) return startAfterGap(log, selection, wish, 'foreign');
-    return sent.ambiguous
-      ? startAfterAmbiguous(log, selection, wish, placeOf(log, sent.cursor))
-      : startAfter(log, selection, wish, sent.cursor);
-  }
-  if (published.length === 1 && !sent && !evicted) return startAt(log, selection, wish, oldest + 1);
+  if (oldest === undefined) return startAfterGap(log, selection, wish, 'foreign');
+  if (published.length === 1 && !evicted) return startAt(log, selection, wish, oldest + 1);
   const first = Math.max(Math.min(oldest, evicted?.index ?? oldest) + 1, log.start);
-  return startAfterAmbiguous(log, selection, wish, Math.min(first, sent ? placeOf(log, sent.cursor) : Infinity));
-}
-
-/** Behind the cursor, or at the beginning of the window when that is not known. */
-function placeOf(log: EventLog, { epoch, position }: Cursor): number {
-  const located = log.locate(position);
-  return epoch === log.epoch && located.at === 'window' ? located.index : log.start;
-}
-
-function startAfterAmbiguous(log: EventLog, selection: Selection, wish: StartWish, index: number): Start {
-  return anewAt(Math.max(index, firstAllowed(log, wish)), 'ambiguous', selection);
+  return anewAt(Math.max(first, firstAllowed(log, wish)), 'ambiguous', selection);
 }
 
 /** A start at `index`, for a client that has everything up to `has` (or, without it, everything before the index). */

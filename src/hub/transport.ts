@@ -13,6 +13,9 @@ export interface TransportListener {
   deafened(): void;
 }
 
+/** How a stream ends behind what has been written: in an orderly way, or so that its reader takes it for a fault. */
+export type Ending = 'end' | 'cut';
+
 /** How bytes leave: one open response. */
 export interface Transport {
   /** Whether it takes more now. When not, it calls `drained()` once it does. */
@@ -32,10 +35,10 @@ export interface Transport {
   /** Starts the response and from then on reports to the listener. */
   open(listener: TransportListener): void;
   write(batch: Batch): void;
-  /** Ends the stream in an orderly way, after what has been written. Idempotent, and silent: reports nothing. */
-  end(): void;
+  /** Ends the stream behind what has been written. Idempotent, and silent: reports nothing. */
+  end(ending: Ending): void;
   /** The same, at shutdown: a connection that could serve further requests is closed too. Settles when all is out. */
-  close(): Promise<void>;
+  close(ending: Ending): Promise<void>;
   /** Lets go of the response, and leaves it as it is. */
   release(): void;
   /** Ends it now, whatever is still unwritten. */
@@ -47,7 +50,11 @@ export interface Entrance {
   /** Lets it in. */
   admit(): Transport;
   /** 200, this frame, the end: an EventSource comes back. */
-  turnAway(frame: Frame, /** The server is closing, so the connection is not to be used again. */ last: boolean): void;
+  turnAway(
+    frame: Frame,
+    ending: Ending,
+    /** The server is closing, so the connection is not to be used again. */ last: boolean,
+  ): void;
   /** 204: an EventSource stops for good. [spec] 9.2.3: any status but 200 makes it fail the connection. */
   answerNoContent(): void;
   /** 200 and the headers, for HEAD. */

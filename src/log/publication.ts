@@ -12,6 +12,8 @@ export class Publication {
   readonly bytes: number;
   #cursor: string | undefined;
   #frame: Frame | undefined;
+  #cursorFrame: Frame | undefined;
+  #bareCursorFrame: Frame | undefined;
   readonly #epoch: string;
 
   constructor(entry: EventEntry, position: Position, epoch: string) {
@@ -41,7 +43,17 @@ export class Publication {
   }
 
   get frame(): Frame {
-    return (this.#frame ??= new Frame(blocksOf(this.entry, this.cursor)));
+    return (this.#frame ??= new Frame([blockOf(this.entry, this.cursor)]));
+  }
+
+  /**
+   * What leaves behind the frame, in the same write, where the event has an id of its own: the cursor to come back with.
+   * It has two forms, with and without control events; what is large is in neither.
+   */
+  cursorFrame(named: boolean): Frame | undefined {
+    if (this.entry.id === undefined) return undefined;
+    if (named) return (this.#cursorFrame ??= new Frame([cursorBlock(this.cursor, true)]));
+    return (this.#bareCursorFrame ??= new Frame([cursorBlock(this.cursor, false)]));
   }
 
   /**
@@ -53,20 +65,25 @@ export class Publication {
   }
 }
 
-/**
- * The blocks of an event on the wire. Its own id is what browsers show; the block after it, in the same write, has the
- * cursor that they reconnect with. [spec] 9.2.6: a block without data sets the last event ID and dispatches nothing.
- */
-export function blocksOf(entry: Omit<EventEntry, 'kind'>, cursor: string | undefined): Block[] {
+/** An event on the wire. An id of its own is what readers show. */
+export function blockOf(entry: Omit<EventEntry, 'kind'>, cursor: string): Block {
   const { comment, event, id = cursor, retry, data } = entry;
-  const block: Block = {
+  return {
     data,
+    id,
     ...(comment !== undefined && { comment }),
     ...(event !== undefined && { event }),
-    ...(id !== undefined && { id }),
     ...(retry !== undefined && { retry }),
   };
-  return entry.id === undefined || cursor === undefined ? [block] : [block, { id: cursor }];
+}
+
+/**
+ * Moves a reader's last event ID on. [spec] 9.2.6: a block without data does that too and dispatches nothing, but Firefox,
+ * WebKit and every reader on eventsource-parser before npm eventsource 5 pass over it: so it has data, unless the
+ * application has asked for none of the hub's own events.
+ */
+export function cursorBlock(cursor: string, named: boolean): Block {
+  return named ? { event: 'sse.cursor', id: cursor, data: '{}' } : { id: cursor };
 }
 
 function envelopeOf(

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import type { Http2ServerResponse } from 'node:http2';
+import { constants, type Http2ServerResponse } from 'node:http2';
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
@@ -9,6 +9,8 @@ export type Carrier = Socket & {
   readonly _handle?: { readonly writeQueueSize?: number } | null;
   readonly _httpMessage?: unknown;
 };
+
+const NOTHING = Buffer.alloc(0);
 
 /** Something that depends on a connection. */
 export interface Passenger {
@@ -104,6 +106,37 @@ export function closeConnectionBehind(response: ServerResponse | Http2ServerResp
   if (!(socket instanceof Socket)) return;
   if ((response as ServerResponse).writableFinished) socket.destroySoon();
   else response.once('finish', () => socket.destroySoon());
+}
+
+/**
+ * Ends a response behind what was written to it so that its reader takes that for a fault: without the last chunk on
+ * HTTP/1.1, and with RST_STREAM on HTTP/2. What middleware has put around `end()` runs. HTTP/1.0 knows no difference.
+ */
+export function breakOff(
+  response: ServerResponse | Http2ServerResponse,
+  end: () => unknown = () => response.end(),
+): void {
+  if (response.req.httpVersionMajor > 1) {
+    const { stream } = response as Http2ServerResponse;
+    if (stream.destroyed) return;
+    // Settles when what is before it has left: RST_STREAM overtakes what waits.
+    stream.write(NOTHING, () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
+    return;
+  }
+  (response as ServerResponse).chunkedEncoding = false;
+  closeConnectionBehind(response);
+  end();
+}
+
+/** The same for a response that a framework ends, when it does. */
+export function breakOffAtEnd(response: ServerResponse | Http2ServerResponse): void {
+  const end = response.end.bind(response) as () => unknown;
+  Object.assign(response, {
+    end: () => {
+      breakOff(response, end);
+      return response;
+    },
+  });
 }
 
 /**

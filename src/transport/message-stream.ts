@@ -5,11 +5,12 @@ import { setImmediate } from 'node:timers';
 
 import type { Subscriber } from 'rxjs';
 
-import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
+import type { Ending, Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Block } from '../protocol/encode.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS } from '../protocol/headers.js';
 import {
+  breakOffAtEnd,
   closeConnectionBehind,
   destroyUnlessRead,
   isBackedUp,
@@ -62,7 +63,8 @@ export class MessageEntrance implements Entrance {
     return new MessageTransport(this.subscriber, this.options);
   }
 
-  turnAway(frame: Frame, last: boolean): void {
+  turnAway(frame: Frame, ending: Ending, last: boolean): void {
+    if (ending === 'cut' && this.options.response) breakOffAtEnd(this.options.response);
     for (const block of frame.blocks) this.subscriber.next(new Message(block, undefined, this.options.recipient));
     this.subscriber.complete();
     if (last && this.options.response) closeConnectionBehind(this.options.response);
@@ -217,17 +219,17 @@ class MessageTransport implements Transport {
     this.#unchecked = 0;
   }
 
-  end(): void {
+  end(ending: Ending): void {
     const { response, slowTimeout } = this.options;
-    this.#complete();
+    this.#complete(ending);
     // Merged with others, it may have ended on a response that goes on, and is read.
     if (response) destroyUnlessRead(response, slowTimeout);
   }
 
-  async close(): Promise<void> {
+  async close(ending: Ending): Promise<void> {
     const { response } = this.options;
     const closed = response && whenClosed(response);
-    this.#complete();
+    this.#complete(ending);
     this.options.onClose();
     if (response) closeConnectionBehind(response);
     await closed;
@@ -243,8 +245,10 @@ class MessageTransport implements Transport {
     this.options.response?.destroy();
   }
 
-  #complete(): void {
+  // Nest ends the response when it has written all that it was given. Outside of Nest there is nothing to cut.
+  #complete(ending: Ending = 'end'): void {
     this.#listener = undefined;
+    if (ending === 'cut' && this.options.response) breakOffAtEnd(this.options.response);
     this.#origin.runInAsyncScope(() => this.subscriber.complete());
   }
 }

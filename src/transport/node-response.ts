@@ -11,13 +11,14 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { Socket } from 'node:net';
 
 import { SSEError } from '../hub/errors.js';
-import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
+import type { Ending, Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { show } from '../protocol/event.js';
 import { NO_CONTENT_HEADERS, streamHeaders } from '../protocol/headers.js';
 import {
   alight,
   board,
+  breakOff,
   bytesLeft,
   type Carrier,
   closeConnectionBehind,
@@ -106,9 +107,14 @@ export class NodeEntrance implements Entrance {
     return new NodeResponseTransport(this.response, () => this.#begin(this.encoding), this.limits, this.encoding);
   }
 
-  turnAway(frame: Frame, last: boolean): void {
+  turnAway(frame: Frame, ending: Ending, last: boolean): void {
     const raw = this.#begin(IDENTITY);
-    raw.end(frame.bytes);
+    if (ending === 'cut') {
+      raw.write(frame.bytes);
+      breakOff(raw);
+    } else {
+      raw.end(frame.bytes);
+    }
     if (last) closeConnectionBehind(raw);
   }
 
@@ -295,24 +301,25 @@ class NodeResponseTransport implements Transport, Passenger {
     if (!accepted) this.#waitForDrain(this.#raw);
   }
 
-  #endResponse(): void {
+  #endResponse(ending: Ending): void {
     for (const payload of this.#rest) this.#raw.write(payload);
     this.#rest = NONE;
+    if (ending === 'cut') return breakOff(this.#raw);
     // Without a callback: a session or compressing middleware that wraps `end()` does other things with it.
     this.#raw.end(this.encoding.tail());
   }
 
-  end(): void {
+  end(ending: Ending): void {
     this.#detach();
     if (this.#raw.writableEnded) return;
-    this.#endResponse();
+    this.#endResponse(ending);
     if (!this.#isFlushed()) destroyUnlessClosed(this.#raw, () => this.destroy(), this.limits.slowTimeout);
   }
 
-  async close(): Promise<void> {
+  async close(ending: Ending): Promise<void> {
     this.#detach();
     const closed = whenClosed(this.#raw);
-    if (!this.#raw.writableEnded) this.#endResponse();
+    if (!this.#raw.writableEnded) this.#endResponse(ending);
     closeConnectionBehind(this.#raw);
     await closed;
   }

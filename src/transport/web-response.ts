@@ -1,10 +1,10 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';
 
-import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
-import type { Batch, Frame } from '../protocol/frame.js';
+import type { Ending, Entrance, Transport, TransportListener } from '../hub/transport.js';
+import { Batch, type Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS, STREAM_HEADERS } from '../protocol/headers.js';
-import { closeConnectionBehind, destroyUnlessClosed, whenClosed } from './connection.js';
+import { breakOffAtEnd, closeConnectionBehind, destroyUnlessClosed, whenClosed } from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
 import { ownHeaders } from './headers.js';
 
@@ -38,8 +38,11 @@ export class WebEntrance implements Entrance {
     return transport;
   }
 
-  turnAway(frame: Frame, last: boolean): void {
-    this.#answer(new Blob([new Uint8Array(frame.bytes)]).stream());
+  turnAway(frame: Frame, ending: Ending, last: boolean): void {
+    const transport = new WebResponseTransport(this.onGone, IDENTITY, this.slowTimeout, this.raw);
+    this.#answer(transport.body);
+    transport.write(new Batch([frame]));
+    transport.end(ending);
     if (last && this.raw) closeConnectionBehind(this.raw);
   }
 
@@ -84,7 +87,7 @@ class WebResponseTransport implements Transport {
   #waiting: Buffer[] = [];
   #wanted = false;
   #taken = 0;
-  #ending = false;
+  #ending: Ending | undefined;
   #over = false;
   /** Gives up what nobody reads, where no response says whether it is read. */
   #patience: NodeJS.Timeout | undefined;
@@ -105,6 +108,7 @@ class WebResponseTransport implements Transport {
         pull: () => {
           this.#wanted = true;
           this.#feed();
+          this.#endIfEmpty();
           if (this.ready) this.#listener?.drained();
         },
         cancel: () => {
@@ -143,10 +147,11 @@ class WebResponseTransport implements Transport {
     this.#feed();
   }
 
-  end(): void {
+  end(ending: Ending): void {
     this.#detach();
     if (this.#ending) return;
-    this.#ending = true;
+    this.#ending = ending;
+    if (ending === 'cut' && this.raw) breakOffAtEnd(this.raw);
     const tail = this.encoding.tail();
     if (tail) this.#waiting.push(tail);
     this.#feed();
@@ -156,8 +161,8 @@ class WebResponseTransport implements Transport {
     else if (!this.#over) this.#patience = setTimeout(() => this.destroy(), this.slowTimeout).unref();
   }
 
-  async close(): Promise<void> {
-    this.end();
+  async close(ending: Ending): Promise<void> {
+    this.end(ending);
     if (!this.raw) return this.#whenOver();
     closeConnectionBehind(this.raw);
     await whenClosed(this.raw);
@@ -208,8 +213,12 @@ class WebResponseTransport implements Transport {
 
   #endIfEmpty(): void {
     if (!this.#ending || this.#over || this.#waiting.length > 0) return;
+    const cut = this.#ending === 'cut' && !this.raw;
+    // An error takes with it what has not been read: whoever asks for more has read all.
+    if (cut && !this.#wanted) return;
     this.#settle();
-    this.#controller.close();
+    if (cut) this.#controller.error(new DOMException('The event stream is to be continued.', 'AbortError'));
+    else this.#controller.close();
   }
 
   #settle(): void {

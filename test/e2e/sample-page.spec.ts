@@ -7,16 +7,16 @@ import type { Page } from 'playwright-core';
 
 import { createApp } from '../../sample-app/create-app.js';
 import { until } from '../support/baseline.js';
-import { CHROMIUM, TestBrowser } from '../support/chromium.js';
+import { CHROMIUM, DrivenChromium } from '../support/chromium.js';
 import { platforms } from '../support/platforms.js';
 
-let browser: TestBrowser;
+let browser: DrivenChromium;
 let app: INestApplication;
 let url: string;
 
 beforeAll(async () => {
   if (CHROMIUM === undefined) return;
-  browser = await TestBrowser.launch();
+  browser = await DrivenChromium.launch();
   app = await createApp(platforms[0]!.adapter());
   await app.listen(0, '127.0.0.1');
   url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;

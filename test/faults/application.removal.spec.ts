@@ -27,7 +27,7 @@ for (const platform of platforms) {
         expect(expiring.ended).toBe(false);
         await within(expiring.untilEnd(), 10_000, 'its end');
         expect(Date.now()).toBeGreaterThanOrEqual(expiresAt);
-        expect(names(expiring)).toEqual(['sse.open', 'n']);
+        expect(names(expiring)).toEqual(['sse.open', 'n', 'sse.expired']);
         expect(expiring.response.complete).toBe(true);
         expect(expiring.lastEventId).toMatch(/^1~/);
         expect(reasons).toEqual(['expired']);

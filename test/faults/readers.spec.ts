@@ -5,10 +5,10 @@ import fc from 'fast-check';
 
 import { anyEvent } from '../support/arbitrary-events.js';
 import { ChoppingProxy } from '../support/chopping-proxy.js';
-import { CHROMIUM, TestBrowser } from '../support/chromium.js';
+import { type BrowserKind, browserKinds, FIREFOX, PageController, TestBrowser } from '../support/browsers.js';
 import { closeAll, platforms, startApp } from '../support/platforms.js';
 import { python } from '../support/python-reader.js';
-import { asTheStandardSays, readers as libraries } from '../support/readers.js';
+import { asFirefoxDoes, asTheStandardSays, readers as libraries } from '../support/readers.js';
 import { expectRead, type Opened, send, type TopicEvent, untilNamed } from '../support/readings.js';
 import { seed } from '../support/seed.js';
 import { transports } from '../support/stream-controllers.js';
@@ -17,11 +17,13 @@ import { transports } from '../support/stream-controllers.js';
 const RUNS = Number(process.env['READER_RUNS'] ?? 5);
 const READERS = python ? [...libraries, python] : libraries;
 
-let browser: TestBrowser | undefined;
+const browsers: { readonly kind: BrowserKind; readonly browser: TestBrowser }[] = [];
 let proxy: ChoppingProxy | undefined;
 
 beforeAll(async () => {
-  if (CHROMIUM !== undefined) browser = await TestBrowser.launch();
+  for (const kind of browserKinds) {
+    if (kind.program !== undefined) browsers.push({ kind, browser: await TestBrowser.launch(kind) });
+  }
 });
 
 afterEach(async () => {
@@ -30,29 +32,33 @@ afterEach(async () => {
   await closeAll();
 });
 
-afterAll(() => browser?.close());
+afterAll(async () => {
+  for (const { browser } of browsers) await browser.close();
+});
 
-async function openAll(url: string, events: readonly TopicEvent[]): Promise<Opened[]> {
+function openAll(url: string, events: readonly TopicEvent[]): Opened[] {
   const opened: Opened[] = READERS.map((reader) => ({ reader, reading: reader.open(url) }));
-  if (!browser) return opened;
   const names = ['sse.open', 'end', ...events.map(({ event = 'message' }) => event)];
-  const { reading } = await browser.open(url, names);
-  return [...opened, { reader: { name: 'Chromium', expects: asTheStandardSays }, reading }];
+  for (const { kind, browser } of browsers) {
+    const expects = kind === FIREFOX ? asFirefoxDoes : asTheStandardSays;
+    opened.push({ reader: { name: kind.name, expects }, reading: browser.open(url, names).reading });
+  }
+  return opened;
 }
 
 for (const [i, platform] of platforms.entries()) {
   for (const [j, transport] of transports.entries()) {
     describe(`${transport.name} on ${platform.name}`, () => {
       it('E9: readers that others wrote give back any events, however the network cuts them', async () => {
-        const { sse, url } = await startApp(platform, { controllers: [transport.controller()] });
+        const { sse, url } = await startApp(platform, { controllers: [transport.controller(), PageController] });
         proxy = await ChoppingProxy.start(url);
-        await browser?.visit(`${proxy.url}/`);
+        for (const { browser } of browsers) await browser.visit(proxy.url);
         let runs = 0;
         await fc.assert(
           fc.asyncProperty(fc.array(anyEvent, { minLength: 1, maxLength: 25, size: 'max' }), async (events) => {
             const topic = `run-${++runs}`;
             const published = events.map((event) => ({ ...event, topic }));
-            const opened = await openAll(`${proxy!.url}/events/${topic}`, published);
+            const opened = openAll(`${proxy!.url}/events/${topic}`, published);
             try {
               await untilNamed(opened, 'sse.open');
               const sent = await Promise.all(published.map((event) => send(sse, event)));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { returnToBaseline } from '../support/baseline.js';
-import { open } from '../support/event-stream.js';
+import { type EventStream, open } from '../support/event-stream.js';
 import { everything, opened, publish, resets } from '../support/numbered.js';
 import { platforms, startApp } from '../support/platforms.js';
 import { direct, nestSse } from '../support/stream-controllers.js';
@@ -9,24 +9,54 @@ import { turn } from '../support/test-hub.js';
 
 returnToBaseline();
 
+const bare = () => ({ controlEvents: false });
+
+/** Blocks that have fields, and none of them `data`. */
+function withoutData({ raw }: EventStream): string[] {
+  return raw.split('\n\n').filter((block) => /^\w/m.test(block) && !/^data:/m.test(block));
+}
+
 for (const platform of platforms) {
   describe(`ids of the application on ${platform.name}`, () => {
     for (const transport of [direct, nestSse]) {
-      it(`R10: ${transport.name}: exact for readers that honour id-only blocks; others resume by the id itself`, async () => {
+      it(`R10: ${transport.name}: exact for every reader, by the sse.cursor behind the event`, async () => {
         const { url, sse } = await startApp(platform, { controllers: [transport.controller()] });
         const stream = await open(`${url}/events/t`);
-        await opened(stream);
+        const { clientId } = await opened(stream);
+        sse.broadcast('t', 'n', 1, 'one');
+        const cursor = await sse.publish('t', 'n', 2, 'two');
+        sse.sendTo(clientId, 'n', 3, 'private');
+        await stream.until(() => stream.ofType('sse.cursor').length === 3);
+        expect(stream.messages.map(({ lastEventId }) => lastEventId)).toEqual(['one', 'two', 'private']);
+        // Nothing rests on blocks without data.
+        expect(withoutData(stream)).toEqual([]);
+        expect(stream.ofType('sse.cursor').map(({ data, lastEventId }) => [data, lastEventId])).toEqual([
+          ['{}', expect.stringMatching(/^1~/)],
+          ['{}', cursor],
+          ['{}', cursor],
+        ]);
+        stream.close();
+        sse.broadcast('t', 'n', 4, 'one');
+        const after = await open(`${url}/events/t`, { lastEventId: cursor });
+        expect((await opened(after)).resumed).toBe('full');
+        expect(await everything(after, sse, 't')).toEqual([4]);
+        after.close();
+      });
+
+      it(`R10: ${transport.name}: without control events exact for readers that honour id-only blocks, and for others by the id`, async () => {
+        const { url, sse } = await startApp(platform, { controllers: [transport.controller(bare)] });
+        const stream = await open(`${url}/events/t`);
+        await stream.until(() => stream.lastEventId !== '');
         sse.broadcast('t', 'n', 1, 'one');
         sse.broadcast('t', 'n', 2, 'two');
-        await stream.messagesUpTo(2);
+        await stream.until(() => stream.messages.length === 2 && stream.lastEventId.startsWith('1~'));
         expect(stream.messages.map(({ lastEventId }) => lastEventId)).toEqual(['one', 'two']);
-        expect(stream.lastEventId).toMatch(/^1~/);
+        expect(stream.raw).not.toContain('sse.');
         stream.close();
         sse.broadcast('t', 'n', 3, 'three');
         for (const lastEventId of [stream.lastEventId, 'two']) {
           const after = await open(`${url}/events/t`, { lastEventId });
-          expect((await opened(after)).resumed).toBe('full');
-          expect(await everything(after, sse, 't')).toEqual([3]);
+          expect(await after.messagesUpTo(1)).toEqual([3]);
           after.close();
         }
       });
@@ -86,7 +116,7 @@ for (const platform of platforms) {
         stream.close();
       });
 
-      it(`R10: ${transport.name}: resumes by the id of an event that was sent to one client`, async () => {
+      it(`R10: ${transport.name}: takes the id of an event that was sent to one client for none of ours`, async () => {
         const { url, sse } = await startApp(platform, { controllers: [transport.controller()] });
         const stream = await open(`${url}/events/t`);
         const { clientId } = await opened(stream);
@@ -97,8 +127,9 @@ for (const platform of platforms) {
         stream.close();
         publish(sse, 't', 2, 2);
         const after = await open(`${url}/events/t`, { lastEventId: 'mine' });
-        expect((await opened(after)).resumed).toBe('full');
-        expect(await everything(after, sse, 't')).toEqual([2]);
+        expect((await opened(after)).resumed).toBe('reset');
+        expect(await everything(after, sse, 't')).toEqual([1, 2]);
+        expect(resets(after)).toEqual([{ reason: 'foreign', topics: ['t'] }]);
         after.close();
       });
     }

@@ -151,8 +151,7 @@ describe('until the window of the new life is known', () => {
     await turn();
     clock.advance(1_000);
     client.tick(performance.now());
-    expect(transport.lines).toEqual(['open none', 'cursor']);
-    expect(transport.inFlight.at(-1)).toEqual({ comment: '' });
+    expect(transport.lines).toEqual(['open none', 'comment']);
     test.log.ready();
     await turn();
     expect(transport.read().slice(2)).toEqual(['reset epoch a', '1', '2', 'for you']);

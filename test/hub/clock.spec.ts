@@ -67,7 +67,7 @@ describe('a clock that was set back by an hour', () => {
     test.publish('a', 'too late');
     await turn();
     for (const { transport, client } of [level, alone]) {
-      expect(transport.lines).toEqual(['open none', 'in time']);
+      expect(transport.lines).toEqual(['open none', 'in time', 'expired']);
       expect(client.connected).toBe(false);
     }
   });

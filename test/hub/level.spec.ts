@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 
 import type { Block } from '../../src/protocol/encode.js';
+import type { Frame } from '../../src/protocol/frame.js';
 import { FakeTransport } from '../support/fake-transport.js';
 import { type Connection, event, StandingClock, TestHub, turn } from '../support/test-hub.js';
 
@@ -41,6 +42,31 @@ describe('clients that get the same bytes', () => {
     expect(batches).toHaveLength(3);
     expect(new Set(batches).size).toBe(1);
     for (const { lines } of transports) expect(lines).toEqual(['open none', '1', '2']);
+  });
+
+  it('share the bytes of an event with an id of its own, whose cursor has one form for each kind of reader', async () => {
+    const test = new TestHub();
+    const named = [await test.open({ topics: ['a'] }), await test.open({ topics: ['a'] })];
+    const bare = [true, false].map((eager) => new FakeTransport({ eager }));
+    for (const transport of bare) test.connect({ topics: ['a'], controlEvents: false, transport });
+    await turn();
+    const frames = new Map<FakeTransport, readonly Frame[]>();
+    for (const transport of [...named.map((connection) => connection.transport), ...bare]) {
+      transport.read();
+      const write = transport.write.bind(transport);
+      transport.write = (batch) => (frames.set(transport, batch.frames), write(batch));
+    }
+    void test.hub.append(event('1', { topic: 'a', id: 'own' }), 'queue');
+    await turn();
+    const [cursor] = test.log.cursors;
+    for (const { transport } of named) {
+      expect(transport.text).toBe(`id: own\ndata: 1\n\nevent: sse.cursor\nid: ${cursor}\ndata: {}\n\n`);
+    }
+    for (const transport of bare) expect(transport.text).toBe(`id: own\ndata: 1\n\nid: ${cursor}\n\n`);
+    const made = [...frames.values()].flat();
+    // The event once, and its cursor twice, whoever gets them.
+    expect(made).toHaveLength(8);
+    expect(new Set(made).size).toBe(3);
   });
 
   it('get several topics of a turn in the order of the log', async () => {
@@ -125,7 +151,9 @@ describe('clients that get the same bytes', () => {
     clock.advance(1_001);
     test.publish('a', '2');
     await turn();
-    expect(brief.transport.lines).toEqual(['open none', '1']);
+    expect(brief.transport.lines).toEqual(['open none', '1', 'expired']);
+    // Before what it did not get: with new rights it goes on there.
+    expect(idsOf(brief).at(-1)).toBe(test.log.cursors[0]);
     expect(brief.client.connected).toBe(false);
     expect(lasting.transport.lines).toEqual(['open none', '1', '2']);
   });

@@ -3,7 +3,7 @@ import { Agent, fetch } from 'undici';
 
 import { type Bench, until } from './baseline.js';
 
-const CONTROL_EVENTS = ['sse.open', 'sse.reset', 'sse.end', 'sse.closed', 'sse.busy'];
+const CONTROL_EVENTS = ['sse.open', 'sse.reset', 'sse.end', 'sse.closed', 'sse.busy', 'sse.cursor', 'sse.expired'];
 
 /** One request that an EventSource made. */
 export interface Attempt {

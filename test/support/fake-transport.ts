@@ -35,7 +35,7 @@ export class FakeTransport implements Transport {
     return this.inFlight.map(encodeBlock).join('');
   }
 
-  /** What is in flight, a line for each block: `open full`, `reset trimmed a,b`, `closed a`, or the data of an event. */
+  /** What is in flight, a line for each block: `open full`, `reset trimmed a,b`, `closed a`, `comment`, or the data of an event. */
   get lines(): string[] {
     return this.inFlight.map(lineOf);
   }
@@ -109,8 +109,8 @@ export function entranceOf(transport: Transport): Entrance {
   };
 }
 
-function lineOf({ event, data }: Block): string {
-  if (data === undefined) return 'cursor';
+function lineOf({ event, data, comment }: Block): string {
+  if (data === undefined) return comment === undefined ? 'without data' : 'comment';
   if (event === undefined || !event.startsWith('sse.')) return data;
   const told = JSON.parse(data) as { resumed?: string; reason?: string; topic?: string; topics?: string[] };
   const words = [event.slice('sse.'.length), told.resumed, told.reason, told.topic, told.topics?.join()];

@@ -33,6 +33,8 @@ export interface AppOptions {
   /** Those of Nest's own. */
   readonly nest?: NestApplicationOptions;
   readonly prepare?: (app: INestApplication) => void;
+  /** A free one unless given. */
+  readonly port?: number;
 }
 
 const running = new Set<RunningApp>();
@@ -45,7 +47,7 @@ export async function startApp(platform: Platform, options: AppOptions = {}): Pr
   }).compile();
   const app = testing.createNestApplication(platform.adapter(), { logger: ['fatal'], ...options.nest });
   options.prepare?.(app);
-  await app.listen(0, '127.0.0.1');
+  await app.listen(options.port ?? 0, '127.0.0.1');
   const { port } = app.getHttpServer().address() as AddressInfo;
   const started: RunningApp = {
     app,

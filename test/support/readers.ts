@@ -12,13 +12,12 @@ export interface ReadEvent {
   readonly lastEventId: string;
 }
 
-/** What was published, with the `id` that it has on the wire and, if that is the application's own, the cursor after it. */
+/** What was published, with the `id` that it has on the wire. */
 export interface SentEvent {
   readonly event?: string | undefined;
   /** As it was serialised. */
   readonly text: string;
   readonly id: string;
-  readonly cursor?: string | undefined;
 }
 
 /** One connection of an independent reader, and all it has dispatched and complained about. */
@@ -83,6 +82,11 @@ export function withLineFeeds(text: string): string {
 
 export function asTheStandardSays({ event = 'message', text, id }: SentEvent): ReadEvent[] {
   return [{ event, data: withLineFeeds(text), lastEventId: id }];
+}
+
+/** It leaves U+0000 out. */
+export function asFirefoxDoes(sent: SentEvent): ReadEvent[] {
+  return asTheStandardSays({ ...sent, text: sent.text.replaceAll('\u0000', '') });
 }
 
 async function bodyOf(url: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
@@ -158,15 +162,14 @@ const BOM = /^\ufeff/;
  * It decodes each line on its own, which loses a byte order mark at its beginning; it appends a line only to a value
  * that is not empty, which loses empty lines at the beginning; and it reports blocks without data as empty messages.
  */
-function asFetchEventSourceDoes({ event = 'message', text, id, cursor }: SentEvent): ReadEvent[] {
+function asFetchEventSourceDoes({ event = 'message', text, id }: SentEvent): ReadEvent[] {
   const data = withLineFeeds(text)
     .split('\n')
     .map((line) => line.replace(BOM, ''))
     .reduce((value, line) => (value ? `${value}\n${line}` : line), '');
   const read = { event: event.replace(BOM, '') || 'message', data, lastEventId: id.replace(BOM, '') };
   // Of an id that is nothing but the mark nothing is left, so that without data it looks like a blank line.
-  const reported = data === '' && read.lastEventId === '' ? [] : [read];
-  return cursor === undefined ? reported : [...reported, { event: 'message', data: '', lastEventId: cursor }];
+  return data === '' && read.lastEventId === '' ? [] : [read];
 }
 
 // Its parser alone: what is around it needs a browser's document and window.

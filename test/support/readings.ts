@@ -16,8 +16,7 @@ export interface Opened {
 /** Publishes, and answers with what is then on the wire. */
 export async function send(sse: SSEService, event: TopicEvent): Promise<SentEvent> {
   const cursor = await sse.publish(event);
-  const sent = { event: event.event, text: serializeData(event.data) };
-  return event.id === undefined ? { ...sent, id: cursor } : { ...sent, id: event.id, cursor };
+  return { event: event.event, text: serializeData(event.data), id: event.id ?? cursor };
 }
 
 export function untilNamed(opened: readonly Opened[], name: string): Promise<void[]> {

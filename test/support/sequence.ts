@@ -37,6 +37,7 @@ export class Sequence {
       this.#resets++;
       return this.#blame('told of a loss', received);
     }
+    if (received.event === 'sse.cursor') return;
     if (received.event.startsWith('sse.')) return this.#blame('unexpected', received);
     this.#received++;
     this.#acceptEvent(received);

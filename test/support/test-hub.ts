@@ -188,6 +188,7 @@ export class TestHub {
       heartbeatInterval: 0,
       retryInterval: 100,
       controlEvents: true,
+      plannedEnd: 'end',
       initial: undefined,
     };
   }

@@ -1,5 +1,6 @@
 import {
   comparePositions,
+  NEW_CURSOR,
   ORIGIN,
   parseCursor,
   type Position,
@@ -125,15 +126,18 @@ export class Ledger {
 
   write(block: Block): void {
     if (this.ended) return this.#blame('written after the end', block);
-    const { event, data, id } = block;
+    const { event, data, id, comment } = block;
+    const moves = event === 'sse.cursor' || event === 'sse.expired';
     // A node that waits until it has read as far gives back what the client came with.
-    if (!this.opened && data === undefined && (id === undefined || id === this.#terms.options.lastEventId)) return;
+    if (!this.opened && moves && (id === NEW_CURSOR || id === this.#terms.options.lastEventId)) return;
     if (event === 'sse.open') this.#open(block);
     else if (event === 'sse.reset') this.#reset(block);
     else if (event === 'sse.closed') this.#closed(block);
     else if (event === 'sse.end') this.#end(block);
-    else if (data === undefined) this.#claim(id, block);
-    else if (data.startsWith('private')) this.#private(block);
+    else if (moves) this.#claim(id, block);
+    else if (data === undefined) {
+      if (comment === undefined || id !== undefined) this.#blame('rests on a block without data', block);
+    } else if (data.startsWith('private')) this.#private(block);
     else this.#event(block);
   }
 
