@@ -275,7 +275,7 @@ function isPlainObject(value: unknown): value is object {
 
 function idOf(value: unknown): string | undefined {
   const { id } = (typeof value === 'object' && value !== null ? value : {}) as { id?: unknown };
-  return id === undefined || id === null ? undefined : String(id as string | number);
+  return typeof id === 'string' || typeof id === 'number' ? String(id) : undefined;
 }
 
 /** Nest writes it without an id. */
