@@ -274,8 +274,8 @@ function isPlainObject(value: unknown): value is object {
 }
 
 function idOf(value: unknown): string | undefined {
-  const id = typeof value === 'object' && value !== null ? (value as StreamMessage).id : undefined;
-  return id === undefined || id === null ? undefined : String(id);
+  const { id } = (typeof value === 'object' && value !== null ? value : {}) as { id?: unknown };
+  return typeof id === 'string' || typeof id === 'number' ? String(id) : undefined;
 }
 
 /** Nest writes it without an id. */

@@ -20,14 +20,14 @@ interface Running {
 }
 
 /** Whose lines tests look at: the hubs', and those of what logs requests. */
-const OF_INTEREST: unknown[] = ['SSEService', 'http'];
+const OF_INTEREST = new Set<unknown>(['SSEService', 'http']);
 
 /** Nest has one logger in a process, whichever application has set it. */
 const lines: { readonly level: string; readonly text: string }[] = [];
 
 function level(name: string) {
   return (text: unknown, ...rest: unknown[]): void => {
-    if (OF_INTEREST.includes(rest.at(-1))) lines.push({ level: name, text: String(text) });
+    if (OF_INTEREST.has(rest.at(-1))) lines.push({ level: name, text: String(text) });
   };
 }
 

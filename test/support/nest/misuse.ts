@@ -214,7 +214,7 @@ class MisuseController {
     return timer(0, 10).pipe(
       map((data) => {
         if (data > 1) throw new HttpException('their own', 400);
-        return { data };
+        return { data: String(data) };
       }),
     );
   }
