@@ -99,6 +99,20 @@ describe('a group', () => {
     expect(transport.lines).toEqual(['open full', 'reset late room', '2']);
   });
 
+  it('comes back behind entries that this node never read, because one may have removed it, or had it follow something', async () => {
+    const test = new TestHub();
+    const member = await test.open({ topics: ['a'], group: 'g' });
+    const other = await test.open({ topics: ['a'] });
+    test.log.lose();
+    test.publish('a', 'behind');
+    expect([member.client.connected, other.client.connected]).toEqual([false, true]);
+    await turn();
+    expect(member.transport.lines).toEqual(['open none']);
+    expect(other.transport.lines).toEqual(['open none', 'reset slow a', 'behind']);
+    const back = await test.open({ topics: ['a'], group: 'g', lastEventId: member.transport.inFlight[0]!.id! });
+    expect(back.transport.lines).toEqual(['open reset', 'reset trimmed a', 'behind']);
+  });
+
   it('does not spare whoever claims to have read what the log has not got', async () => {
     const test = new TestHub();
     test.publish('a', 'earlier');
@@ -273,6 +287,20 @@ describe('what a group is told', () => {
     await turn();
     expect(client.connected).toBe(true);
     log.hand({ ...FOR_GOOD }, now + 1, 'restored');
+    expect(client.connected).toBe(false);
+  });
+
+  it('is done in another life when it came in the millisecond of what was read last', async () => {
+    const log = new LateLog();
+    const test = new TestHub({}, log);
+    const now = Date.now();
+    log.begin();
+    log.hand(event('1', { topic: 'a' }), now);
+    log.ready();
+    const { client } = await test.open({ topics: ['a'], group: 'g' });
+    log.begin('restored');
+    log.hand(event('1', { topic: 'a' }), now, 'restored');
+    log.hand(FOR_GOOD, now, 'restored');
     expect(client.connected).toBe(false);
   });
 
