@@ -69,6 +69,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
   readonly origin = new AsyncResource('SSEClient');
   /** The head when it connected. */
   #headThen: number;
+  /** The cursor of that place, for who begins there: by the time it is open, the place may have left the window. */
+  #cursorThen: string | undefined;
   readonly control: ControlFrames;
   #metadata: Record<string, unknown> | undefined;
   readonly #pulse: Pulse;
@@ -85,6 +87,8 @@ export class Client implements SSEClient, TransportListener, Ticking {
     this.#settings = settings;
     this.#transport = transport;
     this.#headThen = hub.ready ? hub.log.head : UNKNOWN;
+    const beginsThere = settings.lastEventId === '' && settings.since === undefined;
+    if (hub.ready && beginsThere) this.#cursorThen = hub.log.cursorBefore(hub.log.head);
     this.#metadata = settings.metadata;
     this.control = hub.controlFrames(settings.controlEvents);
     this.#pulse = new Pulse(transport, settings.heartbeatInterval, hub.deadlinesOf(settings.expiresAt));
@@ -333,7 +337,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #claimAt(index: number): string {
     const { log } = this.#hub;
     if (this.#following && this.#reader.mayClaim(index)) return log.cursorBefore(index);
-    return this.#given.cursor ?? this.#givenCursor ?? log.cursorBefore(index);
+    return this.#given.cursor ?? this.#givenCursor ?? this.#cursorThen ?? log.cursorBefore(index);
   }
 
   get #givenCursor(): string | undefined {
@@ -498,7 +502,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     this.#hub.wake(this);
     if (!this.#following) return;
     this.#reader.addLate(name, this.#hub.log.head);
-    if (this.#skips(name)) this.#reader.noteLate(name);
+    if (this.#skips(name, this.#hub.log.head)) this.#reader.noteLate(name);
     if (this.#hub.lives.isClosed(name) && !this.#reader.finished) this.#tellClosed(name, this.#hub.log.head);
   }
 
@@ -508,9 +512,9 @@ export class Client implements SSEClient, TransportListener, Ticking {
   }
 
   // Only a client that came back expects what was published while it was away.
-  #skips(name: string): boolean {
+  #skips(name: string, at: number): boolean {
     if (!this.#start || this.#settings.lastEventId === '') return false;
-    return skipsRetained(this.#hub.log, this.#reader.selection, name, this.#start);
+    return skipsRetained(this.#hub.log, this.#reader.selection, name, this.#start, at);
   }
 
   removeName(selection: Selection, name: string): void {
@@ -650,13 +654,14 @@ export class Client implements SSEClient, TransportListener, Ticking {
   restart(): void {
     if (!this.connected) return;
     this.#headThen = UNKNOWN;
+    this.#cursorThen = undefined;
     if (this.#state === 'connecting') return;
     this.#gap = 'epoch';
     // Whoever follows nothing stays at its cursor, which is of the old life.
     this.#following &&= !this.#reader.selection.empty;
     this.#setBehind(this.#following);
     // As long as it is untold, nothing of the new life can be claimed.
-    this.#startAt(anewAt(this.#hub.log.head, 'epoch', this.#reader.selection));
+    this.#startAt(anewAt(this.#hub.log.head, 'epoch'));
   }
 
   /** The window of the log is known. Whoever was in another life begins anew in it, like those who come back. */
@@ -672,6 +677,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #startAt(start: Start): void {
     this.#start = start;
     this.#reader.begin(start);
+    for (const [name, at] of this.#reader.late) if (this.#skips(name, at)) this.#reader.noteLate(name);
   }
 
   drained(): void {

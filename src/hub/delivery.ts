@@ -6,7 +6,7 @@ import { Subject } from 'rxjs';
 import type { Backplane, EventEntry, LogEntry, LogReader, TopicEntry } from '../backplane/backplane.js';
 import type { EventLog } from '../log/event-log.js';
 import { Publication } from '../log/publication.js';
-import { comparePositions, type Position } from '../protocol/cursor.js';
+import { comparePositions, ORIGIN, type Position } from '../protocol/cursor.js';
 import type { SSEEvent } from '../protocol/event.js';
 import { Batch, type Frame } from '../protocol/frame.js';
 import { inNoContext } from './callbacks.js';
@@ -37,8 +37,8 @@ export interface DeliveryContext {
   readonly highWaterMark: number;
   readonly envelopes: Envelopes;
   readonly actOnGroup: (act: GroupAct) => void;
-  /** Something was done to the group, and whether its clients were open by then, nobody can tell. */
-  readonly askGroupAgain: (group: string) => void;
+  /** What was done to this group, or to any, and whether its clients were open by then, nobody can tell. */
+  readonly askGroupsAgain: (group?: string) => void;
   readonly onDelivered: () => void;
 }
 
@@ -59,8 +59,8 @@ export class Delivery implements LogReader {
    * from before, this hub has seen, or it was before its time.
    */
   #newsSince = Date.now();
-  /** On the log's clock: what was done to groups until then, this hub has done to its clients. */
-  #doneUpTo = 0;
+  /** What was done to groups until then, this hub has done to its clients. */
+  #doneUpTo = ORIGIN;
   #turnStart = 0;
   #inbox: LogEntry[] = [];
   #delivering = false;
@@ -93,7 +93,7 @@ export class Delivery implements LogReader {
     const again = log.epoch !== '';
     // Of a life that had nothing in it, that says nothing. Of a window that was not read to its end, not everything.
     if (again && log.last.ms > 0) this.#newsSince = Math.max(log.last.ms + 1, this.#ready ? 0 : this.#newsSince);
-    if (this.#ready) this.#doneUpTo = log.last.ms;
+    if (this.#ready) this.#doneUpTo = log.last;
     this.#ready = false;
     log.begin(epoch, from);
     this.#turnStart = log.head;
@@ -231,9 +231,9 @@ export class Delivery implements LogReader {
    * Holds for all whom this node has let in, whatever cursor they came with: what a client says of itself decides nothing.
    * Those who came after it on a node that reads late are among them, and come back.
    */
-  #actOnGroup(act: GroupAct, { ms }: Position): void {
+  #actOnGroup(act: GroupAct, position: Position): void {
     if (this.#ready) this.context.actOnGroup(act);
-    else if (ms > this.#doneUpTo) this.context.askGroupAgain(act.group);
+    else if (comparePositions(position, this.#doneUpTo) > 0) this.context.askGroupsAgain(act.group);
   }
 
   /** Entries before this one were never read: whoever follows something may have lost some. */
@@ -243,6 +243,8 @@ export class Delivery implements LogReader {
     this.context.log.hole(previous);
     this.context.lives.missed(previous);
     this.#forEachClient((client) => this.wake(client));
+    // One of those entries may have removed a group, or had it follow something.
+    this.context.askGroupsAgain();
   }
 
   #deliverEvent(entry: EventEntry, position: Position): void {

@@ -110,8 +110,9 @@ export class Hub {
       highWaterMark,
       envelopes,
       actOnGroup: (act) => actOnGroup(this, this.#admission.membersOf(act.group), act),
-      askGroupAgain: (group) => {
-        for (const client of this.#admission.membersOf(group)) client.finish('removed');
+      askGroupsAgain: (group) => {
+        const members = group === undefined ? this.list() : this.#admission.membersOf(group);
+        for (const client of members) if (client.group !== undefined) client.finish('removed');
       },
       onDelivered: () => {
         this.#ownMarks.forgetRead();

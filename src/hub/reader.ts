@@ -11,7 +11,7 @@ import type { ControlFrames, ResetReason } from './control-frames.js';
 import type { Journal } from './journal.js';
 import type { Selection } from './selection.js';
 import type { SSEClient } from './sse-client.js';
-import { type Loss, namesWithLoss, type OnGap, type Start } from './start.js';
+import { type Loss, lossOf, type OnGap, type Start } from './start.js';
 import type { TopicLives } from './topic-lives.js';
 
 /**
@@ -73,6 +73,8 @@ export class Reader {
   #untold: Loss | undefined;
   /** What so many evictions of the log took has been told, or was never asked for. */
   #toldEvictions = -1;
+  /** What it was told of lies up to here, and it was given no cursor behind that; -1 when it was. */
+  #toldUpTo = -1;
   /** From where on it has to be told which of its topics were closed in what it does not get; until it has been told. */
   #closesUntoldFrom = Infinity;
   #broadcastsFrom = 0;
@@ -137,7 +139,12 @@ export class Reader {
 
   /** A name that counts from now on passes over something that the client expects. */
   noteLate(name: string): void {
-    this.#note('late', [name]);
+    this.#note({ reason: 'late', names: [name] });
+  }
+
+  /** Names that count from a later place on than the others, and that place. */
+  get late(): Iterable<readonly [string, number]> {
+    return this.#late ?? NOTHING;
   }
 
   /** Adds a name that counts from `from` on. */
@@ -174,7 +181,7 @@ export class Reader {
   readDue(): Frame[] {
     const frames: Frame[] = [];
     if (!this.#isTold) {
-      this.next = this.selection.nextIn(this.context.log, this.next);
+      this.next = this.selection.firstIn(this.context.log, this.next);
       frames.push(...this.#tell(this.next));
     }
     while (this.#nextPrivate() <= this.next) frames.push(this.#takePrivate(this.next));
@@ -206,21 +213,28 @@ export class Reader {
       // A filter may have published, and something that is still to come been evicted for it.
       const from = evictions === log.evictions ? index : this.#lookForLoss(index);
       evictions = log.evictions;
-      // What has to be told begins a reading of its own, behind what has left before.
-      if (!this.#isTold && frames.length > 0) break;
-      index = from;
-      const next = this.selection.nextIn(log, index);
       if (!this.#isTold) {
-        index = next;
+        // It begins a reading of its own, behind what has left before.
+        if (frames.length > 0) break;
+        index = this.selection.firstIn(log, from);
         for (const frame of this.#tell(index)) push(frame);
         continue;
       }
+      // Nothing before the window is for it: there, no cursor could say where it is.
+      index = Math.max(from, log.start);
+      const next = this.selection.nextIn(log, index);
       index = Math.max(index, Math.min(next, this.#nextPrivate()));
       if (index >= this.#nextPrivate()) {
         push(this.#takePrivate(index));
         continue;
       }
-      if (index >= log.head) return { frames, events, next: index, ...(this.#isFinished() && { ending: 'finished' }) };
+      if (index >= log.head) {
+        if (this.#isFinished()) return { frames, events, next: index, ending: 'finished' };
+        // Nothing else may take its cursor past what it was told: it would be told with every connection.
+        if (this.#toldUpTo >= 0) push(this.client.control.cursor(this.client.cursorAt(index)));
+        this.#toldUpTo = -1;
+        return { frames, events, next: index };
+      }
       const item = log.itemAt(index)!;
       const step = this.#stepFor(item, index);
       // It stays before what it must not have any more: whoever comes back with new rights gets that.
@@ -232,6 +246,7 @@ export class Reader {
         if (step === 'finished') frames.push(...this.readPrivates(index));
         return { frames, events, next: index, ending: step };
       }
+      if (index > this.#toldUpTo) this.#toldUpTo = -1;
       push(step);
       if (!(item instanceof Publication)) continue;
       events++;
@@ -336,9 +351,9 @@ export class Reader {
     return frame.make(index);
   }
 
-  /** Nothing has to be said to it that is not in the log. */
+  /** Nothing has to be said to it that is not in the log. Who follows nothing is told when it follows something. */
   get #isTold(): boolean {
-    return !this.#untold && this.#closesUntoldFrom === Infinity;
+    return (!this.#untold || this.selection.empty) && this.#closesUntoldFrom === Infinity;
   }
 
   /**
@@ -350,9 +365,11 @@ export class Reader {
     const frames = this.#passedClosesBefore(index);
     this.#closesUntoldFrom = Infinity;
     const loss = this.#untold;
-    if (!loss) return frames;
+    if (!loss || this.selection.empty) return frames;
     this.#untold = undefined;
     this.#toldEvictions = this.context.log.evictions;
+    const { newestFloor } = this.context.log;
+    this.#toldUpTo = newestFloor.index >= index ? newestFloor.index : -1;
     return [...frames, this.#resetAt(index, loss.reason, loss.names)];
   }
 
@@ -382,24 +399,24 @@ export class Reader {
     const { onGap } = this.client;
     if (log.newestFloor.index < index) return index;
     const isLoss = (floor: Floor, name: string): boolean => floor.index >= Math.max(index, this.#late?.get(name) ?? 0);
-    const names = namesWithLoss(log, this.selection, isLoss, this.#toldEvictions);
-    if (names.length === 0) return index;
-    this.#note('slow', onGap === 'latest' ? [...this.selection.names] : names);
+    const loss = lossOf(log, this.selection, 'slow', isLoss, this.#toldEvictions);
+    if (!loss) return index;
+    this.#note(onGap === 'latest' ? { ...loss, names: undefined } : loss);
     this.#closesUntoldFrom = Math.min(this.#closesUntoldFrom, index);
     return onGap === 'latest' ? log.head : index;
   }
 
   /** The first reason counts, unless it is the least. */
-  #note(reason: ResetReason, names: readonly string[]): void {
-    const known = this.#untold ?? { reason, names };
+  #note(loss: Loss): void {
+    const known = this.#untold ?? loss;
     this.#untold = {
-      reason: known.reason === 'late' ? reason : known.reason,
-      names: [...new Set([...known.names, ...names])],
+      reason: known.reason === 'late' ? loss.reason : known.reason,
+      names: known.names && loss.names && [...new Set([...known.names, ...loss.names])],
     };
   }
 }
 
-function withoutName({ reason, names }: Loss, name: string): Loss | undefined {
-  const others = names.filter((other) => other !== name);
-  return others.length > 0 ? { reason, names: others } : undefined;
+function withoutName(loss: Loss, name: string): Loss | undefined {
+  const names = loss.names?.filter((other) => other !== name);
+  return names?.length === 0 ? undefined : { ...loss, names };
 }

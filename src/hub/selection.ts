@@ -122,6 +122,13 @@ export class Selection {
     return log.nextItemOf(this.topics, next);
   }
 
+  /** The first index from `index` on where something for it is, or the head. */
+  firstIn(log: EventLog, index: number): number {
+    let next = this.nextIn(log, index);
+    while (next < log.head && !this.concerns(log.itemAt(next)!)) next = log.nextItem(next + 1);
+    return next;
+  }
+
   matcherOf(pattern: string): (topic: string) => boolean {
     return this.#matchers.get(pattern) ?? (() => false);
   }

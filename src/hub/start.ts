@@ -19,10 +19,11 @@ export interface StartWish {
   readonly head: number;
 }
 
-/** Something a client has to be told: events of these topics and patterns are gone. */
+/** Something a client has to be told: events are gone. */
 export interface Loss {
   readonly reason: ResetReason;
-  readonly names: readonly string[];
+  /** Of these topics and patterns; without them, of whatever it follows when it is told. */
+  readonly names: readonly string[] | undefined;
 }
 
 export interface Start {
@@ -91,44 +92,45 @@ function startAfterOwnId(log: EventLog, selection: Selection, wish: StartWish): 
   if (oldest === undefined) return startAfterGap(log, selection, wish, 'foreign');
   if (published.length === 1 && !evicted) return startAt(log, selection, wish, oldest + 1);
   const first = Math.max(Math.min(oldest, evicted?.index ?? oldest) + 1, log.start);
-  return anewAt(Math.max(first, firstAllowed(log, wish)), 'ambiguous', selection);
+  return anewAt(Math.max(first, firstAllowed(log, wish)), 'ambiguous');
 }
 
 /** A start at `index`, for a client that has everything up to `has` (or, without it, everything before the index). */
 function startAt(log: EventLog, selection: Selection, wish: StartWish, index: number, has?: Position): Start {
   const next = Math.max(index, firstAllowed(log, wish));
-  const names = namesWithLoss(log, selection, (floor) => {
+  const loss = lossOf(log, selection, 'trimmed', (floor) => {
     if (wish.notBefore !== undefined && floor.position.ms < wish.notBefore) return false;
     return has ? comparePositions(floor.position, has) > 0 : floor.index >= index;
   });
-  if (names.length === 0) return { next, resumed: 'full', ...(has && { has }) };
-  if (wish.onGap === 'latest') return anewAt(log.head, 'trimmed', selection);
-  return { next, resumed: 'reset', loss: { reason: 'trimmed', names }, ...(has && { has }) };
+  if (!loss) return { next, resumed: 'full', ...(has && { has }) };
+  if (wish.onGap === 'latest') return anewAt(log.head, 'trimmed');
+  return { next, resumed: 'reset', loss, ...(has && { has }) };
 }
 
 export function startAfterGap(log: EventLog, selection: Selection, wish: StartWish, reason: ResetReason): Start {
   const retained = wish.onGap === 'earliest' ? firstRetained(log, selection) : log.head;
-  return anewAt(Math.max(retained, firstAllowed(log, wish)), reason, selection);
+  return anewAt(Math.max(retained, firstAllowed(log, wish)), reason);
 }
 
-export function anewAt(next: number, reason: ResetReason, selection: Selection): Start {
-  return { next, resumed: 'reset', anew: true, loss: { reason, names: [...selection.names] } };
+export function anewAt(next: number, reason: ResetReason): Start {
+  return { next, resumed: 'reset', anew: true, loss: { reason, names: undefined } };
 }
 
-/** Of which names something is gone, by their floors; only what was let go of after so many evictions of the log. */
-export function namesWithLoss(
+/** What is gone of what is followed, by the floors; only what was let go of after so many evictions of the log. */
+export function lossOf(
   log: EventLog,
   selection: Selection,
+  reason: ResetReason,
   isLoss: (floor: Floor, name: string) => boolean,
   evictedAfter = -1,
-): string[] {
+): Loss | undefined {
   const names: string[] = [];
   for (const [name, floor] of floorsOf(log, selection, evictedAfter)) {
     if (floor.eviction <= evictedAfter || floor === NO_FLOOR || !isLoss(floor, name)) continue;
-    if (name === EVERYBODY) return [...selection.names];
+    if (name === EVERYBODY) return { reason, names: undefined };
     names.push(name);
   }
-  return names;
+  return names.length > 0 ? { reason, names } : undefined;
 }
 
 /** Stands for the events to everybody where topics are named. No topic is empty. */
@@ -150,27 +152,22 @@ function firstAllowed(log: EventLog, { notBefore }: StartWish): number {
 
 /** Just at the first retained event of the followed topics, so that the cursor before it is past what is gone. */
 function firstRetained(log: EventLog, selection: Selection): number {
-  if (selection.empty) return log.start;
-  if (!selection.hasPatterns) {
-    const oldest = [...selection.topics, undefined].map((topic) => log.historyOf(topic)?.oldest ?? log.head);
-    return Math.min(...oldest);
-  }
-  let index = log.nextItem(log.start);
-  while (index < log.head && !selection.concerns(log.itemAt(index)!)) index = log.nextItem(index + 1);
-  return index;
+  return selection.empty ? log.start : selection.firstIn(log, log.start);
 }
 
-/** Whether a name that counts from now on passes over something that was published since the client's start. */
-export function skipsRetained(log: EventLog, selection: Selection, name: string, start: Start): boolean {
+/** Whether a name that counts from index `at` on passes over something that was published since the client's start. */
+export function skipsRetained(log: EventLog, selection: Selection, name: string, start: Start, at: number): boolean {
   const from = start.anew ? 0 : start.next;
   const isSkipped = (floor: Floor): boolean => {
     if (floor === NO_FLOOR) return false;
     return start.has ? comparePositions(floor.position, start.has) > 0 : floor.index >= from;
   };
-  if (selection.topics.has(name)) return (log.historyOf(name)?.newest ?? -1) >= from || isSkipped(log.floorOf(name));
+  if (selection.topics.has(name)) {
+    return (log.historyOf(name)?.nextFrom(from) ?? Infinity) < at || isSkipped(log.floorOf(name));
+  }
   const matches = selection.matcherOf(name);
   if (isSkipped(log.floorOfMatching(matches))) return true;
-  for (let i = log.nextItem(from); i < log.head; i = log.nextItem(i + 1)) {
+  for (let i = log.nextItem(from); i < at; i = log.nextItem(i + 1)) {
     const topic = log.itemAt(i)?.topic;
     if (topic !== undefined && matches(topic)) return true;
   }

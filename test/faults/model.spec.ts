@@ -10,6 +10,8 @@ import { StandingClock } from '../support/test-hub.js';
 /** `MODEL_RUNS=20000` for the long run. */
 const RUNS = Number(process.env['MODEL_RUNS'] ?? 400);
 
+jest.setTimeout(Math.max(300_000, RUNS * 100));
+
 let clock: StandingClock;
 
 beforeAll(() => {

@@ -158,6 +158,31 @@ describe('until the window of the new life is known', () => {
     expect(test.hub.behind.size).toBe(0);
   });
 
+  it('a client that follows something else before that is known takes no cursor with it that hides the loss', async () => {
+    const test = await started();
+    const { client, transport } = await test.open({ topics: ['a'] });
+    const known = client.lastEventId;
+    test.log.restore(2);
+    test.hub.subscribe(client.id, 'b', undefined);
+    test.hub.unsubscribe(client.id, 'a');
+    await test.hub.shutdown();
+    expect(transport.inFlight.at(-1)).toEqual({ id: known, retry: expect.any(Number) });
+  });
+
+  it('a client that gives up its topics is told when it follows something', async () => {
+    const test = await started();
+    const { client, transport } = await test.open({ topics: ['a'] });
+    test.log.restore(2);
+    test.hub.unsubscribe(client.id, 'a');
+    test.log.ready();
+    await turn();
+    expect(transport.lines).toEqual(['open none']);
+    test.hub.subscribe(client.id, 'b', undefined);
+    test.publish('b', 'new');
+    await turn();
+    expect(transport.lines).toEqual(['open none', 'reset epoch b', 'new']);
+  });
+
   it('a client that leaves has no place in it', async () => {
     const test = await started();
     const { client, transport } = test.connect({ topics: ['a'] });

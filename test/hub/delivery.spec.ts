@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { firstValueFrom, Subject } from 'rxjs';
 
 import type { Entry, LogReader } from '../../src/backplane/backplane.js';
+import { topicPattern } from '../../src/hub/topic-pattern.js';
 import type { SSEEvent } from '../../src/protocol/event.js';
 import { ORIGIN, type Position } from '../../src/protocol/cursor.js';
 import { FakeTransport } from '../support/fake-transport.js';
@@ -115,6 +116,19 @@ describe('what is gone', () => {
     expect(second.transport.lines).toEqual(['open full', 'reset trimmed a', '5', '6']);
   });
 
+  it('a client is given no cursor behind what left the window in the turn in which it came', async () => {
+    for (const topics of [[], ['a']]) {
+      const test = new TestHub({ maxHistoryBytes: 65_536 });
+      test.publish('a', 'before');
+      await turn();
+      const connection = test.connect({ topics });
+      test.publish('a', ...Array.from({ length: 5 }, () => ' '.repeat(20_000)));
+      await turn();
+      expect(connection.transport.lines[0]).toBe('open none');
+      expect(connection.transport.inFlight[0]!.id).toBe(test.log.cursors[0]);
+    }
+  });
+
   it('an event to a client without topics does not carry it past what left the window', async () => {
     const test = new TestHub({ maxHistorySize: 2 });
     test.publish('a', '1');
@@ -218,7 +232,45 @@ describe('what is gone', () => {
     const first = await test.open({ patterns: ['c:*'], lastEventId: test.log.cursors[0]! });
     expect(first.transport.lines).toEqual(['open reset', 'reset trimmed c:*', '3', '4', '6', '7']);
     const cut = await test.open({ topics: ['c:1'], lastEventId: first.transport.inFlight[0]!.id! });
-    expect(cut.transport.lines).toEqual(['open reset', 'reset trimmed c:1', '3', '4']);
+    expect(cut.transport.lines).toEqual(['open reset', 'reset trimmed c:1', '3', '4', 'cursor']);
+  });
+
+  it('is told once for a pattern, although what others keep lies between the loss and what follows', async () => {
+    const maxAge = 3_600_000;
+    const test = new TestHub({
+      maxHistoryAge: 1_000,
+      history: [{ topics: ['kept', topicPattern('p:*')], maxAge }],
+    });
+    test.publish('p:1', '1');
+    test.publish('kept', 'before');
+    test.publish('gone', 'nobody knows what it matched');
+    test.publish('kept', 'behind');
+    await turn();
+    clock.advance(5_000);
+    test.hub.delivery.prune();
+    const first = await test.open({ patterns: ['p:*'], lastEventId: test.log.cursors[0]! });
+    expect(first.transport.lines).toEqual(['open reset', 'reset trimmed p:*']);
+    const again = await test.open({ patterns: ['p:*'], lastEventId: idOf(first, 'reset trimmed p:*') });
+    expect(again.transport.lines).toEqual(['open full']);
+  });
+
+  it('is told once to a client that has got everything, although what is retained from before it is held back', async () => {
+    for (const exceptGroup of ['g', 'others']) {
+      const test = new TestHub({ maxHistorySize: 0, history: [{ topics: 'kept', maxSize: 9 }] });
+      test.publish('short', '0');
+      void test.hub.append(event('kept', { topic: 'kept', exceptGroup }), 'queue');
+      test.publish('short', '1');
+      await turn();
+      test.publish('others', '2');
+      await turn();
+      const asked = { topics: ['short', 'kept'], group: 'g' };
+      const first = await test.open({ ...asked, lastEventId: test.log.cursors[0]! });
+      const kept = exceptGroup === 'g' ? [] : ['kept'];
+      expect(first.transport.lines).toEqual(['open reset', 'reset trimmed short', ...kept, 'cursor']);
+      first.transport.cut();
+      const again = await test.open({ ...asked, lastEventId: idOf(first, 'cursor') });
+      expect(again.transport.lines).toEqual(['open full']);
+    }
   });
 
   it('is told of a topic that is added later before anything of the others, because their cursors claim it', async () => {
@@ -473,6 +525,22 @@ describe('what is sent to one client', () => {
     released.next();
     await turn(2);
     expect(transport.lines).toEqual(['open none', 'initial', '1', 'private', '2']);
+  });
+
+  it('does not carry it back behind what it got when all of that has left the window', async () => {
+    const test = new TestHub({ maxHistoryBytes: 65_536 });
+    const filter = ({ data }: { data: unknown }): boolean => {
+      if (data === 'go') test.publish('others', ...Array.from({ length: 6 }, () => ' '.repeat(20_000)));
+      return true;
+    };
+    const connection = await test.open({ topics: ['a'], filter });
+    test.publish('a', '0', 'go');
+    connection.client.send(event('private'));
+    test.publish('others', 'behind it');
+    await turn();
+    expect(connection.transport.lines).toEqual(['open none', '0', 'go', 'private']);
+    const { transport } = await test.open({ topics: ['a'], lastEventId: idOf(connection, 'private') });
+    expect(transport.lines).toEqual(['open full']);
   });
 
   it('is refused when too much of it waits, comments without data too', async () => {

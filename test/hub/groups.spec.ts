@@ -63,7 +63,7 @@ describe('a group', () => {
     expect(transport.lines).toEqual(['open none', '1']);
   });
 
-  it('follows it from there on although a client of it has not begun, and comes back from further behind', async () => {
+  it('follows it from there on although a client of it has not begun, which is told what that skips', async () => {
     const test = new TestHub();
     test.publish('a', '1');
     test.publish('room', 'before');
@@ -72,7 +72,45 @@ describe('a group', () => {
     ask(test, JOIN);
     test.publish('room', '2');
     await turn();
-    expect(transport.lines.filter((line) => !line.startsWith('reset'))).toEqual(['open full', '2']);
+    expect(transport.lines).toEqual(['open full', 'reset late room', '2']);
+  });
+
+  it('follows it from there on although a client of it has not begun, which is told of no loss when that skips nothing', async () => {
+    const test = new TestHub();
+    test.publish('room', 'before');
+    test.publish('a', '1');
+    for (const act of [JOIN, { ...JOIN, topic: 'room:*', pattern: true }]) {
+      const { transport } = test.connect({ topics: ['a'], group: 'g', lastEventId: test.log.cursors.at(-1)! });
+      ask(test, act);
+      test.publish(act.topic.replace('*', '7'), '2');
+      await turn();
+      expect(transport.lines).toEqual(['open full', '2']);
+    }
+  });
+
+  it('is told what that skips when a client of it followed nothing before', async () => {
+    const test = new TestHub();
+    test.publish('a', '1');
+    test.publish('room', 'before');
+    const { transport } = await test.open({ group: 'g', lastEventId: test.log.cursors[0]! });
+    ask(test, JOIN);
+    test.publish('room', '2');
+    await turn();
+    expect(transport.lines).toEqual(['open full', 'reset late room', '2']);
+  });
+
+  it('comes back behind entries that this node never read, because one may have removed it, or had it follow something', async () => {
+    const test = new TestHub();
+    const member = await test.open({ topics: ['a'], group: 'g' });
+    const other = await test.open({ topics: ['a'] });
+    test.log.lose();
+    test.publish('a', 'behind');
+    expect([member.client.connected, other.client.connected]).toEqual([false, true]);
+    await turn();
+    expect(member.transport.lines).toEqual(['open none']);
+    expect(other.transport.lines).toEqual(['open none', 'reset slow a', 'behind']);
+    const back = await test.open({ topics: ['a'], group: 'g', lastEventId: member.transport.inFlight[0]!.id! });
+    expect(back.transport.lines).toEqual(['open reset', 'reset trimmed a', 'behind']);
   });
 
   it('does not spare whoever claims to have read what the log has not got', async () => {
@@ -199,7 +237,8 @@ class LateLog extends TestLog {
   }
 
   hand(entry: Entry, ms: number, epoch = this.epoch): void {
-    const position: Position = { ms, seq: 0 };
+    const { ms: last, seq } = this.#previous;
+    const position: Position = { ms, seq: ms === last ? seq + 1 : 0 };
     for (const reader of this.readers) reader.deliver([{ epoch, position, previous: this.#previous, entry }]);
     this.#previous = position;
   }
@@ -248,6 +287,20 @@ describe('what a group is told', () => {
     await turn();
     expect(client.connected).toBe(true);
     log.hand({ ...FOR_GOOD }, now + 1, 'restored');
+    expect(client.connected).toBe(false);
+  });
+
+  it('is done in another life when it came in the millisecond of what was read last', async () => {
+    const log = new LateLog();
+    const test = new TestHub({}, log);
+    const now = Date.now();
+    log.begin();
+    log.hand(event('1', { topic: 'a' }), now);
+    log.ready();
+    const { client } = await test.open({ topics: ['a'], group: 'g' });
+    log.begin('restored');
+    log.hand(event('1', { topic: 'a' }), now, 'restored');
+    log.hand(FOR_GOOD, now, 'restored');
     expect(client.connected).toBe(false);
   });
 

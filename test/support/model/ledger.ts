@@ -37,6 +37,8 @@ export class Ledger {
   /** Names that were added too late, with what they pass over that no cursor had claimed by then. */
   readonly #lateNames = new Map<string, readonly Fact[]>();
   #privates: string[] = [];
+  /** It has been told in `sse.open` that up to here something may be missing, whatever it follows. */
+  #toldUpTo: Block = {};
   /** It has been told where it is. */
   #placed = false;
   #written: Position;
@@ -88,7 +90,8 @@ export class Ledger {
     this.#terms.setName(name, { from, sieve });
     for (const fact of this.facts.all.slice(Math.max(from, this.#terms.firstDue))) {
       if (before.has(fact) || comparePositions(fact.position, this.#written) <= 0 || !this.#terms.isDue(fact)) continue;
-      this.#due.push(fact);
+      if (isUpTo(this.#toldUpTo, fact)) this.#possible.add(fact);
+      else this.#due.push(fact);
     }
     this.#due.sort((a, b) => a.index - b.index);
     this.underWay ||= this.opened;
@@ -150,7 +153,10 @@ export class Ledger {
     if (!this.#mayResume(resumed)) this.#blame('resumed otherwise', block);
     if (resumed === 'full' && came.with === 'garbage') this.#blame('cannot resume', block);
     // Whose last event ID is no cursor learns from this very block that something is missing.
-    if (resumed === 'reset' && came.with !== 'cursor') return this.#leaveOpen((fact) => isUpTo(block, fact));
+    if (resumed === 'reset' && came.with !== 'cursor') {
+      this.#toldUpTo = block;
+      return this.#leaveOpen((fact) => isUpTo(block, fact));
+    }
     // And whoever is new begins here: what was evicted before need not be told.
     if (came.with === 'nothing')
       this.#due = this.#due.filter((fact) => this.#terms.isLeft(fact) || !isUpTo(block, fact));

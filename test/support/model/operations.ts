@@ -113,6 +113,8 @@ export interface Limits {
   readonly maxHistoryAge: number;
   readonly maxHistoryBytes: number;
   readonly highWaterMark: number;
+  /** Some topics may be kept shorter than others. */
+  readonly history: readonly { readonly topics: string; readonly maxSize: number }[];
 }
 
 const limits: fc.Arbitrary<Limits> = fc.record({
@@ -120,6 +122,7 @@ const limits: fc.Arbitrary<Limits> = fc.record({
   maxHistoryAge: fc.constantFrom(Infinity, Infinity, 1_000),
   maxHistoryBytes: fc.constantFrom(2 ** 30, 2 ** 30, 65_536),
   highWaterMark: fc.constantFrom(65_536, 1, 300),
+  history: fc.constantFrom([], [], [{ topics: 'a', maxSize: 0 }]),
 });
 
 /** Of both: often the same. */

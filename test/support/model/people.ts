@@ -19,7 +19,8 @@ export interface Connection {
 /** Somebody who connects again and again, with what was received last. */
 export class Person {
   readonly id: string;
-  readonly group: string;
+  /** Some have none: of those who have one, everybody comes back behind entries that were never read. */
+  readonly group: string | undefined;
   connection: Connection | undefined;
   lastEventId = '';
   /** What it has really got, whatever its last event ID says. */
@@ -27,7 +28,7 @@ export class Person {
 
   constructor(i: number) {
     this.id = `client-${i}`;
-    this.group = `group-${i % 2}`;
+    this.group = i < 2 ? `group-${i}` : undefined;
   }
 
   receive(blocks: readonly Block[], next: Block | undefined): void {

@@ -18,7 +18,7 @@ export type Came =
 
 export interface TermsOptions {
   readonly clientId: string;
-  readonly group: string;
+  readonly group: string | undefined;
   readonly names: readonly string[];
   readonly sieve: Sieve;
   readonly came: Came;
@@ -152,6 +152,7 @@ export class Terms {
   /** From everything that this client follows. */
   #isHeldBack({ except, exceptGroup, n }: Fact): boolean {
     const { clientId, group, sieve } = this.options;
-    return except.includes(clientId) || exceptGroup === group || !passes(sieve, n);
+    const isOfGroup = exceptGroup !== undefined && exceptGroup === group;
+    return isOfGroup || except.includes(clientId) || !passes(sieve, n);
   }
 }

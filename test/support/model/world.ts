@@ -39,8 +39,9 @@ export class World {
   ) {
     this.#log.onAppend = (position, entry) => this.#record(position, entry);
     this.#nodes = [this.#startNode(0), this.#startNode(1)];
-    this.#isUnlimited = limits.every(({ maxHistorySize, maxHistoryAge, maxHistoryBytes }) => {
-      return maxHistorySize === Infinity && maxHistoryAge === Infinity && maxHistoryBytes === 2 ** 30;
+    this.#isUnlimited = limits.every(({ maxHistorySize, maxHistoryAge, maxHistoryBytes, history }) => {
+      const isShort = history.length > 0;
+      return !isShort && maxHistorySize === Infinity && maxHistoryAge === Infinity && maxHistoryBytes === 2 ** 30;
     });
   }
 
@@ -56,10 +57,24 @@ export class World {
       if (this.faults.length > 0) return;
     }
     await this.#settle();
-    // Everybody has to be able to come back from wherever they are.
-    for (const person of this.#people) this.#cut(person, Infinity);
-    for (const person of this.#people) this.#connect(person, COME_BACK);
+    // Everybody has to be able to come back from wherever they are, and what they are told then is not told again.
+    // First, what was kept for those who left is let go of, which is new to those who come then.
+    for (const name of [4, 2]) {
+      await this.#comeBack(name);
+      await this.#comeBack(name);
+      const told = this.figures.resets;
+      await this.#comeBack(name);
+      if (this.figures.resets > told) this.faults.push('is told again what it was told already');
+    }
+    await this.#comeBack(5);
     await this.#settle();
+  }
+
+  /** Everybody is cut off, comes back to follow this, and gets everything. */
+  async #comeBack(name: number): Promise<void> {
+    for (const person of this.#people) this.#cut(person, Infinity);
+    for (const person of this.#people) this.#connect(person, { ...COME_BACK, names: [name] });
+    await this.#readAll();
   }
 
   /** Everybody leaves, and nothing of them stays. */
@@ -290,11 +305,16 @@ export class World {
     }
   }
 
-  /** Everything is read, until nothing more comes; then everybody must have everything. */
+  /** Nothing is held back any more. */
   async #settle(): Promise<void> {
     this.#nodes[1]!.view.release();
     // Only the next entry shows that the one before it was never read.
     this.#append(event(`${++this.#count}`, { topic: 'last' }));
+    await this.#readAll();
+  }
+
+  /** Everything is read, until nothing more comes; then everybody must have everything. */
+  async #readAll(): Promise<void> {
     for (let idle = 0; idle < 3; idle++) {
       for (const open of this.#gates.splice(0)) open();
       await turn();
@@ -332,7 +352,7 @@ const NEEDS_A_TURN: ReadonlySet<string> = new Set(['turn', 'advance', 'restart']
 
 const COME_BACK: Manner = {
   node: 1,
-  names: [5],
+  names: [],
   id: 'own',
   eager: false,
   capacity: Infinity,
