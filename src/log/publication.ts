@@ -119,8 +119,8 @@ function once<T>(read: () => T): () => T {
 const STRING_BYTES = 32;
 /** The object around a frame's bytes, its blocks, and the buffer's own. Measured with a heap snapshot, like the next. */
 const FRAME_BYTES = 640;
-/** That an event's own id can be found. */
-const OWN_ID_BYTES = 256;
+/** That an event's own id can be found, and the two frames that may follow it. */
+const OWN_ID_BYTES = 1_024;
 
 /** What an event takes in the log, about: its texts, and the frame, whether or not that has been made already. */
 export function bytesOf(entry: EventEntry): number {

@@ -88,7 +88,7 @@ describe('history', () => {
     await turn();
     expect(await retained(url, 'old', sse)).toEqual([]);
     const kept = (await retained(url, 'new', sse)) as { n: number }[];
-    expect(kept.length).toBeGreaterThan(300);
+    expect(kept.length).toBeGreaterThan(250);
     expect(kept.at(-1)?.n).toBe(1_000);
   });
 
