@@ -70,9 +70,9 @@ export interface ClientOptions {
    * How the server ends a stream that is to come back (shutdown, `maxConnectionAge`, `expiresAt`, `removeClient`, refused
    * for now). `'cut'` breaks the connection off behind the last event and its cursor, for readers built on `fetch` that take
    * an orderly end for the end and reconnect after an error only. Streams that are over for good end in order either way.
+   * @defaultValue 'end'
    * @example
    * sse.stream('orders', { plannedEnd: 'cut' });
-   * @defaultValue 'end'
    */
   plannedEnd?: 'end' | 'cut';
 }

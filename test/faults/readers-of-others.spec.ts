@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 
-import { afterAll, beforeAll, afterEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { DefaultChatTransport, type UIMessageChunk } from 'ai';
 import { Controller, Inject, Param, Post, Res } from '@nestjs/common';
 import { type ClientOptions, type NodeResponseLike, type SSEModuleOptions, SSEService } from 'nestjs-sse-hub';
@@ -63,12 +63,11 @@ const ROWS: readonly Row[] = [
 let running: TestBrowser | undefined;
 
 afterEach(async () => {
-  await running?.leave();
+  await running?.close();
+  running = undefined;
   for (const { app } of runningApps()) (app.getHttpServer() as { closeAllConnections(): void }).closeAllConnections();
   await closeAll();
 });
-
-afterAll(() => running?.close());
 
 interface Started {
   readonly app: RunningApp;
@@ -161,8 +160,6 @@ describe('D1: what README says of', () => {
           return { stopped: () => source.state === 2, events, close: source.close };
         });
         expect(row).toEqual(rowNamed(name));
-        await browser.close();
-        running = undefined;
       });
     }
   }
