@@ -1,10 +1,21 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
-import type { Http2ServerResponse } from 'node:http2';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import { clearImmediate, setImmediate } from 'node:timers';
 
 import type { Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS, STREAM_HEADERS } from '../protocol/headers.js';
-import { closeConnectionBehind, destroyUnlessClosed, whenClosed } from './connection.js';
+import {
+  alight,
+  board,
+  closeConnectionBehind,
+  connectionOf,
+  destroyUnlessClosed,
+  discardBody,
+  isBehindStream,
+  type NodeRequest,
+  whenClosed,
+} from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
 import { ownHeaders } from './headers.js';
 
@@ -13,10 +24,9 @@ export class WebEntrance implements Entrance {
   readonly #headers: Headers;
   #response: Response | undefined;
 
-  /** `onGone` reports when the request is over without the body having been cancelled; it answers how to stop that. */
   constructor(
     headers: OutgoingHttpHeaders,
-    private readonly onGone: (callback: () => void) => () => void,
+    private readonly request: NodeRequest | Request | undefined,
     private readonly encoding: Encoding,
     private readonly varies: readonly string[],
     /** Milliseconds that the rest of an ended stream may take to leave. */
@@ -32,15 +42,19 @@ export class WebEntrance implements Entrance {
     return this.#response!;
   }
 
+  get waits(): boolean {
+    return this.request !== undefined && !(this.request instanceof Request) && isBehindStream(this.request);
+  }
+
   admit(): Transport {
-    const transport = new WebResponseTransport(this.onGone, this.encoding, this.slowTimeout, this.raw);
+    const transport = new WebResponseTransport(this.request, this.encoding, this.slowTimeout, this.raw);
     this.#answer(transport.body, this.encoding);
     return transport;
   }
 
   turnAway(frame: Frame, last: boolean): void {
-    this.#answer(new Blob([new Uint8Array(frame.bytes)]).stream());
     if (last && this.raw) closeConnectionBehind(this.raw);
+    this.#answer(new Blob([new Uint8Array(frame.bytes)]).stream());
   }
 
   answerNoContent(): void {
@@ -91,7 +105,7 @@ class WebResponseTransport implements Transport {
   #onOver: (() => void) | undefined;
 
   constructor(
-    private readonly onGone: (callback: () => void) => () => void,
+    private readonly request: NodeRequest | Request | undefined,
     private readonly encoding: Encoding,
     private readonly slowTimeout: number,
     private readonly raw: ServerResponse | Http2ServerResponse | undefined,
@@ -131,9 +145,10 @@ class WebResponseTransport implements Transport {
 
   open(listener: TransportListener): void {
     this.#listener = listener;
-    this.#stopWatching = this.onGone(() => {
+    if (this.request && !(this.request instanceof Request)) discardBody(this.request);
+    this.#stopWatching = whenGone(this.request, () => {
       this.#gone();
-      this.destroy();
+      this.#close();
     });
   }
 
@@ -170,11 +185,24 @@ class WebResponseTransport implements Transport {
   destroy(): void {
     this.#detach();
     this.#waiting = [];
-    // Not before its headers are out: then the framework can still answer with an error.
-    if (this.raw?.headersSent) this.raw.destroy();
+    // Before its headers are out the framework can still answer with an error.
+    if (!this.raw?.headersSent) return this.#fail();
+    this.raw.destroy();
+    this.#close();
+  }
+
+  #fail(): void {
     if (this.#over) return;
     this.#settle();
     this.#controller.error(new DOMException('The event stream was not read.', 'AbortError'));
+  }
+
+  // Nobody is there to be told: whoever carries the body would only log the error, once for every client that leaves.
+  #close(): void {
+    this.#waiting = [];
+    if (this.#over) return;
+    this.#settle();
+    this.#controller.close();
   }
 
   #feed(): void {
@@ -207,9 +235,7 @@ class WebResponseTransport implements Transport {
   }
 
   #endIfEmpty(): void {
-    if (!this.#ending || this.#over || this.#waiting.length > 0) return;
-    this.#settle();
-    this.#controller.close();
+    if (this.#ending && this.#waiting.length === 0) this.#close();
   }
 
   #settle(): void {
@@ -233,4 +259,30 @@ class WebResponseTransport implements Transport {
     this.#stopWatching?.();
     this.#stopWatching = undefined;
   }
+}
+
+/** Calls back when the request is over without the body having been cancelled; answers how to stop that. */
+function whenGone(request: NodeRequest | Request | undefined, callback: () => void): () => void {
+  if (!request) return () => {};
+  if (request instanceof Request) {
+    if (request.signal.aborted) return soon(callback);
+    request.signal.addEventListener('abort', callback, { once: true });
+    return () => request.signal.removeEventListener('abort', callback);
+  }
+  const { stream, socket } = request as Partial<Http2ServerRequest>;
+  if ((stream ?? socket)?.destroyed) return soon(callback);
+  stream?.once('close', callback);
+  const connection = connectionOf(request);
+  const passenger = { request, connectionClosed: callback };
+  if (connection) board(connection, passenger);
+  return () => {
+    stream?.off('close', callback);
+    if (connection) alight(connection, passenger);
+  };
+}
+
+/** Calls back when the caller is done; answers how to stop that. */
+function soon(callback: () => void): () => void {
+  const scheduled = setImmediate(callback);
+  return () => clearImmediate(scheduled);
 }

@@ -1,4 +1,7 @@
+import type { Server } from 'node:http';
+
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import type { INestApplication } from '@nestjs/common';
 import type { SSEModuleOptions, SSEService } from 'nestjs-sse-hub';
 
 import { until } from '../support/baseline.js';
@@ -29,13 +32,19 @@ interface Visited {
 }
 
 /** An application, and a page of its origin. Whoever is cut off comes back soon. */
-async function visit(platform: Platform, transport: Transport, config: SSEModuleOptions = {}): Promise<Visited> {
+async function visit(
+  platform: Platform,
+  transport: Transport,
+  config: SSEModuleOptions = {},
+  prepare?: (app: INestApplication) => void,
+): Promise<Visited> {
   let requests: readonly SeenRequest[] = [];
   const { sse, url } = await startApp(platform, {
     config: { retryInterval: 50, retryJitter: 0, ...config },
     controllers: [transport.controller()],
     prepare: (app) => {
       requests = watchRequests(app, '/events/');
+      prepare?.(app);
     },
   });
   await browser.visit(`${url}/`);
@@ -60,6 +69,29 @@ function describeHere(name: string, tests: () => void): void {
   if (CHROMIUM !== undefined) return describe(name, tests);
   // Nothing of it can be tried; where everything has to be, looking for Chromium has thrown.
   describe(name, () => it('needs Chromium', () => expect(process.env['CI']).toBeUndefined()));
+}
+
+for (const platform of platforms) {
+  for (const transport of [direct, nestSse, web]) {
+    describeHere(`Chromium's EventSource: ${transport.name} on ${platform.name}`, () => {
+      it('comes back again and again where a connection may have two requests only', async () => {
+        const { sse, requests, open } = await visit(platform, transport, {}, (app) => {
+          (app.getHttpServer() as Server).maxRequestsPerSocket = 2;
+        });
+        const source = await open('t');
+        for (let n = 1; n <= 8; n++) {
+          await untilCount(source, 'sse.open', n);
+          sse.broadcast('t', 'n', n);
+          await untilCount(source, 'n', n);
+          for (const { id } of sse.getClients()) sse.removeClient(id);
+        }
+        await untilCount(source, 'sse.open', 9);
+        expect(data(source)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+        expect(requests).toHaveLength(9);
+        expect(await source.readyState()).not.toBe(CLOSED);
+      });
+    });
+  }
 }
 
 for (const platform of platforms) {
