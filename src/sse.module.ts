@@ -20,6 +20,7 @@ import {
   type SSEModuleOptions,
 } from './sse.module-definition.js';
 import { SSEService } from './sse.service.js';
+import { SilentConnections } from './sse.silent-connections.js';
 
 /** The one hub of the application. Every module can resolve it: which of them get `SSEService` is for `SSEModule` to say. */
 const HUB = Symbol('SSEHub');
@@ -30,6 +31,7 @@ const HUB = Symbol('SSEHub');
     { provide: HUB, useFactory: (config: SSEConfig) => new SSEService(config), inject: [SSE_CONFIG] },
     SSEInterceptor,
     { provide: APP_INTERCEPTOR, useExisting: SSEInterceptor },
+    SilentConnections,
   ],
   exports: [HUB, SSE_CONFIG],
 })

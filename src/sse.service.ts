@@ -1,6 +1,3 @@
-import type { Http2ServerRequest } from 'node:http2';
-import { clearImmediate, setImmediate } from 'node:timers';
-
 import {
   type BeforeApplicationShutdown,
   HttpException,
@@ -46,7 +43,6 @@ import {
   type Topics,
 } from './sse.config.js';
 import { type CurrentRequest, currentRequest, keepsRequests, routeOfResponse } from './sse.middleware.js';
-import { alight, board } from './transport/connection.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
 import { MessageEntrance, type StreamMessage } from './transport/message-stream.js';
 import {
@@ -193,7 +189,8 @@ export class SSEService<Events extends object = AnyEvents>
    * `@Get()` with `@Res()`. Throws `INVALID_ROUTE` before anything is written in an `@Sse()` route, where Nest answers itself
    * (no `@Res()`, or with `passthrough`), and on a response that is answered or carries a stream.
    *
-   * A client that was turned away (limits, shutdown) is already gone: then `getClient(id)` is `undefined`.
+   * A client that was turned away (limits, shutdown) is already gone: then `getClient(id)` is `undefined`. What is left of
+   * the request's body is thrown away: read it before.
    * Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `INVALID_CONFIG` (an option), `CLIENT_EXISTS`, `DISABLED`,
    * `TOO_MANY_CLIENTS` (with `reject`).
    *
@@ -238,7 +235,7 @@ export class SSEService<Events extends object = AnyEvents>
     const request = options.request ?? current?.request;
     const entrance = new WebEntrance(
       options.headers ?? {},
-      (callback) => whenGone(request, callback),
+      request,
       this.#encodingFor(request),
       current ? variesOf(current.response as NodeResponseLike) : [],
       this.#config.slowTimeout,
@@ -722,27 +719,4 @@ function assertSource(source: unknown): void {
 // What other nodes cannot read would be a hole in their log.
 function assertReconnect(reconnect: unknown): void {
   if (typeof reconnect !== 'boolean') throw invalid('reconnect', reconnect, 'true or false');
-}
-
-/** Calls back when the request is over, whether or not anybody reads the response. */
-function whenGone(request: RequestLike | undefined, callback: () => void): () => void {
-  if (request instanceof Request) {
-    if (request.signal.aborted) return soon(callback);
-    request.signal.addEventListener('abort', callback, { once: true });
-    return () => request.signal.removeEventListener('abort', callback);
-  }
-  const { httpVersionMajor = 1, stream, socket } = (request ?? {}) as Partial<Http2ServerRequest>;
-  // On HTTP/2 what passes for the socket is a new object now and then, and stands for two things at once.
-  const connection = httpVersionMajor > 1 ? stream : socket;
-  if (!connection) return () => {};
-  if (connection.destroyed) return soon(callback);
-  const passenger = { connectionClosed: callback };
-  board(connection, passenger);
-  return () => alight(connection, passenger);
-}
-
-/** Calls back when the caller is done; answers how to stop that. */
-function soon(callback: () => void): () => void {
-  const scheduled = setImmediate(callback);
-  return () => clearImmediate(scheduled);
 }

@@ -691,11 +691,6 @@ export class Client implements SSEClient, TransportListener, Ticking {
     this.#leave('closed');
   }
 
-  deafened(): void {
-    this.#pulse.deafen();
-    this.#wakeInTime();
-  }
-
   /** Answers whether it was still there. */
   #leave(reason: DisconnectReason): boolean {
     if (!this.connected) return false;

@@ -13,6 +13,12 @@ export type Resumed = 'none' | 'full' | 'reset';
  */
 export type ResetReason = 'foreign' | 'epoch' | 'trimmed' | 'diverged' | 'slow' | 'late' | 'ambiguous' | 'filter';
 
+/**
+ * Why a connection is turned away for now: there are `maxClients`, or those of its group; the hub shuts down; the request
+ * was `pipelined` behind another stream of its own connection.
+ */
+export type BusyReason = 'full' | 'shutdown' | 'pipelined';
+
 /** The frames that the hub sends on its own account. Without control events only their `id` and `retry` remain. */
 export class ControlFrames {
   constructor(
@@ -36,7 +42,7 @@ export class ControlFrames {
     return this.#frame('sse.end', {}, { id: TERMINAL_CURSOR });
   }
 
-  busy(cursor: string, retry: number, reason: 'full' | 'shutdown'): Frame {
+  busy(cursor: string, retry: number, reason: BusyReason): Frame {
     return this.#frame('sse.busy', { reason }, { id: cursor, retry });
   }
 

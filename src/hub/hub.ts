@@ -11,7 +11,7 @@ import { Admission, type AdmissionLimits } from './admission.js';
 import { Audience } from './audience.js';
 import { inNoContext, readBack } from './callbacks.js';
 import { Client } from './client.js';
-import { ControlFrames } from './control-frames.js';
+import { type BusyReason, ControlFrames } from './control-frames.js';
 import { Delivery } from './delivery.js';
 import { Envelopes } from './envelopes.js';
 import { SSEError } from './errors.js';
@@ -202,6 +202,8 @@ export class Hub {
       return new TurnedAway(settings);
     }
     if (this.shuttingDown) return this.#turnAway(settings, entrance, 'shutdown');
+    // One connection must not take the places of many: all but the first of these can never be served meanwhile.
+    if (entrance.waits) return this.#turnAway(settings, entrance, 'pipelined');
 
     const replaced = this.#clients.get(settings.id);
     if (replaced && (settings.group === undefined || replaced.group !== settings.group)) {
@@ -447,7 +449,7 @@ export class Hub {
     return next;
   }
 
-  #turnAway(settings: ClientSettings, entrance: Entrance, reason: 'full' | 'shutdown'): TurnedAway {
+  #turnAway(settings: ClientSettings, entrance: Entrance, reason: BusyReason): TurnedAway {
     this.journal.refused(reason);
     const cursor = this.cursorOfUnopened(settings);
     const control = this.controlFrames(settings.controlEvents);

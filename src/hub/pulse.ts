@@ -1,6 +1,5 @@
 import type { Transport } from './transport.js';
 
-const DEAF_PROBE_INTERVAL = 5_000;
 /** Heartbeats of clients that fell quiet together drift apart by up to this part of the interval. */
 const HEARTBEAT_SPREAD = 0.25;
 
@@ -22,7 +21,6 @@ export class Pulse {
   #lastWrite = performance.now();
   #blockedSince: number | undefined;
   #progress = 0;
-  #deaf = false;
   readonly #phase = Math.random();
 
   constructor(
@@ -57,16 +55,11 @@ export class Pulse {
     return true;
   }
 
-  deafen(): void {
-    this.#deaf = true;
-  }
-
   due(now: number): Due | undefined {
-    this.#deaf &&= this.transport.deaf ?? false;
     if (Date.now() >= this.deadlines.expiresAt) return 'expired';
     if (now >= this.deadlines.endsAt) return 'age';
     if (this.#isTooSlow(now)) return 'slow';
-    return now - this.#lastWrite >= this.#quietTime() ? 'heartbeat' : undefined;
+    return this.interval > 0 && now - this.#lastWrite >= this.interval ? 'heartbeat' : undefined;
   }
 
   /** When to look again. */
@@ -82,8 +75,8 @@ export class Pulse {
   }
 
   #nextSign(): number {
-    const beat = this.#lastWrite + this.interval * (1 + HEARTBEAT_SPREAD * this.#phase);
-    return Math.min(this.#deaf ? this.#lastWrite + DEAF_PROBE_INTERVAL : Infinity, this.interval > 0 ? beat : Infinity);
+    if (this.interval === 0) return Infinity;
+    return this.#lastWrite + this.interval * (1 + HEARTBEAT_SPREAD * this.#phase);
   }
 
   // A large write that is on its way is no reason to give up: any progress counts.
@@ -95,11 +88,5 @@ export class Pulse {
       this.#blockedSince = now;
     }
     return now - this.#blockedSince >= this.deadlines.slowTimeout;
-  }
-
-  /** How long nothing may be written. */
-  #quietTime(): number {
-    const interval = this.interval > 0 ? this.interval : Infinity;
-    return this.#deaf ? Math.min(interval, DEAF_PROBE_INTERVAL) : interval;
   }
 }

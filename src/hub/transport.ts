@@ -6,11 +6,6 @@ export interface TransportListener {
   drained(): void;
   /** The other side is gone, or nobody ever was there. */
   disconnected(): void;
-  /**
-   * Node has stopped reading from the connection, as it does while pipelined requests pile up: that the other side has
-   * left is then noticed only by writing. It is so until `deaf` says otherwise.
-   */
-  deafened(): void;
 }
 
 /** How a stream ends behind what has been written: in an orderly way, or so that its reader takes it for a fault. */
@@ -26,8 +21,6 @@ export interface Transport {
   readonly eager: boolean;
   /** Bytes that it is to be given at a time, where that is fewer than for others. */
   readonly portion?: number;
-  /** Whether nothing is read from the connection now. Absent where that cannot be. */
-  readonly deaf?: boolean;
   /** It takes what is compressed for all clients that do. */
   readonly compressed?: boolean;
   /** The response, where there is one that applications may see. */
@@ -47,6 +40,8 @@ export interface Transport {
 
 /** A request for a stream that has not been answered yet. Exactly one of the four is called. */
 export interface Entrance {
+  /** It can be answered only when another stream on its connection has ended. */
+  readonly waits: boolean;
   /** Lets it in. */
   admit(): Transport;
   /** 200, this frame, the end: an EventSource comes back. */

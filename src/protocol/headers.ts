@@ -1,6 +1,6 @@
 /**
- * Response headers of every event stream, the same as Nest's `@Sse()` sends. `no-transform` keeps compressing proxies
- * and middleware from holding events back; `X-Accel-Buffering` does the same for nginx.
+ * Response headers of every event stream. `no-transform` keeps compressing proxies and middleware from holding events
+ * back; `X-Accel-Buffering` does the same for nginx. What `Connection` has to say only Node knows.
  */
 export const STREAM_HEADERS: Readonly<Record<string, string>> = Object.freeze({
   'Content-Type': 'text/event-stream',
@@ -10,11 +10,6 @@ export const STREAM_HEADERS: Readonly<Record<string, string>> = Object.freeze({
 
 /** A 204 may be kept by caches for whoever asks next, and it is an answer to one client. RFC 9110, section 15.3.5. */
 export const NO_CONTENT_HEADERS: Readonly<Record<string, string>> = Object.freeze({ 'Cache-Control': 'no-store' });
-
-/** HTTP/2 forbids `Connection` (RFC 9113, section 8.2.2), and HTTP/1.0 has no chunks: there the close is the end. */
-export function streamHeaders(httpVersion: string): Record<string, string> {
-  return httpVersion === '1.1' ? { ...STREAM_HEADERS, Connection: 'keep-alive' } : { ...STREAM_HEADERS };
-}
 
 // oxlint-disable-next-line no-control-regex -- what is not ASCII needs decoding
 const NOT_ASCII = /[^\u0000-\u007f]/;

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
-import type { ServerResponse } from 'node:http';
-import { constants, type Http2ServerResponse } from 'node:http2';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { constants, type Http2ServerRequest, type Http2ServerResponse, type Http2Session } from 'node:http2';
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
@@ -8,59 +8,109 @@ import type { Writable } from 'node:stream';
 export type Carrier = Socket & {
   readonly _handle?: { readonly writeQueueSize?: number } | null;
   readonly _httpMessage?: unknown;
+  readonly server?: Server;
+  readonly parser?: unknown;
 };
 
 const NOTHING = Buffer.alloc(0);
 
-/** Something that depends on a connection. */
-export interface Passenger {
-  connectionClosed(): void;
-  /** Node has stopped reading from it. */
-  connectionPaused?(): void;
+export type NodeRequest = IncomingMessage | Http2ServerRequest;
+
+/** What a request came on: on HTTP/2 the session, which it shares. */
+export type Connection = Socket | Http2Session;
+
+/** Undefined where something stands in for a connection, in Fastify's `inject()` for instance, or it is gone. */
+export function connectionOf(request: NodeRequest): Connection | undefined {
+  if (request.httpVersionMajor > 1) return (request as Http2ServerRequest).stream.session;
+  return request.socket instanceof Socket ? request.socket : undefined;
 }
 
-/** Who depends on a connection: one, as a rule, but pipelining can make them many. One listener serves them all. */
-const passengers = new WeakMap<EventEmitter, Passenger | Set<Passenger>>();
+/** A stream that depends on a connection. */
+export interface Passenger {
+  readonly request: NodeRequest;
+  connectionClosed(): void;
+}
 
-/** From now on the passenger is told what becomes of the connection. */
-export function board(connection: EventEmitter, passenger: Passenger): void {
+/**
+ * The streams of a connection: one, as a rule; several where a handler merges them into one response, or on HTTP/2. One
+ * listener serves them all.
+ */
+const passengers = new WeakMap<Connection, Passenger | Set<Passenger>>();
+
+/** From now on the connection is not given up for being quiet, and the passenger is told when it closes. */
+export function board(connection: Connection, passenger: Passenger): void {
   const known = passengers.get(connection);
   if (known instanceof Set) {
     known.add(passenger);
   } else {
     passengers.set(connection, known ? new Set([known, passenger]) : passenger);
-    if (!known) watch(connection);
+    if (known) return;
+    connection.on('close', onClose);
+    keepQuiet(connection);
   }
 }
 
 /** The opposite. Idempotent. */
-export function alight(connection: EventEmitter, passenger: Passenger): void {
+export function alight(connection: Connection, passenger: Passenger): void {
   const known = passengers.get(connection);
   if (known instanceof Set) known.delete(passenger);
   if (known !== passenger && !(known instanceof Set && known.size === 0)) return;
   passengers.delete(connection);
   connection.off('close', onClose);
-  connection.off('pause', onPause);
+  restoreTimeout(connection);
 }
 
-function watch(connection: EventEmitter): void {
-  connection.on('close', onClose);
-  connection.on('pause', onPause);
-}
-
-function passengersOf(connection: EventEmitter): readonly Passenger[] {
+function passengersOf(connection: Connection): readonly Passenger[] {
   const known = passengers.get(connection);
   if (!known) return [];
   return known instanceof Set ? [...known] : [known];
 }
 
 // Shared by all connections: a closure for each would be memory that every idle client pays for.
-function onClose(this: EventEmitter): void {
+function onClose(this: Connection): void {
   for (const passenger of passengersOf(this)) passenger.connectionClosed();
 }
 
-function onPause(this: EventEmitter): void {
-  for (const passenger of passengersOf(this)) passenger.connectionPaused?.();
+/** Whether the request was pipelined behind a stream, so that it can be answered only when that has ended. */
+export function isBehindStream(request: NodeRequest): boolean {
+  const connection = connectionOf(request);
+  if (!(connection instanceof Socket)) return false;
+  return passengersOf(connection).some((passenger) => passenger.request !== request);
+}
+
+/** What a session's timeout was: sessions do not know their server. */
+const timeouts = new WeakMap<Http2Session, number>();
+
+type WithTimeout = Http2Session & { readonly timeout?: number };
+
+function keepQuiet(connection: Connection): void {
+  if (connection instanceof Socket) {
+    connection.setNoDelay(true);
+    connection.setKeepAlive(true);
+  } else {
+    timeouts.set(connection, (connection as WithTimeout).timeout ?? 0);
+  }
+  connection.setTimeout(0);
+}
+
+/** As Node does with a connection that goes on to its next request. */
+function restoreTimeout(connection: Connection): void {
+  if (connection.destroyed) return;
+  const { server } = connection as Carrier;
+  connection.setTimeout(connection instanceof Socket ? (server?.timeout ?? 0) : (timeouts.get(connection) ?? 0));
+}
+
+/**
+ * Throws away what is left of a request's body. Node stops reading from a connection whose body nobody takes, and then
+ * does not notice that the client leaves.
+ *
+ * Only where there is one: a request that has been read to its end emits 'close', which many a middleware takes for the
+ * client leaving, and a GET is left unread by everybody.
+ */
+export function discardBody(request: NodeRequest): void {
+  const { 'content-length': length = '0', 'transfer-encoding': coding } = request.headers;
+  const { stream } = request as Partial<Http2ServerRequest>;
+  if (stream ? !stream.endAfterHeaders : coding !== undefined || length !== '0') request.resume();
 }
 
 /** Bytes that a connection has let go of: a large write shrinks in the kernel's queue long before Node reports it as done. */
@@ -101,11 +151,31 @@ function carrierOf(response: ServerResponse | Http2ServerResponse): Writable {
  * server that closes waits for its connections, and clients keep theirs open, or come back on them for ever.
  */
 export function closeConnectionBehind(response: ServerResponse | Http2ServerResponse): void {
-  if (response.req.httpVersionMajor > 1) return (response as Http2ServerResponse).stream.session?.close();
-  const { socket } = (response as ServerResponse).req;
-  if (!(socket instanceof Socket)) return;
-  if ((response as ServerResponse).writableFinished) socket.destroySoon();
-  else response.once('finish', () => socket.destroySoon());
+  const connection = connectionOf(response.req);
+  if (!(connection instanceof Socket)) return connection?.close();
+  const http1 = response as ServerResponse;
+  // Node puts it into the headers, if they are not out yet.
+  http1.shouldKeepAlive = false;
+  if (http1.writableFinished) connection.destroySoon();
+  else http1.once('finish', () => connection.destroySoon());
+}
+
+/**
+ * Nest begins its event streams with `Connection: keep-alive`, whatever the client has asked for and however many
+ * requests the connection may still have. A client that believes it is answered 503 there, which ends an EventSource for
+ * good. Without the header Node says what holds.
+ */
+export function leaveConnectionHeader(response: ServerResponse | Http2ServerResponse): void {
+  if (response.req.httpVersionMajor > 1) return;
+  const http1 = response as ServerResponse;
+  const writeHead = http1.writeHead.bind(http1) as (...args: unknown[]) => ServerResponse;
+  http1.writeHead = (...args: unknown[]) => writeHead(...args.map(withoutConnection));
+}
+
+function withoutConnection(argument: unknown): unknown {
+  if (typeof argument !== 'object' || argument === null || !('Connection' in argument)) return argument;
+  const { Connection: _, ...headers } = argument;
+  return headers;
 }
 
 /**
@@ -156,7 +226,18 @@ export async function whenClosed(response: ServerResponse | Http2ServerResponse)
   const session = (response as Partial<Http2ServerResponse>).stream?.session;
   if (!isGone(response)) await new Promise<void>((resolve) => response.once('close', resolve));
   if (!session?.closed || session.destroyed) return;
-  await new Promise<void>((resolve) => board(session, { connectionClosed: resolve }));
+  await new Promise<void>((resolve) => board(session, { request: response.req, connectionClosed: resolve }));
+}
+
+/** Whether a request of this connection is being answered, or it no longer speaks HTTP/1. */
+export function isAnswering(socket: Carrier): boolean {
+  return !socket.parser || Boolean(socket._httpMessage);
+}
+
+/** A connection that is kept when its server has stopped listening is one that the server waits for. */
+function closeWithServer(response: ServerResponse | Http2ServerResponse): void {
+  const connection = connectionOf(response.req);
+  if (connection instanceof Socket && (connection as Carrier).server?.listening === false) connection.destroySoon();
 }
 
 /** Whoever does not read must not keep the end of a stream in memory for ever. */
@@ -167,7 +248,10 @@ export function destroyUnlessClosed(
 ): void {
   if (isGone(response)) return;
   const timer = setTimeout(destroy, timeout).unref();
-  response.once('close', () => clearTimeout(timer));
+  response.once('close', () => {
+    clearTimeout(timer);
+    closeWithServer(response);
+  });
 }
 
 /** The same for a response that others may write to: it goes when for so long nothing of what it holds was taken. */
@@ -186,4 +270,5 @@ export function destroyUnlessRead(response: ServerResponse | Http2ServerResponse
     response.off('close', stop);
   };
   response.on('close', stop);
+  response.once('close', () => closeWithServer(response));
 }

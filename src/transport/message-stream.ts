@@ -1,6 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
-import type { ServerResponse } from 'node:http';
-import type { Http2ServerResponse } from 'node:http2';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { setImmediate } from 'node:timers';
 
 import type { Subscriber } from 'rxjs';
@@ -10,11 +10,17 @@ import type { Block } from '../protocol/encode.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS } from '../protocol/headers.js';
 import {
+  alight,
+  board,
   breakOffAtEnd,
   closeConnectionBehind,
+  connectionOf,
   destroyUnlessRead,
+  discardBody,
   isBackedUp,
+  isBehindStream,
   isGone,
+  leaveConnectionHeader,
   onceDrained,
   progressOf,
   whenClosed,
@@ -57,17 +63,24 @@ export class MessageEntrance implements Entrance {
   constructor(
     private readonly subscriber: Subscriber<StreamMessage>,
     private readonly options: MessageStreamOptions,
-  ) {}
+  ) {
+    if (options.response) leaveConnectionHeader(options.response);
+  }
+
+  get waits(): boolean {
+    return this.options.response !== undefined && isBehindStream(this.options.response.req);
+  }
 
   admit(): Transport {
     return new MessageTransport(this.subscriber, this.options);
   }
 
   turnAway(frame: Frame, ending: Ending, last: boolean): void {
-    if (ending === 'cut' && this.options.response) breakOffAtEnd(this.options.response);
+    const { response } = this.options;
+    if (last && response) closeConnectionBehind(response);
+    if (ending === 'cut' && response) breakOffAtEnd(response);
     for (const block of frame.blocks) this.subscriber.next(new Message(block, undefined, this.options.recipient));
     this.subscriber.complete();
-    if (last && this.options.response) closeConnectionBehind(this.options.response);
   }
 
   answerNoContent(): void {
@@ -140,6 +153,16 @@ class MessageTransport implements Transport {
     const onClose = (): void => this.subscriber.complete();
     response.on('close', onClose);
     this.subscriber.add(() => response.off('close', onClose));
+    discardBody(response.req);
+    this.#board(response.req, onClose);
+  }
+
+  #board(request: IncomingMessage | Http2ServerRequest, connectionClosed: () => void): void {
+    const connection = connectionOf(request);
+    if (!connection) return;
+    const passenger = { request, connectionClosed };
+    board(connection, passenger);
+    this.subscriber.add(() => alight(connection, passenger));
   }
 
   write(batch: Batch): void {

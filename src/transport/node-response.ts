@@ -14,7 +14,7 @@ import { SSEError } from '../hub/errors.js';
 import type { Ending, Entrance, Transport, TransportListener } from '../hub/transport.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { show } from '../protocol/event.js';
-import { NO_CONTENT_HEADERS, streamHeaders } from '../protocol/headers.js';
+import { NO_CONTENT_HEADERS, STREAM_HEADERS } from '../protocol/headers.js';
 import {
   alight,
   board,
@@ -22,7 +22,11 @@ import {
   bytesLeft,
   type Carrier,
   closeConnectionBehind,
+  type Connection,
+  connectionOf,
   destroyUnlessClosed,
+  discardBody,
+  isBehindStream,
   isGone,
   type Passenger,
   whenClosed,
@@ -103,19 +107,23 @@ export class NodeEntrance implements Entrance {
     }
   }
 
+  get waits(): boolean {
+    return isBehindStream(requestOf(this.response));
+  }
+
   admit(): Transport {
     return new NodeResponseTransport(this.response, () => this.#begin(this.encoding), this.limits, this.encoding);
   }
 
   turnAway(frame: Frame, ending: Ending, last: boolean): void {
+    if (last) closeConnectionBehind(rawResponseOf(this.response));
     const raw = this.#begin(IDENTITY);
-    if (ending === 'cut') {
-      raw.write(frame.bytes);
-      breakOff(raw);
-    } else {
+    if (ending === 'end') {
       raw.end(frame.bytes);
+      return;
     }
-    if (last) closeConnectionBehind(raw);
+    raw.write(frame.bytes);
+    breakOff(raw);
   }
 
   answerNoContent(): void {
@@ -133,7 +141,7 @@ export class NodeEntrance implements Entrance {
     raw.removeHeader('Content-Length');
     const { Vary: reason, ...coding } = encoding.headers;
     if (reason) putHeader(raw, 'Vary', reason);
-    raw.writeHead(200, { ...streamHeaders(requestOf(this.response).httpVersion), ...coding });
+    raw.writeHead(200, { ...STREAM_HEADERS, ...coding });
     raw.flushHeaders();
     return raw;
   }
@@ -157,15 +165,13 @@ class NodeResponseTransport implements Transport, Passenger {
   readonly eager = false;
   readonly #raw: RawResponse;
   readonly #isHttp2: boolean;
-  /**
-   * The connection. On HTTP/2 it is shared, and the stream's own events say when it closes; and what stands in for one,
-   * in Fastify's `inject()` for instance, can do little of what connections do.
-   */
+  readonly #connection: Connection | undefined;
+  /** The same, where all of it is for this response. On HTTP/2 it is shared. */
   readonly #socket: Carrier | undefined;
   #listener: TransportListener | undefined;
   /** How the response is begun; not kept any longer than that. */
   #begin: (() => unknown) | undefined;
-  /** The response is chunked, and nobody had corked it or put a `write` of their own on it when it got its connection. */
+  /** The response is chunked, and nobody had corked it or put a `write` of their own on it. */
   #plain = false;
   #full = false;
   /** What HTTP/2 is given when what is before it has left. */
@@ -180,9 +186,13 @@ class NodeResponseTransport implements Transport, Passenger {
   ) {
     this.#begin = begin;
     this.#raw = rawResponseOf(response) as RawResponse;
-    this.#isHttp2 = requestOf(response).httpVersionMajor > 1;
-    const { socket } = requestOf(response);
-    this.#socket = !this.#isHttp2 && socket instanceof Socket ? socket : undefined;
+    this.#isHttp2 = this.request.httpVersionMajor > 1;
+    this.#connection = connectionOf(this.request);
+    this.#socket = this.#connection instanceof Socket ? this.#connection : undefined;
+  }
+
+  get request(): IncomingMessage | Http2ServerRequest {
+    return this.#raw.req;
   }
 
   get ready(): boolean {
@@ -191,10 +201,6 @@ class NodeResponseTransport implements Transport, Passenger {
 
   get compressed(): boolean {
     return this.encoding.head !== undefined;
-  }
-
-  get deaf(): boolean {
-    return this.#socket?.isPaused() ?? false;
   }
 
   get progress(): number {
@@ -209,36 +215,16 @@ class NodeResponseTransport implements Transport, Passenger {
     this.#raw.on('error', ignore);
     // What has closed already tells nobody any more.
     if (isGone(this.#raw)) queueMicrotask(this.#onClose);
-    else if (this.#socket) this.#openSocket(this.#socket);
+    else if (this.#connection) board(this.#connection, this);
+    discardBody(this.request);
     this.#begin?.();
     this.#begin = undefined;
     if (this.encoding.head) this.#raw.write(this.encoding.head);
     if (this.#isHttp2) return;
     // Emitted within `end()`, whoever calls that: nothing may follow what it writes.
     this.#raw.on('prefinish', this.#onClose);
-    if (this.#raw.socket) this.#lookAtResponse();
-    else this.#waitForTurn();
-  }
-
-  #lookAtResponse(): void {
     const raw = this.#raw;
     this.#plain = raw.chunkedEncoding && raw.writableCorked === 0 && raw.write === OutgoingMessage.prototype.write;
-  }
-
-  #openSocket(socket: Socket): void {
-    socket.setTimeout(0);
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true);
-    board(socket, this);
-  }
-
-  // A pipelined request: the responses before it on its connection come first, and until then nothing is to pile up.
-  #waitForTurn(): void {
-    this.#full = true;
-    this.#raw.once('socket', () => {
-      this.#lookAtResponse();
-      this.#drained();
-    });
   }
 
   write(batch: Batch): void {
@@ -343,7 +329,7 @@ class NodeResponseTransport implements Transport, Passenger {
     this.#listener = undefined;
     this.#raw.off('close', this.#onClose);
     this.#raw.off('prefinish', this.#onClose);
-    if (this.#socket) alight(this.#socket, this);
+    if (this.#connection) alight(this.#connection, this);
     if (!this.#waitingFor) return;
     this.#waitingFor.emitter.off('drain', this.#waitingFor.listener);
     this.#waitingFor = undefined;
@@ -362,10 +348,6 @@ class NodeResponseTransport implements Transport, Passenger {
 
   connectionClosed(): void {
     this.#onClose();
-  }
-
-  connectionPaused(): void {
-    this.#listener?.deafened();
   }
 
   #drained(): void {

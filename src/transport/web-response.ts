@@ -1,10 +1,22 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
-import type { Http2ServerResponse } from 'node:http2';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import { clearImmediate, setImmediate } from 'node:timers';
 
 import type { Ending, Entrance, Transport, TransportListener } from '../hub/transport.js';
 import { Batch, type Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS, STREAM_HEADERS } from '../protocol/headers.js';
-import { breakOffAtEnd, closeConnectionBehind, destroyUnlessClosed, whenClosed } from './connection.js';
+import {
+  alight,
+  board,
+  breakOffAtEnd,
+  closeConnectionBehind,
+  connectionOf,
+  destroyUnlessClosed,
+  discardBody,
+  isBehindStream,
+  type NodeRequest,
+  whenClosed,
+} from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
 import { ownHeaders } from './headers.js';
 
@@ -13,10 +25,9 @@ export class WebEntrance implements Entrance {
   readonly #headers: Headers;
   #response: Response | undefined;
 
-  /** `onGone` reports when the request is over without the body having been cancelled; it answers how to stop that. */
   constructor(
     headers: OutgoingHttpHeaders,
-    private readonly onGone: (callback: () => void) => () => void,
+    private readonly request: NodeRequest | Request | undefined,
     private readonly encoding: Encoding,
     private readonly varies: readonly string[],
     /** Milliseconds that the rest of an ended stream may take to leave. */
@@ -32,18 +43,22 @@ export class WebEntrance implements Entrance {
     return this.#response!;
   }
 
+  get waits(): boolean {
+    return this.request !== undefined && !(this.request instanceof Request) && isBehindStream(this.request);
+  }
+
   admit(): Transport {
-    const transport = new WebResponseTransport(this.onGone, this.encoding, this.slowTimeout, this.raw);
+    const transport = new WebResponseTransport(this.request, this.encoding, this.slowTimeout, this.raw);
     this.#answer(transport.body, this.encoding);
     return transport;
   }
 
   turnAway(frame: Frame, ending: Ending, last: boolean): void {
-    const transport = new WebResponseTransport(this.onGone, IDENTITY, this.slowTimeout, this.raw);
+    if (last && this.raw) closeConnectionBehind(this.raw);
+    const transport = new WebResponseTransport(this.request, IDENTITY, this.slowTimeout, this.raw);
     this.#answer(transport.body);
     transport.write(new Batch([frame]));
     transport.end(ending);
-    if (last && this.raw) closeConnectionBehind(this.raw);
   }
 
   answerNoContent(): void {
@@ -94,7 +109,7 @@ class WebResponseTransport implements Transport {
   #onOver: (() => void) | undefined;
 
   constructor(
-    private readonly onGone: (callback: () => void) => () => void,
+    private readonly request: NodeRequest | Request | undefined,
     private readonly encoding: Encoding,
     private readonly slowTimeout: number,
     private readonly raw: ServerResponse | Http2ServerResponse | undefined,
@@ -135,9 +150,10 @@ class WebResponseTransport implements Transport {
 
   open(listener: TransportListener): void {
     this.#listener = listener;
-    this.#stopWatching = this.onGone(() => {
+    if (this.request && !(this.request instanceof Request)) discardBody(this.request);
+    this.#stopWatching = whenGone(this.request, () => {
       this.#gone();
-      this.destroy();
+      this.#close();
     });
   }
 
@@ -175,11 +191,24 @@ class WebResponseTransport implements Transport {
   destroy(): void {
     this.#detach();
     this.#waiting = [];
-    // Not before its headers are out: then the framework can still answer with an error.
-    if (this.raw?.headersSent) this.raw.destroy();
+    // Before its headers are out the framework can still answer with an error.
+    if (!this.raw?.headersSent) return this.#fail();
+    this.raw.destroy();
+    this.#close();
+  }
+
+  #fail(): void {
     if (this.#over) return;
     this.#settle();
     this.#controller.error(new DOMException('The event stream was not read.', 'AbortError'));
+  }
+
+  // Nobody is there to be told: whoever carries the body would only log the error, once for every client that leaves.
+  #close(): void {
+    this.#waiting = [];
+    if (this.#over) return;
+    this.#settle();
+    this.#controller.close();
   }
 
   #feed(): void {
@@ -213,12 +242,11 @@ class WebResponseTransport implements Transport {
 
   #endIfEmpty(): void {
     if (!this.#ending || this.#over || this.#waiting.length > 0) return;
-    const cut = this.#ending === 'cut' && !this.raw;
+    if (this.#ending === 'end' || this.raw) return this.#close();
     // An error takes with it what has not been read: whoever asks for more has read all.
-    if (cut && !this.#wanted) return;
+    if (!this.#wanted) return;
     this.#settle();
-    if (cut) this.#controller.error(new DOMException('The event stream is to be continued.', 'AbortError'));
-    else this.#controller.close();
+    this.#controller.error(new DOMException('The event stream is to be continued.', 'AbortError'));
   }
 
   #settle(): void {
@@ -242,4 +270,30 @@ class WebResponseTransport implements Transport {
     this.#stopWatching?.();
     this.#stopWatching = undefined;
   }
+}
+
+/** Calls back when the request is over without the body having been cancelled; answers how to stop that. */
+function whenGone(request: NodeRequest | Request | undefined, callback: () => void): () => void {
+  if (!request) return () => {};
+  if (request instanceof Request) {
+    if (request.signal.aborted) return soon(callback);
+    request.signal.addEventListener('abort', callback, { once: true });
+    return () => request.signal.removeEventListener('abort', callback);
+  }
+  const { stream, socket } = request as Partial<Http2ServerRequest>;
+  if ((stream ?? socket)?.destroyed) return soon(callback);
+  stream?.once('close', callback);
+  const connection = connectionOf(request);
+  const passenger = { request, connectionClosed: callback };
+  if (connection) board(connection, passenger);
+  return () => {
+    stream?.off('close', callback);
+    if (connection) alight(connection, passenger);
+  };
+}
+
+/** Calls back when the caller is done; answers how to stop that. */
+function soon(callback: () => void): () => void {
+  const scheduled = setImmediate(callback);
+  return () => clearImmediate(scheduled);
 }

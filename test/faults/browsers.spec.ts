@@ -123,6 +123,27 @@ function describeIn(kind: BrowserKind, tests: () => void): void {
 for (const kind of browserKinds) {
   describeIn(kind, () => {
     for (const platform of platforms) {
+      for (const transport of [direct, nestSse, web]) {
+        it(`N5: ${transport.name} on ${platform.name}: comes back again and again where a connection may have two requests only`, async () => {
+          const { sse, requests, open } = await visit(platform, transport, {
+            prepare: (app) => {
+              (app.getHttpServer() as Server).maxRequestsPerSocket = 2;
+            },
+          });
+          const source = open('t');
+          for (let n = 1; n <= 5; n++) {
+            await untilCount(source, 'sse.open', n);
+            sse.broadcast('t', 'n', n);
+            await untilCount(source, 'n', n);
+            end(sse);
+          }
+          await untilCount(source, 'sse.open', 6);
+          expect(data(source)).toEqual([1, 2, 3, 4, 5]);
+          expect(requests).toHaveLength(6);
+          expect(source.state).not.toBe(CLOSED);
+        });
+      }
+
       for (const transport of [direct, nestSse]) {
         describe(`${transport.name} on ${platform.name}`, () => {
           it('comes back with its cursor after an end and after a cut, and gets what it has missed, once', async () => {

@@ -102,6 +102,7 @@ export function entranceOf(transport: Transport): Entrance {
     throw new Error('expected to be let in');
   };
   return {
+    waits: false,
     admit: () => transport,
     turnAway: unexpected,
     answerNoContent: unexpected,
