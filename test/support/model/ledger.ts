@@ -37,6 +37,8 @@ export class Ledger {
   /** Names that were added too late, with what they pass over that no cursor had claimed by then. */
   readonly #lateNames = new Map<string, readonly Fact[]>();
   #privates: string[] = [];
+  /** Whoever is sending this has not been told yet whether it was taken. */
+  #sending: string | undefined;
   /** It has been told in `sse.open` that up to here something may be missing, whatever it follows. */
   #toldUpTo: Block = {};
   /** It has been told where it is. */
@@ -116,6 +118,12 @@ export class Ledger {
 
   sendPrivate(text: string): void {
     this.#privates.push(text);
+    this.#sending = text;
+  }
+
+  /** The call has returned. */
+  sentPrivate(): void {
+    this.#sending = undefined;
   }
 
   sendFirst(text: string): void {
@@ -125,6 +133,7 @@ export class Ledger {
   /** It was refused, so it will not come. */
   takeBackPrivate(text: string): void {
     this.#privates = this.#privates.filter((other) => other !== text);
+    this.#sending = undefined;
   }
 
   write(block: Block): void {
@@ -224,7 +233,7 @@ export class Ledger {
     );
     const closed = end?.index ?? -1;
     const owed = this.#due.filter((fact) => fact.index < closed && this.#terms.isWanted(fact)).map(describeFact);
-    owed.push(...this.#lateNames.keys(), ...this.#privates);
+    owed.push(...this.#lateNames.keys(), ...this.#privates.filter((text) => text !== this.#sending));
     if (owed.length > 0) this.#blame(`ends, and owes ${owed.slice(0, 5).join(', ')}`, block);
   }
 

@@ -267,6 +267,7 @@ export class World {
     connection.ledger.sendPrivate(text);
     try {
       client.send(event(text, id ? { id: `mine-${this.#count}` } : {}));
+      connection.ledger.sentPrivate();
     } catch (error) {
       if (!(error instanceof SSEError)) throw error;
       connection.ledger.takeBackPrivate(text);
