@@ -48,5 +48,7 @@ function placeInLibrary(): string | undefined {
   Error.stackTraceLimit = 50;
   const { stack = '' } = new Error();
   Error.stackTraceLimit = stackTraceLimit;
-  return stack.split('\n').find((line) => line.includes(LIBRARY));
+  // What Nest starts is Nest's, although it was called from within the library's middleware.
+  const starter = stack.split('\n').find((line) => line.includes(LIBRARY) || line.includes('/@nestjs/'));
+  return starter?.includes(LIBRARY) ? starter : undefined;
 }
