@@ -166,7 +166,7 @@ for (const platform of platforms) {
         const clients = await crowd.clients();
         expect(clients).toHaveLength(idle);
         record(figuresOf(clients));
-        const farewell = /^id: 1~\w+~\w+-\w+\nretry: \d+$/;
+        const farewell = /^event: sse\.cursor\nid: 1~\w+~\w+-\w+\nretry: \d+\ndata: \{\}$/;
         const wrong = clients.filter(({ events, complete, last }) => events !== 1 || !complete || !farewell.test(last));
         expect(wrong).toEqual([]);
         const retries = clients.map(({ last }) => Number(/retry: (\d+)/.exec(last)![1]));

@@ -110,7 +110,7 @@ describe('EventLog', () => {
       fixture.add(i % 7 === 0 ? 'a' : 'b', { data: 'x'.repeat(200) });
       expect(fixture.log.bytes).toBeLessThanOrEqual(10_000);
     }
-    expect(fixture.log.events).toBeGreaterThan(5);
+    expect(fixture.log.events).toBeGreaterThan(3);
     expect(fixture.log.head).toBe(200);
   });
 
