@@ -672,7 +672,9 @@ for (const platform of platforms) {
       await apps.pop()!.close();
       for (const stream of streams) {
         await stream.untilEnd();
-        expect(stream.output).toMatch(/event: sse\.cursor\nid: 1~[0-9a-z]+~[0-9a-z]+-[0-9a-z]+\nretry: \d+\ndata: \{\}\n\n$/);
+        expect(stream.output).toMatch(
+          /event: sse\.cursor\nid: 1~[0-9a-z]+~[0-9a-z]+-[0-9a-z]+\nretry: \d+\ndata: \{\}\n\n$/,
+        );
       }
     });
   });
