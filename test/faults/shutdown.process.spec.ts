@@ -135,7 +135,7 @@ describe('the sample application in a process of its own', () => {
       for (const stream of [...notified, ...others]) {
         await stream.untilEnd();
         expect(stream.response.complete).toBe(true);
-        expect(stream.raw).toMatch(/id: 1~\w+~\w+-\w+\nretry: \d+\n\n$/);
+        expect(stream.raw).toMatch(/event: sse\.cursor\nid: 1~\w+~\w+-\w+\nretry: \d+\ndata: \{\}\n\n$/);
       }
       for (const stream of notified) {
         // One more may have been published whose answer did not get out in time.

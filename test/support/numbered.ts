@@ -20,9 +20,10 @@ export interface Open {
   readonly resumed: string;
 }
 
-/** What the stream begins with. */
+/** What the stream begins with, behind the cursor that it may have to wait with. */
 export async function opened(stream: EventStream): Promise<Open> {
-  const first = await stream.next();
+  let first = await stream.next();
+  if (first.event === 'sse.cursor') first = await stream.next();
   expect(first.event).toBe('sse.open');
   return JSON.parse(first.data) as Open;
 }
