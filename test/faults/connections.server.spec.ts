@@ -4,37 +4,24 @@ import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { describe, expect, it } from '@jest/globals';
-import { Controller, Get, type INestApplication } from '@nestjs/common';
+import type { INestApplication } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 
 import { returnToBaseline, until } from '../support/baseline.js';
 import { type Platform, platforms } from '../support/platforms.js';
 import { RawConnection } from '../support/raw-connection.js';
-import { direct, transports } from '../support/stream-controllers.js';
+import { direct, PlainController, transports } from '../support/stream-controllers.js';
 
 const bench = returnToBaseline();
 
 /** Milliseconds after which a server gives up a connection that is quiet. */
 const SHORT = 300;
 
-@Controller()
-class PlainController {
-  @Get('plain')
-  plain(): string {
-    return 'plain answer';
-  }
-}
-
 function server(app: INestApplication): Server {
   return app.getHttpServer() as Server;
 }
 
-async function openRaw(url: string, request: string): Promise<RawConnection> {
-  const connection = await RawConnection.open(url);
-  bench.onEnd(() => connection.close());
-  connection.socket.write(request);
-  return connection;
-}
+const openRaw = (url: string, request: string): Promise<RawConnection> => RawConnection.openOn(bench, url, request);
 
 function headOf({ text }: RawConnection): string {
   return text.slice(0, text.indexOf('\r\n\r\n')).toLowerCase();

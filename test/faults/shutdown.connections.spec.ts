@@ -2,34 +2,21 @@ import type { Server } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { describe, expect, it } from '@jest/globals';
-import { Controller, Get, type INestApplication, Post } from '@nestjs/common';
+import { Controller, type INestApplication, Post } from '@nestjs/common';
 
 import { connectionsOf, returnToBaseline, until } from '../support/baseline.js';
 import { platforms } from '../support/platforms.js';
 import { RawConnection } from '../support/raw-connection.js';
-import { transports } from '../support/stream-controllers.js';
+import { PlainController, transports } from '../support/stream-controllers.js';
 import { fillUp, neverReading } from '../support/stuck.js';
 
 const bench = returnToBaseline();
-
-@Controller()
-class PlainController {
-  @Get('plain')
-  plain(): string {
-    return 'plain answer';
-  }
-}
 
 function server(app: INestApplication): Server {
   return app.getHttpServer() as Server;
 }
 
-async function openRaw(url: string, request: string): Promise<RawConnection> {
-  const connection = await RawConnection.open(url);
-  bench.onEnd(() => connection.close());
-  connection.socket.write(request);
-  return connection;
-}
+const openRaw = (url: string, request: string): Promise<RawConnection> => RawConnection.openOn(bench, url, request);
 
 for (const platform of platforms) {
   for (const transport of transports) {

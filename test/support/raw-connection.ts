@@ -1,5 +1,6 @@
 import net from 'node:net';
 
+import type { Bench } from './baseline.js';
 import { PATIENCE } from './patience.js';
 
 /** A connection on which a test says itself what is written, and reads when it wants to. */
@@ -20,6 +21,14 @@ export class RawConnection {
       const socket = net.connect(Number(port), hostname, () => resolve(new RawConnection(socket)));
       socket.once('error', reject);
     });
+  }
+
+  /** One that writes this at once, and is closed when the test is over. */
+  static async openOn(bench: Bench, url: string, request: string): Promise<RawConnection> {
+    const connection = await RawConnection.open(url);
+    bench.onEnd(() => connection.close());
+    connection.socket.write(request);
+    return connection;
   }
 
   get(path: string, { version = '1.1', method = 'GET', headers = '' } = {}): void {

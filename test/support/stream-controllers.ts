@@ -62,5 +62,14 @@ const web: Transport = {
   },
 };
 
+/** What an application has beside its streams: `GET /plain`. */
+@Controller()
+export class PlainController {
+  @Get('plain')
+  plain(): string {
+    return 'plain answer';
+  }
+}
+
 export const transports: readonly Transport[] = [direct, nestSse, web];
 export { direct, nestSse, web };
