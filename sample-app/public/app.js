@@ -113,6 +113,8 @@ class Stream {
       this.#show(RESUMED[resumed], 'live');
     });
     on('sse.reset', ({ reason }) => this.#show(`live, some events were missed (${reason})`, 'live'));
+    // Where the stream is, and nothing else: it moves on although nothing comes.
+    on('sse.cursor', () => {});
     on('sse.busy', () => this.#show('the server is busy, coming back', 'wait'));
     on('sse.end', () => {
       this.#over = true;

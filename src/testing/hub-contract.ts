@@ -37,14 +37,16 @@ class Listener {
     });
   }
 
-  /** Of events: a message without data, as from a node that has not read as far yet, is none. */
+  /** Of events. */
   get data(): unknown[] {
     const events = this.messages.filter(({ type = '', data }) => data !== undefined && !type.startsWith('sse.'));
     return events.map(({ data }) => data);
   }
 
+  /** What it was told. A cursor says nothing, and comes first where a node has not read as far yet. */
   get control(): string[] {
-    return this.messages.map(({ type = '' }) => type).filter((type) => type.startsWith('sse.'));
+    const types = this.messages.map(({ type = '' }) => type);
+    return types.filter((type) => type.startsWith('sse.') && type !== 'sse.cursor');
   }
 
   get lastEventId(): string {
