@@ -26,9 +26,9 @@ export default {
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^nestjs-sse-hub$': '<rootDir>/src/index.ts',
-    '^nestjs-sse-hub/redis$': '<rootDir>/src/backplane/redis.backplane.ts',
-    '^nestjs-sse-hub/nats$': '<rootDir>/src/backplane/nats.backplane.ts',
-    '^nestjs-sse-hub/testing$': '<rootDir>/src/testing.ts',
+    '^nestjs-sse-hub/redis$': '<rootDir>/src/backplane/redis/redis.backplane.ts',
+    '^nestjs-sse-hub/nats$': '<rootDir>/src/backplane/nats/nats.backplane.ts',
+    '^nestjs-sse-hub/testing$': '<rootDir>/src/testing/index.ts',
   },
   // Bounds the waiting, as the patience of the tests does, and measures nothing. With FAULT_SECONDS tests take minutes.
   testTimeout: process.env['FAULT_SECONDS'] === undefined ? 300_000 : 1_800_000,

@@ -5,14 +5,14 @@ export type { HistoryRule, SSEConfig, Topics } from './sse.config.js';
 export type { ClientOptions, RequestLike, StreamOptions } from './sse.client-options.js';
 export { LastEventId } from './sse.decorators.js';
 
-export { SSEError, type SSEErrorCode } from './hub/errors.js';
-export { TopicPattern, topicPattern } from './hub/topic-pattern.js';
-export type { DisconnectReason, SSEClient } from './hub/sse-client.js';
-export type { ResetReason, Resumed } from './hub/control-frames.js';
+export { SSEError, type SSEErrorCode } from './sse.error.js';
+export { TopicPattern, topicPattern } from './hub/topics/topic-pattern.js';
+export type { DisconnectReason, SSEClient } from './hub/clients/client-settings.js';
+export type { ResetReason, Resumed } from './hub/clients/control-frames.js';
 export type { ConnectionChange } from './hub/hub.js';
-export type { Filter } from './hub/reader.js';
-export type { OnGap } from './hub/start.js';
-export type { SSEStats } from './hub/stats.js';
+export type { Filter } from './hub/clients/reader.js';
+export type { OnGap } from './hub/clients/start.js';
+export type { SSEStats } from './hub/reporting/stats.js';
 export type { OnGroupLimit, OnLimit } from './hub/admission.js';
 export type { FastifyReplyLike, NodeResponseLike } from './transport/node-response.js';
 

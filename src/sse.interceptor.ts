@@ -3,9 +3,9 @@ import { type CallHandler, type ExecutionContext, Injectable, Logger, type NestI
 import { ApplicationConfig } from '@nestjs/core';
 import { catchError, Observable, type Subscriber, tap, throwError } from 'rxjs';
 
-import { SSEError } from './hub/errors.js';
-import { describe } from './hub/logger.js';
-import { Repeated } from './hub/repeated.js';
+import { SSEError } from './sse.error.js';
+import { describe } from './hub/reporting/logger.js';
+import { Repeated } from './hub/reporting/throttled-log.js';
 import { CURSOR_PREFIX } from './protocol/event.js';
 import { CurrentRequest, currentRequest, keepRoute, onBehalfOf, rawOf, type Route } from './sse.middleware.js';
 import { isFirstMessage, isMessage, recipientOf, type StreamMessage, wasMessage } from './transport/message-stream.js';

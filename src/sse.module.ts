@@ -9,7 +9,7 @@ import {
 } from '@nestjs/common';
 import { APP_INTERCEPTOR, ModulesContainer } from '@nestjs/core';
 
-import { SSEError } from './hub/errors.js';
+import { SSEError } from './sse.error.js';
 import type { SSEConfig } from './sse.config.js';
 import { SSEInterceptor } from './sse.interceptor.js';
 import { SSEMiddleware, startKeepingRequests, stopKeepingRequests } from './sse.middleware.js';

@@ -11,14 +11,14 @@ import { concatMap, isObservable, lastValueFrom, Observable, type Subscriber } f
 
 import type { Entry, EventEntry, Patience } from './backplane/backplane.js';
 import { BackplaneError } from './backplane/backplane-error.js';
-import { Client } from './hub/client.js';
-import { assertTopic, own, toEntry } from './hub/entry.js';
-import { SSEError } from './hub/errors.js';
+import { Client } from './hub/clients/client.js';
+import { assertTopic, own, toEntry } from './hub/publisher.js';
+import { SSEError } from './sse.error.js';
 import { type ConnectionChange, Hub } from './hub/hub.js';
-import type { Filter } from './hub/reader.js';
-import type { SSEClient } from './hub/sse-client.js';
-import type { SSEStats } from './hub/stats.js';
-import { compilePattern, TopicPattern } from './hub/topic-pattern.js';
+import type { Filter } from './hub/clients/reader.js';
+import type { SSEClient } from './hub/clients/client-settings.js';
+import type { SSEStats } from './hub/reporting/stats.js';
+import { compilePattern, TopicPattern } from './hub/topics/topic-pattern.js';
 import { bytesOf } from './log/publication.js';
 import { type Cursor, formatCursor } from './protocol/cursor.js';
 import { type BroadcastOptions, show, type SSEEvent } from './protocol/event.js';

@@ -1,4 +1,4 @@
-import type { Client } from './client.js';
+import type { Client } from './clients/client.js';
 
 /** At `maxClients`: `retry` answers `sse.busy`, after which an EventSource comes back; `reject` is a 503, which stops it. */
 export type OnLimit = 'retry' | 'reject';

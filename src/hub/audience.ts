@@ -1,7 +1,7 @@
 import type { Audience as AudienceContract, Audiences } from '../backplane/presence.js';
-import type { Selection, Selections } from './selection.js';
-import { compilePattern, TopicPattern } from './topic-pattern.js';
-import type { Topics } from './topic.js';
+import type { Selection, Selections } from './clients/followers.js';
+import { compilePattern, TopicPattern } from './topics/topic-pattern.js';
+import type { Topics } from './topics/topics.js';
 
 /**
  * Counts this node's clients by what they follow, for other nodes. What has changed is worked out from the selections

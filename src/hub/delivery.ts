@@ -10,16 +10,16 @@ import { comparePositions, ORIGIN, type Position } from '../protocol/cursor.js';
 import type { SSEEvent } from '../protocol/event.js';
 import { Batch, type Frame } from '../protocol/frame.js';
 import { inNoContext } from './callbacks.js';
-import type { Client, Shared } from './client.js';
+import type { Client, Shared } from './clients/client.js';
 import type { Envelopes } from './envelopes.js';
 import type { GroupAct } from './groups.js';
-import type { Level } from './level.js';
-import { describe, type SSELogger } from './logger.js';
-import type { Selection, Selections } from './selection.js';
-import type { Counters } from './stats.js';
-import type { TopicLives } from './topic-lives.js';
+import type { Level } from './clients/level.js';
+import { describe, type SSELogger } from './reporting/logger.js';
+import type { Selection, Selections } from './clients/followers.js';
+import type { Counters } from './reporting/stats.js';
+import type { TopicLives } from '../log/closed-topics.js';
 import { Turn } from './turn.js';
-import type { Topics } from './topic.js';
+import type { Topics } from './topics/topics.js';
 
 /** Milliseconds that catching up may take in one turn before others get theirs. */
 const CATCH_UP_BUDGET = 10;

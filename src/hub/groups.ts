@@ -1,8 +1,8 @@
 import type { GroupEntry, GroupTopicEntry } from '../backplane/backplane.js';
-import type { Client } from './client.js';
-import { SSEError } from './errors.js';
+import type { Client } from './clients/client.js';
+import { SSEError } from '../sse.error.js';
 import type { Hub } from './hub.js';
-import { TopicPattern } from './topic-pattern.js';
+import { TopicPattern } from './topics/topic-pattern.js';
 
 /** What an entry asks of the clients of a group. */
 export type GroupAct = GroupEntry | GroupTopicEntry;

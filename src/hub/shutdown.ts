@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { Client } from './client.js';
+import type { Client } from './clients/client.js';
 
 /** Streams that are ended at once, before the rest is spread. */
 const AT_ONCE = 200;

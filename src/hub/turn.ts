@@ -1,4 +1,4 @@
-import type { Selection } from './selection.js';
+import type { Selection } from './clients/followers.js';
 
 /** What one turn of the event loop published. */
 export class Turn {

@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers';
 
 import type { Subscriber } from 'rxjs';
 
-import type { Ending, Entrance, Transport, TransportListener } from '../hub/transport.js';
+import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
 import type { Block } from '../protocol/encode.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS } from '../protocol/headers.js';

@@ -10,8 +10,8 @@ import {
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { Socket } from 'node:net';
 
-import { SSEError } from '../hub/errors.js';
-import type { Ending, Entrance, Transport, TransportListener } from '../hub/transport.js';
+import { SSEError } from '../sse.error.js';
+import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { show } from '../protocol/event.js';
 import { NO_CONTENT_HEADERS, STREAM_HEADERS } from '../protocol/headers.js';

@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { clearImmediate, setImmediate } from 'node:timers';
 
-import type { Ending, Entrance, Transport, TransportListener } from '../hub/transport.js';
+import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
 import { Batch, type Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS, STREAM_HEADERS } from '../protocol/headers.js';
 import {

@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { type Link, Links } from '../../src/backplane/nats/link.js';
-import { NatsLog } from '../../src/backplane/nats/nats-log.js';
+import { type Link, Links } from '../../src/backplane/nats/connection.js';
+import { NatsLog } from '../../src/backplane/nats/log.js';
 import { resolveNatsOptions } from '../../src/backplane/nats/options.js';
 import { Subjects } from '../../src/backplane/nats/subjects.js';
 import { NatsServer } from '../support/nats.js';

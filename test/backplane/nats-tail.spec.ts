@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { LogEntry } from 'nestjs-sse-hub';
 import { NatsBackplane } from 'nestjs-sse-hub/nats';
 
-import { encodeEntry } from '../../src/backplane/entry-codec.js';
+import { encodeEntry } from '../../src/protocol/entry.js';
 import { until } from '../support/baseline.js';
 import { LogRecorder } from '../support/log-recorder.js';
 import { NatsServer } from '../support/nats.js';

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { SSEService } from 'nestjs-sse-hub';
 import { NatsBackplane, type NatsBackplaneOptions } from 'nestjs-sse-hub/nats';
 
-import { nanosOf } from '../../src/backplane/nats/nats-log.js';
+import { nanosOf } from '../../src/backplane/nats/log.js';
 import { Subjects, tokenOf } from '../../src/backplane/nats/subjects.js';
 import { until } from '../support/baseline.js';
 import { BrokerProxy } from '../support/broker-proxy.js';

@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { describe, expect, it } from '@jest/globals';
 
-import { Outbox, type OutboxOptions, type Outgoing } from '../../src/backplane/outbox.js';
-import { within } from '../../src/backplane/within.js';
+import { Outbox, type OutboxOptions, type Outgoing } from '../../src/backplane/broker/outbox.js';
+import { within } from '../../src/backplane/broker/with-timeout.js';
 import { until } from '../support/baseline.js';
 import { FakeBroker, type Luck } from '../support/fake-broker.js';
 import { pick, seededRandom } from '../support/seed.js';

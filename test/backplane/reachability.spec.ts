@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { Reachability } from '../../src/backplane/reachability.js';
+import { Reachability } from '../../src/backplane/broker/reachability.js';
 import { LogRecorder } from '../support/log-recorder.js';
 
 function start() {

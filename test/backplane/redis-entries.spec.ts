@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { type Evidence, judge, readEntry } from '../../src/backplane/redis/entries.js';
+import { type Evidence, judge, readEntry } from '../../src/backplane/redis/entry.js';
 import { parseId } from '../../src/backplane/redis/keys.js';
 
 const SINCE = '100-0';

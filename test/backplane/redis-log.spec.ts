@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 
 import { resolveRedisOptions } from '../../src/backplane/redis/options.js';
-import { RedisLog } from '../../src/backplane/redis/redis-log.js';
+import { RedisLog } from '../../src/backplane/redis/log.js';
 import { RedisServer } from '../support/redis.js';
 import { isInstalled } from '../support/server-process.js';
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Controller, Get, Inject, Res } from '@nestjs/common';
 import { type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
 
-import { within } from '../../src/backplane/within.js';
+import { within } from '../../src/backplane/broker/with-timeout.js';
 import { returnToBaseline } from '../support/baseline.js';
 import { RecordedEventSource } from '../support/event-source.js';
 import { platforms } from '../support/platforms.js';

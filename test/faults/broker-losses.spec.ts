@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { SSEService } from 'nestjs-sse-hub';
 
-import { within } from '../../src/backplane/within.js';
+import { within } from '../../src/backplane/broker/with-timeout.js';
 import { until } from '../support/baseline.js';
 import { BrokerProxy } from '../support/broker-proxy.js';
 import { type BrokerKind, brokerKinds } from '../support/brokers.js';

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { within } from '../../src/backplane/within.js';
+import { within } from '../../src/backplane/broker/with-timeout.js';
 import { until } from '../support/baseline.js';
 import { BrokerProxy } from '../support/broker-proxy.js';
 import { type BrokerKind, brokerKinds } from '../support/brokers.js';

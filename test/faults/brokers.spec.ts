@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { SSEError } from 'nestjs-sse-hub';
 
-import { within } from '../../src/backplane/within.js';
+import { within } from '../../src/backplane/broker/with-timeout.js';
 import { until } from '../support/baseline.js';
 import { brokerKinds } from '../support/brokers.js';
 import { FaultRun, ProcessNode } from '../support/fault-run.js';

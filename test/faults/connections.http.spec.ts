@@ -8,7 +8,7 @@ import { Controller, Get, type INestApplication } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import compression from 'compression';
 
-import { within } from '../../src/backplane/within.js';
+import { within } from '../../src/backplane/broker/with-timeout.js';
 import { returnToBaseline, until } from '../support/baseline.js';
 import { RecordedEventSource } from '../support/event-source.js';
 import { type Platform, platforms } from '../support/platforms.js';

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
 
-import { within } from '../../src/backplane/within.js';
+import { within } from '../../src/backplane/broker/with-timeout.js';
 import { until } from '../support/baseline.js';
 import { brokerKinds } from '../support/brokers.js';
 import { FaultRun, ProcessNode } from '../support/fault-run.js';

@@ -7,7 +7,7 @@ import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { MemoryBackplane, SSEError } from 'nestjs-sse-hub';
 
-import { within } from '../../src/backplane/within.js';
+import { within } from '../../src/backplane/broker/with-timeout.js';
 import { connectionsOf, returnToBaseline, until } from '../support/baseline.js';
 import { Checker } from '../support/checker.js';
 import { Crowd, figuresOf, timeNow } from '../support/crowd.js';

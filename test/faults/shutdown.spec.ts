@@ -6,7 +6,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Controller, Get, Inject } from '@nestjs/common';
 import { SSEService } from 'nestjs-sse-hub';
 
-import { within } from '../../src/backplane/within.js';
+import { within } from '../../src/backplane/broker/with-timeout.js';
 import { connectionsOf, returnToBaseline, until } from '../support/baseline.js';
 import { RecordedEventSource } from '../support/event-source.js';
 import { platforms, type RunningApp } from '../support/platforms.js';

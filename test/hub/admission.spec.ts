@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { Admission, type AdmissionLimits } from '../../src/hub/admission.js';
-import type { Client } from '../../src/hub/client.js';
+import type { Client } from '../../src/hub/clients/client.js';
 
 function client(group?: string): Client {
   return { group } as Client;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import type { Audiences } from '../../src/backplane/presence.js';
-import { TopicPattern } from '../../src/hub/topic-pattern.js';
+import { TopicPattern } from '../../src/hub/topics/topic-pattern.js';
 import { heap } from '../support/memory.js';
 import { TestHub } from '../support/test-hub.js';
 

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { firstValueFrom, Subject } from 'rxjs';
 
 import type { Entry, LogReader } from '../../src/backplane/backplane.js';
-import { topicPattern } from '../../src/hub/topic-pattern.js';
+import { topicPattern } from '../../src/hub/topics/topic-pattern.js';
 import type { SSEEvent } from '../../src/protocol/event.js';
 import { ORIGIN, type Position } from '../../src/protocol/cursor.js';
 import { FakeTransport } from '../support/fake-transport.js';

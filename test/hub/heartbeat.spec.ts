@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 
-import { Heartbeat, type Ticking } from '../../src/hub/heartbeat.js';
+import { Heartbeat, type Ticking } from '../../src/hub/timer-wheel.js';
 
 class Metronome implements Ticking {
   readonly ticks: number[] = [];

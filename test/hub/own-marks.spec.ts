@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { type Cursor, type Entry, MemoryBackplane, SSEService } from 'nestjs-sse-hub';
 
-import { OwnMarks } from '../../src/hub/own-marks.js';
+import { OwnMarks } from '../../src/hub/own-closings.js';
 import { EventLog } from '../../src/log/event-log.js';
 import { TestHub, turn } from '../support/test-hub.js';
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { SSEError } from 'nestjs-sse-hub';
 
-import { compilePattern, TopicPattern, topicPattern } from '../../src/hub/topic-pattern.js';
+import { compilePattern, TopicPattern, topicPattern } from '../../src/hub/topics/topic-pattern.js';
 import { seed } from '../support/seed.js';
 
 function matches(pattern: string, topic: string, delimiter = ':'): boolean {

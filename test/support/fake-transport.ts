@@ -1,4 +1,4 @@
-import type { Entrance, Transport, TransportListener } from '../../src/hub/transport.js';
+import type { Entrance, Transport, TransportListener } from '../../src/transport/transport.js';
 import { type Block, encodeBlock } from '../../src/protocol/encode.js';
 import type { Batch } from '../../src/protocol/frame.js';
 

@@ -3,10 +3,10 @@ import { setImmediate } from 'node:timers/promises';
 import { jest } from '@jest/globals';
 
 import type { Backplane, Entry, EventEntry, LogEntry, LogReader } from '../../src/backplane/backplane.js';
-import { Client } from '../../src/hub/client.js';
+import { Client } from '../../src/hub/clients/client.js';
 import { Hub } from '../../src/hub/hub.js';
-import type { ClientSettings } from '../../src/hub/sse-client.js';
-import { topicPattern } from '../../src/hub/topic-pattern.js';
+import type { ClientSettings } from '../../src/hub/clients/client-settings.js';
+import { topicPattern } from '../../src/hub/topics/topic-pattern.js';
 import { type Cursor, formatCursor, ORIGIN, type Position } from '../../src/protocol/cursor.js';
 import { resolveConfig, type SSEConfig } from '../../src/sse.config.js';
 import { entranceOf, FakeTransport } from './fake-transport.js';

@@ -9,7 +9,7 @@ import {
   DEFAULTS,
   LIMIT_CHECKS,
   withDefaults,
-} from '../option-checks.js';
+} from '../../option-checks.js';
 
 /** Everything is optional; without `servers`, `options` and `connection` it is `nats://127.0.0.1:4222`. */
 export interface NatsBackplaneOptions {

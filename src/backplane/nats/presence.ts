@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Msg } from '@nats-io/transport-node';
 
 import { type Audience, LEASE, LEASE_RENEWAL, type Presence } from '../presence.js';
-import type { Link } from './link.js';
+import type { Link } from './connection.js';
 import type { Subjects } from './subjects.js';
 
 /** Milliseconds that the others may take to answer; who has not by then is as good as dead. */

@@ -1,14 +1,14 @@
 import type { JsMsg } from '@nats-io/jetstream';
 
 import { ORIGIN, type Position } from '../../protocol/cursor.js';
-import { BackOff } from '../back-off.js';
+import { BackOff } from '../broker/back-off.js';
 import type { LogEntry, LogReader } from '../backplane.js';
-import { decodeEntry } from '../entry-codec.js';
-import { Reachability, type ReachabilityListener } from '../reachability.js';
-import type { HubReader } from '../readers.js';
-import type { Link, Links } from './link.js';
-import { type Head, MESSAGE_ID, millisOf, type NatsLog } from './nats-log.js';
-import type { Places } from './places.js';
+import { decodeEntry } from '../../protocol/entry.js';
+import { Reachability, type ReachabilityListener } from '../broker/reachability.js';
+import type { HubReader } from '../broker/readers.js';
+import type { Link, Links } from './connection.js';
+import { type Head, MESSAGE_ID, millisOf, type NatsLog } from './log.js';
+import type { Places } from './own-appends.js';
 import { Tail } from './tail.js';
 
 /** Milliseconds between looks at the log's head. */

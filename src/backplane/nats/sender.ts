@@ -2,10 +2,10 @@ import { createInbox, headers, type Msg, type NatsConnection } from '@nats-io/tr
 
 import type { Cursor } from '../../protocol/cursor.js';
 import { BackplaneError, messageOf } from '../backplane-error.js';
-import { type Outgoing, Refused, type Sender } from '../outbox.js';
-import { ANSWER_TIMEOUT, type Link } from './link.js';
-import { MESSAGE_ID, type NatsLog } from './nats-log.js';
-import type { Places } from './places.js';
+import { type Outgoing, Refused, type Sender } from '../broker/outbox.js';
+import { ANSWER_TIMEOUT, type Link } from './connection.js';
+import { MESSAGE_ID, type NatsLog } from './log.js';
+import type { Places } from './own-appends.js';
 
 /**
  * Milliseconds that the oldest append may be without an answer before the next has to wait for it. While a cluster finds

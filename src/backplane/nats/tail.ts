@@ -6,7 +6,7 @@ import {
   type JsMsg,
 } from '@nats-io/jetstream';
 
-import type { Link } from './link.js';
+import type { Link } from './connection.js';
 
 /** Messages that may be on their way at a time: a node that was busy gets them in steps. */
 const WINDOW = 128;

@@ -1,6 +1,6 @@
 import { type Cluster, Redis, type RedisOptions } from 'ioredis';
 
-import { within } from '../within.js';
+import { within } from '../broker/with-timeout.js';
 import type { RedisBackplaneOptions } from './options.js';
 
 /** Milliseconds, with the handshake. */

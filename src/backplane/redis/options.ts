@@ -8,7 +8,7 @@ import {
   DEFAULTS,
   LIMIT_CHECKS,
   withDefaults,
-} from '../option-checks.js';
+} from '../../option-checks.js';
 
 /** Everything is optional; without `url`, `options` and `client` it is `redis://127.0.0.1:6379`. */
 export interface RedisBackplaneOptions {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import { BackOff } from '../back-off.js';
+import { BackOff } from '../broker/back-off.js';
 import {
   ANNOUNCEMENT_INTERVAL,
   type Audience,
@@ -9,10 +9,10 @@ import {
   LEASE_RENEWAL,
   type Presence,
 } from '../presence.js';
-import { within } from '../within.js';
+import { within } from '../broker/with-timeout.js';
 import type { Connection } from './connection.js';
 import type { Keys } from './keys.js';
-import { COMMAND_TIMEOUT } from './redis-log.js';
+import { COMMAND_TIMEOUT } from './log.js';
 
 /** Milliseconds that leaving may take. What it leaves undone, the leases do. */
 const LEAVE_PATIENCE = 1_000;

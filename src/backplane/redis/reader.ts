@@ -1,12 +1,12 @@
 import { comparePositions, type Position } from '../../protocol/cursor.js';
-import { BackOff } from '../back-off.js';
+import { BackOff } from '../broker/back-off.js';
 import type { LogEntry, LogReader } from '../backplane.js';
-import { Reachability, type ReachabilityListener } from '../reachability.js';
-import type { HubReader } from '../readers.js';
-import { within } from '../within.js';
+import { Reachability, type ReachabilityListener } from '../broker/reachability.js';
+import type { HubReader } from '../broker/readers.js';
+import { within } from '../broker/with-timeout.js';
 import type { Connection } from './connection.js';
-import { epochOf, judge, readEntry, type StreamEntry } from './entries.js';
-import { COMMAND_TIMEOUT, type Head, MissingRight, type RedisLog } from './redis-log.js';
+import { epochOf, judge, readEntry, type StreamEntry } from './entry.js';
+import { COMMAND_TIMEOUT, type Head, MissingRight, type RedisLog } from './log.js';
 
 /** Milliseconds between looks at the log's head. FLUSHALL disconnects nobody, so a silent log has to be asked. */
 const TICK = 1_000;

@@ -1,10 +1,10 @@
 import type { Cursor } from '../../protocol/cursor.js';
 import { BackplaneError } from '../backplane-error.js';
-import { type Outgoing, Refused, type Sender } from '../outbox.js';
-import { within } from '../within.js';
+import { type Outgoing, Refused, type Sender } from '../broker/outbox.js';
+import { within } from '../broker/with-timeout.js';
 import type { Connection } from './connection.js';
 import { parseId } from './keys.js';
-import { COMMAND_TIMEOUT, isReply, messageOfReply, randomEpoch, type RedisLog } from './redis-log.js';
+import { COMMAND_TIMEOUT, isReply, messageOfReply, randomEpoch, type RedisLog } from './log.js';
 import { APPEND } from './script.js';
 
 /** How long a publisher's appends are remembered after the last one. */

@@ -1,4 +1,4 @@
-import { topicPattern } from '../../../src/hub/topic-pattern.js';
+import { topicPattern } from '../../../src/hub/topics/topic-pattern.js';
 import { type Cursor, parseCursor, TERMINAL_CURSOR } from '../../../src/protocol/cursor.js';
 import type { Block } from '../../../src/protocol/encode.js';
 import type { FakeTransport } from '../fake-transport.js';

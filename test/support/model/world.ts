@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 
-import { SSEError } from '../../../src/hub/errors.js';
-import { TopicPattern, topicPattern } from '../../../src/hub/topic-pattern.js';
+import { SSEError } from '../../../src/sse.error.js';
+import { TopicPattern, topicPattern } from '../../../src/hub/topics/topic-pattern.js';
 import type { Position } from '../../../src/protocol/cursor.js';
 import type { Block } from '../../../src/protocol/encode.js';
 import { event, type StandingClock, type TestHub, TestLog } from '../test-hub.js';

@@ -1,0 +1,86 @@
+import type { LogReader } from '../backplane.js';
+
+/** Reads the log for one hub. */
+export interface HubReader {
+  /** The broker can be reached, as far as is known. */
+  readonly up: boolean;
+  /** Milliseconds behind the end of the log, when that was last asked for. */
+  readonly lag: number | undefined;
+  /** Settles when it is closed. */
+  run(): Promise<void>;
+  close(): void;
+}
+
+/** How a reader says what became of its start. */
+export interface Starting {
+  /** The hub has the retained window, or has to start without. */
+  settled(): void;
+  /** No waiting will mend it, so starting fails; `false` when nobody waits for that any more. */
+  refuse(error: Error): boolean;
+}
+
+/** Who reads the log through one backplane. */
+export class Readers<Reader extends HubReader> {
+  readonly #readers = new Map<LogReader, Reader>();
+
+  /** @param patience Milliseconds that starting waits for the broker. */
+  constructor(private readonly patience: number) {}
+
+  get size(): number {
+    return this.#readers.size;
+  }
+
+  /** Whether there are any, and the broker can be reached. */
+  get up(): boolean {
+    const readers = [...this.#readers.values()];
+    return readers.length > 0 && readers.every(({ up }) => up);
+  }
+
+  get lag(): number | undefined {
+    const lags = [...this.#readers.values()].flatMap(({ lag }) => lag ?? []);
+    return lags.length > 0 ? Math.max(...lags) : undefined;
+  }
+
+  /** The one that has read for longest. */
+  get first(): Reader | undefined {
+    const [first] = this.#readers.values();
+    return first;
+  }
+
+  has(hub: LogReader): boolean {
+    return this.#readers.has(hub);
+  }
+
+  /** Waits until the reader has settled, or has been waited for long enough: an application must start without a broker. */
+  start(hub: LogReader, make: (start: Starting) => Reader): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let isOver = false;
+      const settled = (): void => {
+        isOver = true;
+        clearTimeout(impatience);
+        resolve();
+      };
+      const impatience = setTimeout(settled, this.patience);
+      const refuse = (error: Error): boolean => {
+        if (isOver) return false;
+        reject(error);
+        settled();
+        this.close(hub);
+        return true;
+      };
+      const reader = make({ settled, refuse });
+      this.#readers.set(hub, reader);
+      void reader.run().finally(settled);
+    });
+  }
+
+  close(hub: LogReader): void {
+    const reader = this.#readers.get(hub);
+    this.#readers.delete(hub);
+    reader?.close();
+  }
+
+  warn(message: string): void {
+    for (const hub of this.#readers.keys()) hub.warn(message);
+  }
+}
