@@ -3,19 +3,18 @@ import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
 import { types } from 'node:util';
 
-import type { EventEntry } from './backplane/backplane.js';
-import { SSEError } from './sse.error.js';
-import { assertTopic, own, toEntry } from './hub/publisher.js';
-import { tooManyTopics } from './hub/hub.js';
-import type { Filter } from './hub/clients/reader.js';
+import type { ClientSettings } from './hub/clients/client-settings.js';
 import type { Following } from './hub/clients/followers.js';
-import type { ClientSettings, SSEClient } from './hub/clients/client-settings.js';
-import type { OnGap } from './hub/clients/start.js';
+import { tooManyTopics } from './hub/hub.js';
+import { assertTopic, own, toEntry } from './hub/publisher.js';
 import { compilePattern, TopicPattern, topicPattern } from './hub/topics/topic-pattern.js';
 import { NEW_CURSOR } from './protocol/cursor.js';
+import type { EventEntry } from './protocol/entry.js';
 import { MAX_ID_BYTES, show, singleLineFault, type SSEEvent } from './protocol/event.js';
 import { lastEventIdOf } from './protocol/headers.js';
+import type { Filter, OnGap, SSEClient } from './sse.client.js';
 import { assertOption, invalid, listOf, type ResolvedConfig, type Topics } from './sse.config.js';
+import { SSEError } from './sse.error.js';
 
 /** A request that a last event ID can be read from: Node's, or a web-standard one. */
 export type RequestLike = IncomingMessage | Http2ServerRequest | Request;

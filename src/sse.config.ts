@@ -1,13 +1,13 @@
 import type { Backplane } from './backplane/backplane.js';
 import { MemoryBackplane } from './backplane/memory.backplane.js';
 import type { OnGroupLimit, OnLimit } from './hub/admission.js';
-import { SSEError } from './sse.error.js';
 import type { HubOptions } from './hub/hub.js';
-import type { OnGap } from './hub/clients/start.js';
 import { compilePattern, TopicPattern } from './hub/topics/topic-pattern.js';
 import type { Retention } from './log/history.js';
-import type { CompressionOptions } from './protocol/gzip.js';
 import { MAX_RETRY, serializeData, show, type SSEEvent, topicFault } from './protocol/event.js';
+import type { CompressionOptions } from './protocol/gzip.js';
+import type { OnGap } from './sse.client.js';
+import { SSEError } from './sse.error.js';
 
 /** One topic, a pattern of topics, or several of both. */
 export type Topics = string | TopicPattern | readonly (string | TopicPattern)[];

@@ -3,10 +3,10 @@ import { type CallHandler, type ExecutionContext, Injectable, Logger, type NestI
 import { ApplicationConfig } from '@nestjs/core';
 import { catchError, Observable, type Subscriber, tap, throwError } from 'rxjs';
 
-import { SSEError } from './sse.error.js';
 import { describe } from './hub/reporting/logger.js';
-import { Repeated } from './hub/reporting/throttled-log.js';
+import { ThrottledLog } from './hub/reporting/throttled-log.js';
 import { CURSOR_PREFIX } from './protocol/event.js';
+import { SSEError } from './sse.error.js';
 import { CurrentRequest, currentRequest, keepRoute, onBehalfOf, rawOf, type Route } from './sse.middleware.js';
 import { isFirstMessage, isMessage, recipientOf, type StreamMessage, wasMessage } from './transport/message-stream.js';
 
@@ -34,7 +34,7 @@ const LEAVE_OUT = 'Leave @Sse() handlers out of it, or use createClient() under 
 @Injectable()
 export class SSEInterceptor implements NestInterceptor {
   readonly #logger = new Logger('SSEService');
-  readonly #failures = new Repeated((message) => this.#logger.error(message));
+  readonly #failures = new ThrottledLog((message) => this.#logger.error(message));
   readonly #told = new Set<string>();
 
   constructor(private readonly config: ApplicationConfig) {}

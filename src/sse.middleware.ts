@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 
 import { Injectable, type NestMiddleware } from '@nestjs/common';
 
-import type { SSEClient } from './hub/clients/client-settings.js';
+import type { SSEClient } from './sse.client.js';
 
 /** How a handler of Nest answers. */
 export interface Route {

@@ -9,8 +9,8 @@ import {
 } from '@nestjs/common';
 import { APP_INTERCEPTOR, ModulesContainer } from '@nestjs/core';
 
-import { SSEError } from './sse.error.js';
 import type { SSEConfig } from './sse.config.js';
+import { SSEError } from './sse.error.js';
 import { SSEInterceptor } from './sse.interceptor.js';
 import { SSEMiddleware, startKeepingRequests, stopKeepingRequests } from './sse.middleware.js';
 import {

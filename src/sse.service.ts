@@ -9,18 +9,16 @@ import {
 } from '@nestjs/common';
 import { concatMap, isObservable, lastValueFrom, Observable, type Subscriber } from 'rxjs';
 
-import type { Entry, EventEntry, Patience } from './backplane/backplane.js';
 import { BackplaneError } from './backplane/backplane-error.js';
+import type { Patience } from './backplane/backplane.js';
 import { Client } from './hub/clients/client.js';
+import { Hub } from './hub/hub.js';
 import { assertTopic, own, toEntry } from './hub/publisher.js';
-import { SSEError } from './sse.error.js';
-import { type ConnectionChange, Hub } from './hub/hub.js';
-import type { Filter } from './hub/clients/reader.js';
-import type { SSEClient } from './hub/clients/client-settings.js';
 import type { SSEStats } from './hub/reporting/stats.js';
 import { compilePattern, TopicPattern } from './hub/topics/topic-pattern.js';
 import { bytesOf } from './log/publication.js';
 import { type Cursor, formatCursor } from './protocol/cursor.js';
+import type { Entry, EventEntry } from './protocol/entry.js';
 import { type BroadcastOptions, show, type SSEEvent } from './protocol/event.js';
 import {
   assertEnabled,
@@ -34,14 +32,17 @@ import {
   resolveTopics,
   type StreamOptions,
 } from './sse.client-options.js';
+import type { Filter, SSEClient } from './sse.client.js';
+import { type ConnectionChange } from './sse.client.js';
 import {
   assertOption,
   invalid,
-  type ResolvedConfig,
   resolveConfig,
+  type ResolvedConfig,
   type SSEConfig,
   type Topics,
 } from './sse.config.js';
+import { SSEError } from './sse.error.js';
 import { type CurrentRequest, currentRequest, keepsRequests, routeOfResponse } from './sse.middleware.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
 import { MessageEntrance, type StreamMessage } from './transport/message-stream.js';
@@ -624,7 +625,7 @@ export class SSEService<Events extends object = AnyEvents>
 
   #appendLater(entry: Entry): void {
     if (!this.#config.enabled) return;
-    this.#hub.append(entry, 'queue').catch((error: unknown) => this.#hub.journal.publishFailed(entry, error));
+    this.#hub.append(entry, 'queue').catch((error: unknown) => this.#hub.reporter.publishFailed(entry, error));
   }
 
   #sourceFailed(topic: string): void {

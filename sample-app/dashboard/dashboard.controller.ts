@@ -6,7 +6,7 @@ import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';
 import { type DemoUser, userTopic } from '../users/demo-users.js';
 import { requireInteger, requireText } from '../validate.js';
-import { dashboardTopics, DashboardService, isOfThisNode, type Order } from './dashboard.service.js';
+import { DashboardService, dashboardTopics, isOfThisNode, type Order } from './dashboard.service.js';
 
 const MINUTE = 60_000;
 

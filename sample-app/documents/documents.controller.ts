@@ -6,7 +6,7 @@ import { DemoUserGuard } from '../users/demo-user.guard.js';
 import { type DemoUser, userTopic } from '../users/demo-users.js';
 import { requireText } from '../validate.js';
 import { DocumentViewers, viewerId, viewerTopic } from './document-viewers.js';
-import { type Content, documentTopic, DocumentsService } from './documents.service.js';
+import { type Content, DocumentsService, documentTopic } from './documents.service.js';
 
 @Controller('documents')
 @UseGuards(DemoUserGuard)

@@ -4,7 +4,7 @@ import type { Observable } from 'rxjs';
 
 import { DashboardService, dashboardTopics, isOfThisNode } from '../dashboard/dashboard.service.js';
 import { DocumentViewers, viewerId, viewerTopic } from '../documents/document-viewers.js';
-import { documentTopic, DocumentsService } from '../documents/documents.service.js';
+import { DocumentsService, documentTopic } from '../documents/documents.service.js';
 import { NotificationsService } from '../notifications/notifications.service.js';
 import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';

@@ -1,55 +1,6 @@
 import type { Cursor, Position } from '../protocol/cursor.js';
+import { Entry } from '../protocol/entry.js';
 import type { Presence } from './presence.js';
-
-/** An event, serialised. */
-export interface EventEntry {
-  readonly kind: 'event';
-  /** Absent for an event to everybody. */
-  readonly topic?: string | undefined;
-  readonly event?: string | undefined;
-  readonly id?: string | undefined;
-  readonly data: string;
-  /** `data` is the application's own string rather than its serialised value. */
-  readonly text?: boolean | undefined;
-  readonly retry?: number | undefined;
-  readonly comment?: string | undefined;
-  /** A JSON object: its text, which takes a fraction of the memory of what can be read out of it. */
-  readonly metadata?: string | undefined;
-  /** The application's own; without it, the position says when. */
-  readonly timestamp?: string | undefined;
-  readonly except?: readonly string[] | undefined;
-  readonly exceptGroup?: string | undefined;
-  /**
-   * What closed the topic up to this place holds no longer: the publisher's node has let go of everything up to there. A
-   * close behind it does, and the event is delivered nowhere.
-   */
-  readonly opens?: Position | undefined;
-}
-
-/** A topic is finished, or starts over. */
-export interface TopicEntry {
-  readonly kind: 'close' | 'open';
-  readonly topic: string;
-}
-
-/** The clients of a group are to be disconnected, on every node. */
-export interface GroupEntry {
-  readonly kind: 'removeGroup';
-  readonly group: string;
-  readonly reconnect: boolean;
-}
-
-/** The clients of a group are to follow a topic, or no longer, on every node. */
-export interface GroupTopicEntry {
-  readonly kind: 'subscribeGroup' | 'unsubscribeGroup';
-  readonly group: string;
-  readonly topic: string;
-  /** `topic` is a pattern. */
-  readonly pattern?: boolean | undefined;
-}
-
-/** What a hub appends to the log: plain, JSON-safe objects. */
-export type Entry = EventEntry | TopicEntry | GroupEntry | GroupTopicEntry;
 
 /** An entry that has its place in the log. */
 export interface LogEntry {
@@ -63,7 +14,7 @@ export interface LogEntry {
 }
 
 /** The hub's side: how a backplane hands over what it reads. */
-export interface LogReader {
+export interface LogListener {
   /** A life of the log begins for this reader: what it knew before is void, and what is not after `from` is unknown. */
   begin(epoch: string, from: Position): void;
   /** What follows, in log order, each entry once. The only entrance to local delivery. */
@@ -118,10 +69,10 @@ export interface Backplane {
   readonly status: 'up' | 'down';
   /** How far the reader was behind the end of the log when that was last asked for, in milliseconds. */
   readonly lag?: number | undefined;
-  start(reader: LogReader): Promise<void>;
+  start(reader: LogListener): Promise<void>;
   append(entry: Entry, patience: Patience): Promise<Cursor>;
   /** The position of the log's last entry, asked of the log itself. */
   end(): Promise<Position>;
   /** Stops reading for this reader, and lets go of what was opened for it. Idempotent. */
-  close(reader: LogReader): Promise<void>;
+  close(reader: LogListener): Promise<void>;
 }

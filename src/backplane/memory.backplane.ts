@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 
 import { type Cursor, ORIGIN, type Position } from '../protocol/cursor.js';
-import type { Backplane, Entry, LogEntry, LogReader } from './backplane.js';
+import type { Entry } from '../protocol/entry.js';
+import type { Backplane, LogEntry, LogListener } from './backplane.js';
 import type { Audience, Presence } from './presence.js';
 
 /**
@@ -13,13 +14,13 @@ export class MemoryBackplane implements Backplane {
   readonly status = 'up';
   readonly presence = new MemoryPresence();
   readonly #epoch = BigInt(`0x${randomBytes(10).toString('hex')}`).toString(36);
-  readonly #readers = new Set<LogReader>();
+  readonly #readers = new Set<LogListener>();
   /** Appended, and not delivered to everybody yet. */
   readonly #undelivered: LogEntry[] = [];
   readonly #positions = new Positions();
 
   // Not `async`: whoever publishes may rely on observers having run when this returns.
-  start(reader: LogReader): Promise<void> {
+  start(reader: LogListener): Promise<void> {
     if (this.#readers.has(reader)) return Promise.resolve();
     this.#readers.add(reader);
     reader.begin(this.#epoch, this.#positions.last);
@@ -48,7 +49,7 @@ export class MemoryBackplane implements Backplane {
     return Promise.resolve(this.#positions.last);
   }
 
-  close(reader: LogReader): Promise<void> {
+  close(reader: LogListener): Promise<void> {
     this.#readers.delete(reader);
     return Promise.resolve();
   }

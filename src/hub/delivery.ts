@@ -3,23 +3,24 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { Subject } from 'rxjs';
 
-import type { Backplane, EventEntry, LogEntry, LogReader, TopicEntry } from '../backplane/backplane.js';
+import type { Backplane, LogEntry, LogListener } from '../backplane/backplane.js';
+import type { ClosedTopics } from '../log/closed-topics.js';
 import type { EventLog } from '../log/event-log.js';
 import { Publication } from '../log/publication.js';
 import { comparePositions, ORIGIN, type Position } from '../protocol/cursor.js';
+import type { EventEntry, TopicEntry } from '../protocol/entry.js';
 import type { SSEEvent } from '../protocol/event.js';
 import { Batch, type Frame } from '../protocol/frame.js';
 import { inNoContext } from './callbacks.js';
 import type { Client, Shared } from './clients/client.js';
+import type { Selection, Selections } from './clients/followers.js';
+import type { Level } from './clients/level.js';
 import type { Envelopes } from './envelopes.js';
 import type { GroupAct } from './groups.js';
-import type { Level } from './clients/level.js';
 import { describe, type SSELogger } from './reporting/logger.js';
-import type { Selection, Selections } from './clients/followers.js';
 import type { Counters } from './reporting/stats.js';
-import type { TopicLives } from '../log/closed-topics.js';
-import { Turn } from './turn.js';
 import type { Topics } from './topics/topics.js';
+import { Turn } from './turn.js';
 
 /** Milliseconds that catching up may take in one turn before others get theirs. */
 const CATCH_UP_BUDGET = 10;
@@ -28,7 +29,7 @@ const ASK_AGAIN_AFTER = 1_000;
 
 export interface DeliveryContext {
   readonly log: EventLog;
-  readonly lives: TopicLives;
+  readonly closedTopics: ClosedTopics;
   readonly topics: Topics;
   readonly selections: Selections;
   readonly counters: Counters;
@@ -46,7 +47,7 @@ export interface DeliveryContext {
  * The only entrance to local delivery: takes entries in log order, and lets what one turn of the event loop published
  * leave at its end, in one write per client.
  */
-export class Delivery implements LogReader {
+export class Delivery implements LogListener {
   /** Clients that have not got everything yet. */
   readonly behind = new Set<Client>();
   /** Every event that has a topic, for observers of patterns. */
@@ -89,7 +90,7 @@ export class Delivery implements LogReader {
   }
 
   begin(epoch: string, from: Position): void {
-    const { log, lives } = this.context;
+    const { log, closedTopics } = this.context;
     const again = log.epoch !== '';
     // Of a life that had nothing in it, that says nothing. Of a window that was not read to its end, not everything.
     if (again && log.last.ms > 0) this.#newsSince = Math.max(log.last.ms + 1, this.#ready ? 0 : this.#newsSince);
@@ -98,7 +99,7 @@ export class Delivery implements LogReader {
     log.begin(epoch, from);
     this.#turnStart = log.head;
     this.#published = new Turn();
-    lives.begin(from);
+    closedTopics.begin(from);
     if (!again) return;
     this.#forEachClient((client) => client.restart());
   }
@@ -241,15 +242,15 @@ export class Delivery implements LogReader {
     // Their places have to be known: the hole lies behind them, and the turn's end would count it as passed.
     this.#forEachClient((client) => client.takePosition());
     this.context.log.hole(previous);
-    this.context.lives.missed(previous);
+    this.context.closedTopics.missed(previous);
     this.#forEachClient((client) => this.wake(client));
     // One of those entries may have removed a group, or had it follow something.
     this.context.askGroupsAgain();
   }
 
   #deliverEvent(entry: EventEntry, position: Position): void {
-    const { log, lives, counters } = this.context;
-    const closed = entry.topic === undefined ? undefined : lives.closedBy(entry.topic);
+    const { log, closedTopics, counters } = this.context;
+    const closed = entry.topic === undefined ? undefined : closedTopics.closedBy(entry.topic);
     if (closed && !isPast(closed, entry)) {
       // Another node published it before it had read that the topic is closed. No node delivers it.
       log.append(position, undefined);
@@ -259,7 +260,7 @@ export class Delivery implements LogReader {
     const publication = new Publication(entry, position, log.epoch);
     const index = log.append(position, publication);
     counters.published++;
-    if (closed) lives.open(entry.topic!, index, position);
+    if (closed) closedTopics.open(entry.topic!, index, position);
     this.#published.add(entry.topic, index);
     if (this.#isNews(position)) this.#notifyObservers(publication);
     if (this.eagerClients > 0) this.#deliverEagerly(entry.topic, index);
@@ -284,15 +285,15 @@ export class Delivery implements LogReader {
   }
 
   #deliverMark({ kind, topic }: TopicEntry, position: Position): void {
-    const { log, lives } = this.context;
+    const { log, closedTopics } = this.context;
     // Nothing begins or ends with it: a topic that several close is closed once.
-    if (lives.isClosed(topic) === (kind === 'close')) {
+    if (closedTopics.isClosed(topic) === (kind === 'close')) {
       log.append(position, undefined);
       return;
     }
     const index = log.append(position, { kind, topic });
-    if (kind === 'open') return lives.open(topic, index, position);
-    lives.close(topic, index, position);
+    if (kind === 'open') return closedTopics.open(topic, index, position);
+    closedTopics.close(topic, index, position);
     // What is before it leaves now, and nothing after the call that closed the topic.
     for (const selection of [...this.context.topics.followersOf(topic)]) {
       for (const client of selection.clients) client.pump();

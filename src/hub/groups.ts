@@ -1,6 +1,6 @@
-import type { GroupEntry, GroupTopicEntry } from '../backplane/backplane.js';
-import type { Client } from './clients/client.js';
+import type { GroupEntry, GroupTopicEntry } from '../protocol/entry.js';
 import { SSEError } from '../sse.error.js';
+import type { Client } from './clients/client.js';
 import type { Hub } from './hub.js';
 import { TopicPattern } from './topics/topic-pattern.js';
 
@@ -42,7 +42,7 @@ function subscribeAll(hub: Hub, members: readonly Client[], act: GroupTopicEntry
       reason = error;
     }
   }
-  if (refused > 0) hub.journal.groupNotSubscribed(act.group, act.topic, refused, reason);
+  if (refused > 0) hub.reporter.groupNotSubscribed(act.group, act.topic, refused, reason);
 }
 
 function unsubscribeOne(hub: Hub, client: Client, act: GroupTopicEntry): void {

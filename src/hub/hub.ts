@@ -2,37 +2,39 @@ import { setImmediate as turn } from 'node:timers/promises';
 
 import { type Observable, Subject } from 'rxjs';
 
-import type { Backplane, Entry, Patience } from '../backplane/backplane.js';
+import type { Backplane, Patience } from '../backplane/backplane.js';
+import { ClosedTopics } from '../log/closed-topics.js';
 import { EventLog } from '../log/event-log.js';
 import type { Retention } from '../log/history.js';
 import { type Cursor, FOREIGN_CURSOR, NEW_CURSOR, ORIGIN, type Position, TERMINAL_CURSOR } from '../protocol/cursor.js';
+import type { Entry } from '../protocol/entry.js';
 import { show, singleLineFault, type SSEEvent } from '../protocol/event.js';
+import type { ConnectionChange, DisconnectReason, Filter } from '../sse.client.js';
+import { SSEError } from '../sse.error.js';
+import type { Entrance } from '../transport/transport.js';
 import { Admission, type AdmissionLimits } from './admission.js';
 import { Audience } from './audience.js';
 import { inNoContext, readBack } from './callbacks.js';
+import type { ClientSettings } from './clients/client-settings.js';
+import { TurnedAway } from './clients/client-view.js';
 import { Client } from './clients/client.js';
+import type { Deadlines } from './clients/connection-timer.js';
 import { type BusyReason, ControlFrames } from './clients/control-frames.js';
+import { type Following, type Selection, Selections } from './clients/followers.js';
+import type { ReaderContext } from './clients/reader.js';
 import { Delivery } from './delivery.js';
 import { Envelopes } from './envelopes.js';
-import { SSEError } from '../sse.error.js';
 import { actOnGroup } from './groups.js';
-import { GuardedObservable } from './topics/guarded-observable.js';
-import { Heartbeat, type Ticking } from './timer-wheel.js';
-import { Journal } from './reporting/reporter.js';
+import { OwnClosings } from './own-closings.js';
 import { describe, guarded, type SSELogger } from './reporting/logger.js';
-import { observe } from './topics/observers.js';
-import { OwnMarks } from './own-closings.js';
-import type { Deadlines } from './clients/connection-timer.js';
-import type { Filter, ReaderContext } from './clients/reader.js';
-import { type Following, type Selection, Selections } from './clients/followers.js';
-import { drain } from './shutdown.js';
-import type { ClientSettings, DisconnectReason, SSEClient } from './clients/client-settings.js';
+import { Reporter } from './reporting/reporter.js';
 import type { SSEStats } from './reporting/stats.js';
-import { TopicLives } from '../log/closed-topics.js';
+import { drain } from './shutdown.js';
+import { type Timed, TimerWheel } from './timer-wheel.js';
+import { GuardedObservable } from './topics/guarded-observable.js';
+import { observe } from './topics/observers.js';
 import type { TopicPattern } from './topics/topic-pattern.js';
 import { Topics } from './topics/topics.js';
-import type { Entrance } from '../transport/transport.js';
-import { TurnedAway } from './clients/client-view.js';
 
 export interface HubOptions extends AdmissionLimits {
   readonly debug: boolean;
@@ -50,28 +52,21 @@ export interface HubOptions extends AdmissionLimits {
   readonly retentionOf: (topic: string | undefined) => Retention;
 }
 
-/** A connection opened or ended. */
-export interface ConnectionChange {
-  readonly type: 'connect' | 'disconnect';
-  readonly client: SSEClient;
-  readonly reason?: DisconnectReason;
-}
-
 const HOUSEKEEPING_INTERVAL = 5_000;
 
 /** All topics and clients of one node. */
 export class Hub {
   readonly log: EventLog;
-  readonly lives: TopicLives;
-  readonly heartbeat = new Heartbeat();
+  readonly closedTopics: ClosedTopics;
+  readonly timers = new TimerWheel();
   readonly logger: SSELogger;
-  readonly journal: Journal;
+  readonly reporter: Reporter;
   readonly connections = new Subject<ConnectionChange>();
   readonly topics: Topics;
   readonly delivery: Delivery;
   readonly readerContext: ReaderContext;
   readonly audience: Audience;
-  readonly #ownMarks: OwnMarks;
+  readonly #ownClosings: OwnClosings;
   readonly #clients = new Map<string, Client>();
   readonly #admission: Admission;
   readonly #selections: Selections;
@@ -89,22 +84,22 @@ export class Hub {
     const { backplane, highWaterMark, retentionOf, maxHistoryBytes, topicDelimiter } = options;
     const deserialize = (text: string): unknown => readBack(options.deserialize, text);
     const envelopes = new Envelopes(deserialize, () => this.delivery.schedule());
-    this.journal = new Journal(this.logger, options.debug);
+    this.reporter = new Reporter(this.logger, options.debug);
     this.#noDeadlines = { expiresAt: Infinity, endsAt: Infinity, slowTimeout: options.slowTimeout };
     this.log = new EventLog({ retentionOf, maxBytes: maxHistoryBytes });
-    this.lives = new TopicLives(this.log);
-    this.#ownMarks = new OwnMarks(this.log);
-    this.readerContext = { log: this.log, lives: this.lives, journal: this.journal, envelopes };
+    this.closedTopics = new ClosedTopics(this.log);
+    this.#ownClosings = new OwnClosings(this.log);
+    this.readerContext = { log: this.log, closedTopics: this.closedTopics, reporter: this.reporter, envelopes };
     this.#admission = new Admission(options);
     this.#selections = new Selections(topicDelimiter);
     this.topics = new Topics(this.log, this.#selections);
     this.audience = new Audience(this.topics, this.#selections, topicDelimiter);
     this.delivery = new Delivery({
       log: this.log,
-      lives: this.lives,
+      closedTopics: this.closedTopics,
       topics: this.topics,
       selections: this.#selections,
-      counters: this.journal.counters,
+      counters: this.reporter.counters,
       logger: this.logger,
       backplane,
       highWaterMark,
@@ -115,7 +110,7 @@ export class Hub {
         for (const client of members) if (client.group !== undefined) client.finish('removed');
       },
       onDelivered: () => {
-        this.#ownMarks.forgetRead();
+        this.#ownClosings.forgetRead();
         this.#keepHouse();
       },
     });
@@ -170,7 +165,7 @@ export class Hub {
     this.#startIfNeeded();
     try {
       const appended = this.options.backplane.append(this.#withPast(entry), patience);
-      if (entry.kind === 'close' || entry.kind === 'open') this.#ownMarks.note(entry, appended);
+      if (entry.kind === 'close' || entry.kind === 'open') this.#ownClosings.note(entry, appended);
       return appended;
     } catch (error) {
       return Promise.reject(error);
@@ -179,15 +174,15 @@ export class Hub {
 
   /** An event says up to where its publisher may have forgotten what closed its topic. */
   #withPast(entry: Entry): Entry {
-    const { forgotten } = this.lives;
+    const { forgotten } = this.closedTopics;
     if (forgotten === ORIGIN || entry.kind !== 'event') return entry;
     return entry.topic === undefined || this.isClosed(entry.topic) ? entry : { ...entry, opens: forgotten };
   }
 
   /** Whether the topic is finished, for those who publish on this node: what it has appended is not always read yet. */
   isClosed(topic: string): boolean {
-    const own = this.#ownMarks.latest(topic);
-    return own ? own === 'close' : this.lives.isClosed(topic);
+    const own = this.#ownClosings.latest(topic);
+    return own ? own === 'close' : this.closedTopics.isClosed(topic);
   }
 
   /** Lets a request in, or turns it away in the way that the limits ask for. Throws only for `reject` and `CLIENT_EXISTS`. */
@@ -296,7 +291,7 @@ export class Hub {
     if (selection.names.size >= maxTopicsPerClient) throw tooManyTopics(selection.names.size + 1, maxTopicsPerClient);
     const next = this.#move(client, selection.with(name));
     client.addName(next, text, filter);
-    this.journal.followed(client);
+    this.reporter.followed(client);
     return true;
   }
 
@@ -305,7 +300,7 @@ export class Hub {
     if (!client?.reader.selection.has(name)) return false;
     const next = this.#move(client, client.reader.selection.without(name));
     client.removeName(next, name.toString());
-    this.journal.followed(client);
+    this.reporter.followed(client);
     return true;
   }
 
@@ -332,12 +327,12 @@ export class Hub {
     return observe(begin, { topics: this.topics, publications, delimiter, onError: this.#onObserverError });
   }
 
-  readonly #onObserverError = (error: unknown): void => this.journal.observerFailed(error);
+  readonly #onObserverError = (error: unknown): void => this.reporter.observerFailed(error);
 
   stats(): SSEStats {
     const { log, options } = this;
     const { kind, status, lag } = options.backplane;
-    const { resets, ...counted } = this.journal.counters;
+    const { resets, ...counted } = this.reporter.counters;
     return {
       clients: this.size,
       topics: this.topics.size,
@@ -360,19 +355,19 @@ export class Hub {
 
   async #stop(): Promise<void> {
     await drain(this.list(), (spread) => this.retry(this.options.retryInterval + spread), this.options.drainTimeout);
-    this.heartbeat.stop();
+    this.timers.stop();
     this.connections.complete();
     this.delivery.publications.complete();
     this.topics.complete();
     const { backplane } = this.options;
     await backplane.presence?.leave(this.audience);
-    this.journal.closing();
+    this.reporter.closing();
     try {
       await backplane.close(this.delivery);
     } finally {
       // Whoever waited for the outcome hears of it first.
       await turn();
-      this.journal.closed(backplane.kind);
+      this.reporter.closed(backplane.kind);
     }
   }
 
@@ -387,7 +382,7 @@ export class Hub {
   forget(client: Client, reason: DisconnectReason): void {
     this.withdraw(client);
     client.origin.runInAsyncScope(() => {
-      this.journal.disconnected(client, reason, this.size);
+      this.reporter.disconnected(client, reason, this.size);
       this.connections.next({ type: 'disconnect', client, reason });
     });
   }
@@ -398,7 +393,7 @@ export class Hub {
     this.#admission.leave(client);
     if (client.eager) this.delivery.eagerClients--;
     this.delivery.forget(client);
-    this.heartbeat.remove(client);
+    this.timers.remove(client);
     this.#leave(client);
   }
 
@@ -450,7 +445,7 @@ export class Hub {
   }
 
   #turnAway(settings: ClientSettings, entrance: Entrance, reason: BusyReason): TurnedAway {
-    this.journal.refused(reason);
+    this.reporter.refused(reason);
     const cursor = this.cursorOfUnopened(settings);
     const control = this.controlFrames(settings.controlEvents);
     const busy = control.busy(cursor, this.retry(settings.retryInterval), reason);
@@ -470,7 +465,7 @@ export class Hub {
   }
 
   #rejection(message: string): SSEError {
-    this.journal.refused(message);
+    this.reporter.refused(message);
     return new SSEError('TOO_MANY_CLIENTS', `No room for another client: ${message}.`);
   }
 
@@ -478,15 +473,15 @@ export class Hub {
   #keepHouse(): void {
     if (this.#housekeeping.scheduled) return;
     this.#housekeeping.scheduled = true;
-    this.heartbeat.schedule(this.#housekeeping, performance.now() + HOUSEKEEPING_INTERVAL);
+    this.timers.schedule(this.#housekeeping, performance.now() + HOUSEKEEPING_INTERVAL);
   }
 
-  readonly #housekeeping: Ticking & { scheduled: boolean } = {
+  readonly #housekeeping: Timed & { scheduled: boolean } = {
     scheduled: false,
     tick: (now) => {
       this.delivery.prune();
-      this.lives.prune(this.delivery.oldestPlace);
-      this.#housekeeping.scheduled = this.log.events > 0 || this.lives.size > 0;
+      this.closedTopics.prune(this.delivery.oldestPlace);
+      this.#housekeeping.scheduled = this.log.events > 0 || this.closedTopics.size > 0;
       return this.#housekeeping.scheduled ? now + HOUSEKEEPING_INTERVAL : Infinity;
     },
   };

@@ -1,8 +1,8 @@
-import type { TopicEntry } from '../backplane/backplane.js';
 import type { EventLog } from '../log/event-log.js';
 import { comparePositions, type Cursor } from '../protocol/cursor.js';
+import type { TopicEntry } from '../protocol/entry.js';
 
-interface OwnMark {
+interface OwnClosing {
   readonly entry: TopicEntry;
   /** Its place, once the log has it. */
   cursor?: Cursor;
@@ -12,11 +12,11 @@ interface OwnMark {
  * Which topics this node has closed or opened, as long as it has not read that back. What it publishes next comes behind
  * it in the log, so for this node's publishers it counts from the call on.
  */
-export class OwnMarks {
+export class OwnClosings {
   /** By topic, oldest first. */
-  readonly #marks = new Map<string, OwnMark[]>();
+  readonly #marks = new Map<string, OwnClosing[]>();
   /** Those that have their place, in the order of the log. */
-  readonly #unread = new Set<OwnMark>();
+  readonly #unread = new Set<OwnClosing>();
 
   constructor(private readonly log: EventLog) {}
 
@@ -32,7 +32,7 @@ export class OwnMarks {
 
   /** One is on its way. When it does not get there, it never was. */
   note(entry: TopicEntry, appended: Promise<Cursor>): void {
-    const mark: OwnMark = { entry };
+    const mark: OwnClosing = { entry };
     const marks = this.#marks.get(entry.topic);
     if (marks) marks.push(mark);
     else this.#marks.set(entry.topic, [mark]);
@@ -55,13 +55,13 @@ export class OwnMarks {
     }
   }
 
-  #isAhead({ cursor }: OwnMark): boolean {
+  #isAhead({ cursor }: OwnClosing): boolean {
     const { epoch, last } = this.log;
     if (!cursor || epoch === '') return true;
     return cursor.epoch === epoch && comparePositions(cursor.position, last) > 0;
   }
 
-  #forget(mark: OwnMark): void {
+  #forget(mark: OwnClosing): void {
     const { topic } = mark.entry;
     const marks = this.#marks.get(topic)!;
     marks.splice(marks.indexOf(mark), 1);

@@ -1,4 +1,5 @@
-import type { EventEntry } from '../backplane/backplane.js';
+import { encodedSize } from '../protocol/encode.js';
+import type { EventEntry } from '../protocol/entry.js';
 import {
   type BroadcastOptions,
   eventFault,
@@ -7,9 +8,8 @@ import {
   type SSEEvent,
   topicFault,
 } from '../protocol/event.js';
-import { encodedSize } from '../protocol/encode.js';
-import { takeIn } from './callbacks.js';
 import { SSEError } from '../sse.error.js';
+import { takeIn } from './callbacks.js';
 import { TopicPattern } from './topics/topic-pattern.js';
 
 export interface EntryRules {

@@ -5,7 +5,7 @@ const TICK = 50;
 const MAX_DELAY = 60 * 60 * 1_000;
 
 /** Something that wants to be told when time has passed. */
-export interface Ticking {
+export interface Timed {
   /** Answers when it wants to be called next; Infinity for never. Both on the clock of `performance.now()`. */
   tick(now: number): number;
 }
@@ -14,9 +14,9 @@ export interface Ticking {
  * One timer for everything that clients do when time passes: heartbeats, expiry, the age of a connection, giving up on
  * a slow reader. They wait in buckets, so adding, moving and removing one takes constant time.
  */
-export class Heartbeat {
-  readonly #buckets = new Map<number, Set<Ticking>>();
-  readonly #bucketOf = new Map<Ticking, number>();
+export class TimerWheel {
+  readonly #buckets = new Map<number, Set<Timed>>();
+  readonly #bucketOf = new Map<Timed, number>();
   #timer: NodeJS.Timeout | undefined;
   #wakeAt = Infinity;
 
@@ -26,7 +26,7 @@ export class Heartbeat {
   }
 
   /** Has `tick` called at this time or shortly after it, and no longer at another one. */
-  schedule(client: Ticking, at: number): void {
+  schedule(client: Timed, at: number): void {
     this.remove(client);
     if (at === Infinity) return;
     const bucket = Math.ceil(at / TICK);
@@ -37,7 +37,7 @@ export class Heartbeat {
     this.#wake(bucket * TICK);
   }
 
-  remove(client: Ticking): void {
+  remove(client: Timed): void {
     const bucket = this.#bucketOf.get(client);
     if (bucket === undefined) return;
     this.#bucketOf.delete(client);

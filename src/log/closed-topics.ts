@@ -1,5 +1,5 @@
-import type { EventLog } from './event-log.js';
 import { comparePositions, ORIGIN, type Position } from '../protocol/cursor.js';
+import type { EventLog } from './event-log.js';
 
 interface Life {
   readonly closed: boolean;
@@ -11,7 +11,7 @@ interface Life {
 }
 
 /** Which topics are finished, and which have started over: known as long as the log retains the entry that says so. */
-export class TopicLives {
+export class ClosedTopics {
   readonly #lives = new Map<string, Life>();
   #forgotten = ORIGIN;
 

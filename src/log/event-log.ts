@@ -1,16 +1,8 @@
 import { comparePositions, formatCursor, ORIGIN, type Position } from '../protocol/cursor.js';
 import { type Floor, History, NO_FLOOR, type Retention } from './history.js';
 import { type IdUses, OwnIds } from './own-ids.js';
-import { Publication } from './publication.js';
+import { LogItem, Publication } from './publication.js';
 import { Segment, SEGMENT_SIZE } from './segment.js';
-
-/** A topic was closed or opened here. */
-export interface TopicMark {
-  readonly kind: 'close' | 'open';
-  readonly topic: string;
-}
-
-export type LogItem = Publication | TopicMark;
 
 /** Where a position is, as far as the window can tell. */
 export type Located =

@@ -1,6 +1,6 @@
-import type { EventEntry } from '../backplane/backplane.js';
 import { formatCursor, type Position } from '../protocol/cursor.js';
 import { type Block, encodedSize } from '../protocol/encode.js';
+import type { EventEntry } from '../protocol/entry.js';
 import type { SSEEvent } from '../protocol/event.js';
 import { Frame } from '../protocol/frame.js';
 
@@ -140,3 +140,11 @@ function bytesOfText(text: string): number {
   const width = !isShort && Buffer.byteLength(text) === text.length ? 1 : 2;
   return STRING_BYTES + width * text.length;
 }
+
+/** A topic was closed or opened here. */
+export interface TopicMark {
+  readonly kind: 'close' | 'open';
+  readonly topic: string;
+}
+
+export type LogItem = Publication | TopicMark;

@@ -1,5 +1,5 @@
 import type { Position } from '../protocol/cursor.js';
-import type { LogItem } from './event-log.js';
+import type { LogItem } from './publication.js';
 
 export const SEGMENT_SIZE = 1_024;
 

@@ -1,5 +1,55 @@
+import type { Position } from './cursor.js';
 import { eventFault, topicFault } from './event.js';
-import type { Entry } from '../backplane/backplane.js';
+
+/** An event, serialised. */
+export interface EventEntry {
+  readonly kind: 'event';
+  /** Absent for an event to everybody. */
+  readonly topic?: string | undefined;
+  readonly event?: string | undefined;
+  readonly id?: string | undefined;
+  readonly data: string;
+  /** `data` is the application's own string rather than its serialised value. */
+  readonly text?: boolean | undefined;
+  readonly retry?: number | undefined;
+  readonly comment?: string | undefined;
+  /** A JSON object: its text, which takes a fraction of the memory of what can be read out of it. */
+  readonly metadata?: string | undefined;
+  /** The application's own; without it, the position says when. */
+  readonly timestamp?: string | undefined;
+  readonly except?: readonly string[] | undefined;
+  readonly exceptGroup?: string | undefined;
+  /**
+   * What closed the topic up to this place holds no longer: the publisher's node has let go of everything up to there. A
+   * close behind it does, and the event is delivered nowhere.
+   */
+  readonly opens?: Position | undefined;
+}
+
+/** A topic is finished, or starts over. */
+export interface TopicEntry {
+  readonly kind: 'close' | 'open';
+  readonly topic: string;
+}
+
+/** The clients of a group are to be disconnected, on every node. */
+export interface GroupEntry {
+  readonly kind: 'removeGroup';
+  readonly group: string;
+  readonly reconnect: boolean;
+}
+
+/** The clients of a group are to follow a topic, or no longer, on every node. */
+export interface GroupTopicEntry {
+  readonly kind: 'subscribeGroup' | 'unsubscribeGroup';
+  readonly group: string;
+  readonly topic: string;
+  /** `topic` is a pattern. */
+  readonly pattern?: boolean | undefined;
+}
+
+/** What a hub appends to the log: plain, JSON-safe objects. */
+export type Entry = EventEntry | TopicEntry | GroupEntry | GroupTopicEntry;
 
 /** An entry as a broker keeps it. */
 export function encodeEntry(entry: Entry): string {

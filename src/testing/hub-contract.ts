@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 
 import { from, type Subscription } from 'rxjs';
 
-import { SSEService } from '../sse.service.js';
 import { topicPattern } from '../hub/topics/topic-pattern.js';
 import type { StreamOptions } from '../sse.client-options.js';
 import type { Topics } from '../sse.config.js';
+import { SSEService } from '../sse.service.js';
 import {
   aWhile,
   check,

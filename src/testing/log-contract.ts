@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 
-import type { Backplane, Entry, EventEntry, LogEntry, LogReader } from '../backplane/backplane.js';
+import type { Backplane, LogEntry, LogListener } from '../backplane/backplane.js';
 import { comparePositions, ORIGIN, type Position } from '../protocol/cursor.js';
+import type { Entry, EventEntry } from '../protocol/entry.js';
 import {
   aWhile,
   check,
@@ -13,7 +14,7 @@ import {
 } from './subject.js';
 
 /** A reader that writes down what it is given. */
-class Recorder implements LogReader {
+class Recorder implements LogListener {
   readonly entries: LogEntry[] = [];
   /** `begin`, `entry` and `ready`, in the order of their coming. */
   readonly calls: string[] = [];

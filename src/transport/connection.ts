@@ -38,7 +38,7 @@ export interface Passenger {
 const passengers = new WeakMap<Connection, Passenger | Set<Passenger>>();
 
 /** From now on the connection is not given up for being quiet, and the passenger is told when it closes. */
-export function board(connection: Connection, passenger: Passenger): void {
+export function listen(connection: Connection, passenger: Passenger): void {
   const known = passengers.get(connection);
   if (known instanceof Set) {
     known.add(passenger);
@@ -51,7 +51,7 @@ export function board(connection: Connection, passenger: Passenger): void {
 }
 
 /** The opposite. Idempotent. */
-export function alight(connection: Connection, passenger: Passenger): void {
+export function unlisten(connection: Connection, passenger: Passenger): void {
   const known = passengers.get(connection);
   if (known instanceof Set) known.delete(passenger);
   if (known !== passenger && !(known instanceof Set && known.size === 0)) return;
@@ -226,7 +226,7 @@ export async function whenClosed(response: ServerResponse | Http2ServerResponse)
   const session = (response as Partial<Http2ServerResponse>).stream?.session;
   if (!isGone(response)) await new Promise<void>((resolve) => response.once('close', resolve));
   if (!session?.closed || session.destroyed) return;
-  await new Promise<void>((resolve) => board(session, { request: response.req, connectionClosed: resolve }));
+  await new Promise<void>((resolve) => listen(session, { request: response.req, connectionClosed: resolve }));
 }
 
 /** Whether a request of this connection is being answered, or it no longer speaks HTTP/1. */

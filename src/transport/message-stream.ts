@@ -5,13 +5,10 @@ import { setImmediate } from 'node:timers';
 
 import type { Subscriber } from 'rxjs';
 
-import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
 import type { Block } from '../protocol/encode.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS } from '../protocol/headers.js';
 import {
-  alight,
-  board,
   breakOffAtEnd,
   closeConnectionBehind,
   connectionOf,
@@ -21,10 +18,13 @@ import {
   isBehindStream,
   isGone,
   leaveConnectionHeader,
+  listen,
   onceDrained,
   progressOf,
+  unlisten,
   whenClosed,
 } from './connection.js';
+import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
 import { waitingLine } from './waiting-line.js';
 
 /** Bytes. Nest writes all that it is given before the event loop goes on, at 18 µs for each event. */
@@ -154,15 +154,15 @@ class MessageTransport implements Transport {
     response.on('close', onClose);
     this.subscriber.add(() => response.off('close', onClose));
     discardBody(response.req);
-    this.#board(response.req, onClose);
+    this.#listen(response.req, onClose);
   }
 
-  #board(request: IncomingMessage | Http2ServerRequest, connectionClosed: () => void): void {
+  #listen(request: IncomingMessage | Http2ServerRequest, connectionClosed: () => void): void {
     const connection = connectionOf(request);
     if (!connection) return;
     const passenger = { request, connectionClosed };
-    board(connection, passenger);
-    this.subscriber.add(() => alight(connection, passenger));
+    listen(connection, passenger);
+    this.subscriber.add(() => unlisten(connection, passenger));
   }
 
   write(batch: Batch): void {

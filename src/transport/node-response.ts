@@ -1,8 +1,8 @@
 import type { EventEmitter } from 'node:events';
 import {
   type IncomingMessage,
-  OutgoingMessage,
   type OutgoingHttpHeaders,
+  OutgoingMessage,
   type ServerResponse,
   validateHeaderName,
   validateHeaderValue,
@@ -10,14 +10,11 @@ import {
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { Socket } from 'node:net';
 
-import { SSEError } from '../sse.error.js';
-import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
-import type { Batch, Frame } from '../protocol/frame.js';
 import { show } from '../protocol/event.js';
+import type { Batch, Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS, STREAM_HEADERS } from '../protocol/headers.js';
+import { SSEError } from '../sse.error.js';
 import {
-  alight,
-  board,
   breakOff,
   bytesLeft,
   type Carrier,
@@ -28,11 +25,14 @@ import {
   discardBody,
   isBehindStream,
   isGone,
+  listen,
   type Passenger,
+  unlisten,
   whenClosed,
 } from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
 import { type OwnHeaders, ownHeaders, putHeader } from './headers.js';
+import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
 
 /** A Fastify reply, as far as it is needed here. */
 export interface FastifyReplyLike {
@@ -215,7 +215,7 @@ class NodeResponseTransport implements Transport, Passenger {
     this.#raw.on('error', ignore);
     // What has closed already tells nobody any more.
     if (isGone(this.#raw)) queueMicrotask(this.#onClose);
-    else if (this.#connection) board(this.#connection, this);
+    else if (this.#connection) listen(this.#connection, this);
     discardBody(this.request);
     this.#begin?.();
     this.#begin = undefined;
@@ -329,7 +329,7 @@ class NodeResponseTransport implements Transport, Passenger {
     this.#listener = undefined;
     this.#raw.off('close', this.#onClose);
     this.#raw.off('prefinish', this.#onClose);
-    if (this.#connection) alight(this.#connection, this);
+    if (this.#connection) unlisten(this.#connection, this);
     if (!this.#waitingFor) return;
     this.#waitingFor.emitter.off('drain', this.#waitingFor.listener);
     this.#waitingFor = undefined;

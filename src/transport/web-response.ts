@@ -2,23 +2,23 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { clearImmediate, setImmediate } from 'node:timers';
 
-import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
 import { Batch, type Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS, STREAM_HEADERS } from '../protocol/headers.js';
 import {
-  alight,
-  board,
   breakOffAtEnd,
   closeConnectionBehind,
   connectionOf,
   destroyUnlessClosed,
   discardBody,
   isBehindStream,
+  listen,
   type NodeRequest,
+  unlisten,
   whenClosed,
 } from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
 import { ownHeaders } from './headers.js';
+import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
 
 /** The answer to a request for a stream as a web-standard `Response`. */
 export class WebEntrance implements Entrance {
@@ -285,10 +285,10 @@ function whenGone(request: NodeRequest | Request | undefined, callback: () => vo
   stream?.once('close', callback);
   const connection = connectionOf(request);
   const passenger = { request, connectionClosed: callback };
-  if (connection) board(connection, passenger);
+  if (connection) listen(connection, passenger);
   return () => {
     stream?.off('close', callback);
-    if (connection) alight(connection, passenger);
+    if (connection) unlisten(connection, passenger);
   };
 }
 

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { AckPolicy, type StreamConfig } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { SSEService, topicPattern } from 'nestjs-sse-hub';
 import { NatsBackplane, type NatsBackplaneOptions } from 'nestjs-sse-hub/nats';
 
@@ -10,8 +10,8 @@ import type { Audience } from '../../src/backplane/presence.js';
 import { until } from '../support/baseline.js';
 import { BrokerProxy } from '../support/broker-proxy.js';
 import { LogRecorder } from '../support/log-recorder.js';
-import { NatsServer } from '../support/nats.js';
 import { ACKNOWLEDGEMENT, APPEND, DELIVERY, NatsProxy } from '../support/nats-proxy.js';
+import { NatsServer } from '../support/nats.js';
 import { freePort, isInstalled } from '../support/server-process.js';
 import { event } from '../support/test-hub.js';
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
-import { connect } from '@nats-io/transport-node';
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { connect } from '@nats-io/transport-node';
 import { Logger } from '@nestjs/common';
 import fc from 'fast-check';
 import { SSEService } from 'nestjs-sse-hub';

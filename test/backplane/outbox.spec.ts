@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 
 import { Outbox, type OutboxOptions, type Outgoing } from '../../src/backplane/broker/outbox.js';
-import { within } from '../../src/backplane/broker/with-timeout.js';
+import { withTimeout } from '../../src/backplane/broker/with-timeout.js';
 import { until } from '../support/baseline.js';
 import { FakeBroker, type Luck } from '../support/fake-broker.js';
 import { pick, seededRandom } from '../support/seed.js';
@@ -81,7 +81,7 @@ describe('the outbox', () => {
   it('rejects what has a time limit in time, and says what is known of its fate', async () => {
     const broker = new FakeBroker(({ n }) => (n === 1 ? 'silence' : 'stored'));
     const silent = outboxFor(broker, { publishTimeout: 100 });
-    await expect(within(silent.append(event('x'), 'timeout'), 2_000, 'append()')).rejects.toMatchObject({
+    await expect(withTimeout(silent.append(event('x'), 'timeout'), 2_000, 'append()')).rejects.toMatchObject({
       stored: 'unknown',
     });
 

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 
-import { resolveRedisOptions } from '../../src/backplane/redis/options.js';
 import { RedisLog } from '../../src/backplane/redis/log.js';
+import { resolveRedisOptions } from '../../src/backplane/redis/options.js';
 import { RedisServer } from '../support/redis.js';
 import { isInstalled } from '../support/server-process.js';
 

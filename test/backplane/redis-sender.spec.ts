@@ -3,12 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis';
 
-import { encodeEntry } from '../../src/protocol/entry.js';
 import type { Outgoing } from '../../src/backplane/broker/outbox.js';
 import { openerOf } from '../../src/backplane/redis/connection.js';
-import { resolveRedisOptions } from '../../src/backplane/redis/options.js';
 import { messageOfReply, RedisLog } from '../../src/backplane/redis/log.js';
+import { resolveRedisOptions } from '../../src/backplane/redis/options.js';
 import { RedisSender } from '../../src/backplane/redis/sender.js';
+import { encodeEntry } from '../../src/protocol/entry.js';
 import { until } from '../support/baseline.js';
 import { LogRecorder } from '../support/log-recorder.js';
 import { MiB } from '../support/memory.js';

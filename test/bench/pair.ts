@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Child } from './child.js';
-import { type ContenderName, contenderOf } from './contenders/index.js';
 import type { Contender } from './contenders/contender.js';
+import { type ContenderName, contenderOf } from './contenders/index.js';
 import type { ConnectRequest, GeneratorRequests, ServerRequests } from './messages.js';
 
 const CONNECTING = 100;

@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Controller, Inject, Injectable, Logger, type OnModuleDestroy, Post } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
 import {
   type Backplane,
   BackplaneError,
@@ -14,7 +15,6 @@ import {
   topicPattern,
 } from 'nestjs-sse-hub';
 import { firstValueFrom, Subject } from 'rxjs';
-import { Test } from '@nestjs/testing';
 
 import { closeAll, platforms, startApp } from '../support/platforms.js';
 

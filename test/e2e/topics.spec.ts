@@ -1,15 +1,15 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { Controller, Get, Inject, Res, Sse } from '@nestjs/common';
 import { EventSource } from 'eventsource';
-import { Subject } from 'rxjs';
 import {
-  type LogReader,
+  type LogListener,
   MemoryBackplane,
   type NodeResponseLike,
   type SSEEvent,
   SSEService,
   topicPattern,
 } from 'nestjs-sse-hub';
+import { Subject } from 'rxjs';
 
 import { until } from '../support/baseline.js';
 import { open } from '../support/event-stream.js';
@@ -217,7 +217,7 @@ describe('events on the server', () => {
   it('observe() begins to read the log', () => {
     const started: unknown[] = [];
     const backplane = new (class extends MemoryBackplane {
-      override start(reader: LogReader): Promise<void> {
+      override start(reader: LogListener): Promise<void> {
         started.push(reader);
         return super.start(reader);
       }

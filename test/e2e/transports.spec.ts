@@ -9,10 +9,10 @@ import { setImmediate } from 'node:timers';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Controller, Get, Inject, Res, Sse, UseInterceptors } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { EventSource } from 'eventsource';
-import { map, tap } from 'rxjs';
-import { type NodeResponseLike, SSEModule, SSEService } from 'nestjs-sse-hub';
 import { Test } from '@nestjs/testing';
+import { EventSource } from 'eventsource';
+import { type NodeResponseLike, SSEModule, SSEService } from 'nestjs-sse-hub';
+import { map, tap } from 'rxjs';
 
 import { until } from '../support/baseline.js';
 import { open } from '../support/event-stream.js';

@@ -4,7 +4,7 @@ import http from 'node:http';
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { Controller, Get, Inject, Param, Redirect, type Type } from '@nestjs/common';
-import { type SSEModuleOptions, SSEError, SSEService } from 'nestjs-sse-hub';
+import { SSEError, type SSEModuleOptions, SSEService } from 'nestjs-sse-hub';
 
 import { until } from '../support/baseline.js';
 import { RecordedEventSource } from '../support/event-source.js';

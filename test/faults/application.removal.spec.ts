@@ -4,7 +4,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Controller, Get, Inject, Res } from '@nestjs/common';
 import { type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
 
-import { within } from '../../src/backplane/broker/with-timeout.js';
+import { withTimeout } from '../../src/backplane/broker/with-timeout.js';
 import { returnToBaseline } from '../support/baseline.js';
 import { RecordedEventSource } from '../support/event-source.js';
 import { platforms } from '../support/platforms.js';
@@ -25,7 +25,7 @@ for (const platform of platforms) {
         sse.broadcast('a', 'n', 1);
         expect(await expiring.messagesUpTo(1)).toEqual([1]);
         expect(expiring.ended).toBe(false);
-        await within(expiring.untilEnd(), 10_000, 'its end');
+        await withTimeout(expiring.untilEnd(), 10_000, 'its end');
         expect(Date.now()).toBeGreaterThanOrEqual(expiresAt);
         expect(names(expiring)).toEqual(['sse.open', 'n', 'sse.expired']);
         expect(expiring.response.complete).toBe(true);

@@ -9,7 +9,7 @@ import { type Backplane, MemoryBackplane, SSEService } from 'nestjs-sse-hub';
 import { type Cursor, formatCursor, parseCursor } from '../../src/protocol/cursor.js';
 import { returnToBaseline, until } from '../support/baseline.js';
 import { type Broker, brokerKinds } from '../support/brokers.js';
-import { open, type EventStream } from '../support/event-stream.js';
+import { type EventStream, open } from '../support/event-stream.js';
 import { LaggingBackplane } from '../support/lagging-backplane.js';
 import { integer, pick, seededRandom } from '../support/seed.js';
 

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { SSEService } from 'nestjs-sse-hub';
 
-import { within } from '../../src/backplane/broker/with-timeout.js';
+import { withTimeout } from '../../src/backplane/broker/with-timeout.js';
 import { until } from '../support/baseline.js';
 import { BrokerProxy } from '../support/broker-proxy.js';
 import { type BrokerKind, brokerKinds } from '../support/brokers.js';
@@ -72,7 +72,7 @@ function rows(kind: BrokerKind): void {
       await until('all have it', () => clients.every(({ data }) => data.length === 20));
       const before = clients[0]!.lastEventId;
       await lose(run);
-      await within(
+      await withTimeout(
         until('all are told', () => clients.every(({ resets }) => resets.length > 0)),
         15_000,
         'the reset',
@@ -199,7 +199,7 @@ function rows(kind: BrokerKind): void {
       await until('all have it', () => clients.every(({ data }) => data.length === 20));
       proxy.leadTo(replica.port);
       await run.publish(b.sse, 't', 10);
-      await within(
+      await withTimeout(
         until('all are told', () => clients.every(({ resets }) => resets.length > 0)),
         15_000,
         'the reset',

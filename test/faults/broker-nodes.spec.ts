@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { within } from '../../src/backplane/broker/with-timeout.js';
+import { withTimeout } from '../../src/backplane/broker/with-timeout.js';
 import { until } from '../support/baseline.js';
 import { BrokerProxy } from '../support/broker-proxy.js';
 import { type BrokerKind, brokerKinds } from '../support/brokers.js';
@@ -34,7 +34,7 @@ function rows(kind: BrokerKind): void {
     const backplane = run.broker.backplane({ publishTimeout: 500 });
     const node = await startPlain({ heartbeatInterval: 100, backplane });
     try {
-      await within(node.sse.start(), 2_000, 'start()');
+      await withTimeout(node.sse.start(), 2_000, 'start()');
       expect(node.sse.stats().backplane.status).toBe('down');
       await expect(node.sse.publish('t', 'n', 1)).rejects.toMatchObject({ code: 'BACKPLANE_UNAVAILABLE' });
       const waiting = [

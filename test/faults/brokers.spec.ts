@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { SSEError } from 'nestjs-sse-hub';
 
-import { within } from '../../src/backplane/broker/with-timeout.js';
+import { withTimeout } from '../../src/backplane/broker/with-timeout.js';
 import { until } from '../support/baseline.js';
 import { brokerKinds } from '../support/brokers.js';
 import { FaultRun, ProcessNode } from '../support/fault-run.js';
@@ -98,7 +98,7 @@ for (const kind of brokerKinds) {
         const since = performance.now();
         const before = client.raw.length;
         run.broadcast(a.sse, 't', 500);
-        const error = await within(
+        const error = await withTimeout(
           a.sse.publish('other', 'n', 1).catch((reason: unknown) => reason),
           3_000,
           'publish()',

@@ -11,9 +11,9 @@ import { type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
 import { EMPTY, type Observable } from 'rxjs';
 
 import { returnToBaseline, until } from '../support/baseline.js';
-import { PATIENCE } from '../support/patience.js';
-import { open, type EventStream } from '../support/event-stream.js';
+import { type EventStream, open } from '../support/event-stream.js';
 import { askHttp2, openHttp2 } from '../support/http2-stream.js';
+import { PATIENCE } from '../support/patience.js';
 import { type Platform, platforms } from '../support/platforms.js';
 
 const bench = returnToBaseline();

@@ -8,7 +8,7 @@ import { Controller, Get, type INestApplication } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import compression from 'compression';
 
-import { within } from '../../src/backplane/broker/with-timeout.js';
+import { withTimeout } from '../../src/backplane/broker/with-timeout.js';
 import { returnToBaseline, until } from '../support/baseline.js';
 import { RecordedEventSource } from '../support/event-source.js';
 import { type Platform, platforms } from '../support/platforms.js';
@@ -216,7 +216,7 @@ describe('createClient() behind a middleware that keeps the end back', () => {
     const agent = new Agent({ keepAlive: true });
     const stream = await bench.connect(`${running.url}/events/t`, { agent });
     running.sse.broadcast('t', 'n', 1);
-    await within(running.close(), 30_000, 'close()');
+    await withTimeout(running.close(), 30_000, 'close()');
     await stream.untilEnd();
     expect(stream.response.complete).toBe(true);
     expect(stream.data).toEqual([1]);

@@ -3,8 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { SSEService, topicPattern } from 'nestjs-sse-hub';
 
-import { returnToBaseline } from '../support/baseline.js';
-import { until } from '../support/baseline.js';
+import { returnToBaseline, until } from '../support/baseline.js';
 import { heap, MiB } from '../support/memory.js';
 import { amount } from '../support/scale.js';
 

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
 
-import { within } from '../../src/backplane/broker/with-timeout.js';
+import { withTimeout } from '../../src/backplane/broker/with-timeout.js';
 import { until } from '../support/baseline.js';
 import { brokerKinds } from '../support/brokers.js';
 import { FaultRun, ProcessNode } from '../support/fault-run.js';
@@ -23,7 +23,7 @@ for (const kind of brokerKinds) {
       urls = [];
       victim.kill();
       // The lease is of 10 s.
-      await within(
+      await withTimeout(
         until('those of the dead node are not', async () => (await count()) === 1),
         25_000,
         'the lease',

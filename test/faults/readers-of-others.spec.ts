@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { DefaultChatTransport, type UIMessageChunk } from 'ai';
 import { Controller, Inject, Param, Post, Res } from '@nestjs/common';
+import { DefaultChatTransport, type UIMessageChunk } from 'ai';
 import { type ClientOptions, type NodeResponseLike, type SSEModuleOptions, SSEService } from 'nestjs-sse-hub';
 
 import { until } from '../support/baseline.js';

@@ -4,8 +4,8 @@ import { afterAll, afterEach, beforeAll, describe, it } from '@jest/globals';
 import fc from 'fast-check';
 
 import { anyEvent } from '../support/arbitrary-events.js';
-import { ChoppingProxy } from '../support/chopping-proxy.js';
 import { type BrowserKind, browserKinds, FIREFOX, PageController, TestBrowser } from '../support/browsers.js';
+import { ChoppingProxy } from '../support/chopping-proxy.js';
 import { closeAll, platforms, startApp } from '../support/platforms.js';
 import { python } from '../support/python-reader.js';
 import { asFirefoxDoes, asTheStandardSays, readers as libraries } from '../support/readers.js';

@@ -7,7 +7,6 @@ import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import type { SSEService } from 'nestjs-sse-hub';
 
 import { returnToBaseline, until, untilIdle } from '../support/baseline.js';
-import { Visitors } from '../support/visitors.js';
 import { EventLoopWatch } from '../support/event-loop.js';
 import { open } from '../support/event-stream.js';
 import { note, record } from '../support/figures.js';
@@ -18,6 +17,7 @@ import { pick, seededRandom } from '../support/seed.js';
 import type { Tally } from '../support/sequence.js';
 import { direct, nestSse } from '../support/stream-controllers.js';
 import { TestHub, turn } from '../support/test-hub.js';
+import { Visitors } from '../support/visitors.js';
 
 /** `FAULT_SECONDS=60` for the long run. */
 const SECONDS = Number(process.env['FAULT_SECONDS'] ?? 5);

@@ -7,7 +7,7 @@ import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { MemoryBackplane, SSEError } from 'nestjs-sse-hub';
 
-import { within } from '../../src/backplane/broker/with-timeout.js';
+import { withTimeout } from '../../src/backplane/broker/with-timeout.js';
 import { connectionsOf, returnToBaseline, until } from '../support/baseline.js';
 import { Checker } from '../support/checker.js';
 import { Crowd, figuresOf, timeNow } from '../support/crowd.js';
@@ -111,7 +111,7 @@ for (const deployment of deployments) {
         const clients = Array.from({ length: CLIENTS }, (_, i) => follow(TOPICS.slice(0, 1 + (i % 3))));
         await until('all are there', () => closing.sse.getClientCount() === CLIENTS);
         await delay(100);
-        await within(closing.close(), 30_000, 'close()');
+        await withTimeout(closing.close(), 30_000, 'close()');
         await delay(100);
         publishing = false;
         await published;

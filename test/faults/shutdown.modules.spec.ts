@@ -4,7 +4,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Test } from '@nestjs/testing';
 import { SSEModule, SSEService } from 'nestjs-sse-hub';
 
-import { ProcessWatch, processListeners, returnToBaseline } from '../support/baseline.js';
+import { processListeners, ProcessWatch, returnToBaseline } from '../support/baseline.js';
 
 const bench = returnToBaseline();
 

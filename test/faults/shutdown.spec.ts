@@ -6,7 +6,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Controller, Get, Inject } from '@nestjs/common';
 import { SSEService } from 'nestjs-sse-hub';
 
-import { within } from '../../src/backplane/broker/with-timeout.js';
+import { withTimeout } from '../../src/backplane/broker/with-timeout.js';
 import { connectionsOf, returnToBaseline, until } from '../support/baseline.js';
 import { RecordedEventSource } from '../support/event-source.js';
 import { platforms, type RunningApp } from '../support/platforms.js';
@@ -36,7 +36,7 @@ for (const platform of platforms) {
         for (let i = 0; i < 10; i++) streams.push(await bench.connect(`${url}/events/a`));
         sse.broadcast('a', 'n', 1);
         for (const stream of streams) await stream.messagesUpTo(1);
-        await within(running.close(), 30_000, 'close()');
+        await withTimeout(running.close(), 30_000, 'close()');
         for (const stream of streams) {
           await stream.untilEnd();
           expect(stream.response.complete).toBe(true);
@@ -52,7 +52,7 @@ for (const platform of platforms) {
         const source = RecordedEventSource.open(bench, `${before.url}/events/a`, ['n']);
         await source.untilCount('sse.open', 1);
         before.sse.broadcast('a', 'n', 1);
-        await within(before.close(), 30_000, 'close()');
+        await withTimeout(before.close(), 30_000, 'close()');
         await source.untilCount('n', 1);
         expect(source.data).toEqual([1]);
         // It keeps trying, for it has not been told to stop.

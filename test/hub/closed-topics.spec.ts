@@ -65,7 +65,7 @@ describe('a client that follows a topic which is finished already, and others', 
 
 describe('a topic that is finished', () => {
   /** What the log has let go of is forgotten in its time. */
-  const keepHouse = ({ hub }: TestHub): void => hub.lives.prune(hub.delivery.oldestPlace);
+  const keepHouse = ({ hub }: TestHub): void => hub.closedTopics.prune(hub.delivery.oldestPlace);
 
   async function age(...hubs: TestHub[]): Promise<void> {
     clock.advance(10_000);
@@ -85,7 +85,7 @@ describe('a topic that is finished', () => {
     await age(test);
     await age(test);
     expect(test.hub.isClosed('a')).toBe(false);
-    expect(test.hub.lives.size).toBe(0);
+    expect(test.hub.closedTopics.size).toBe(0);
     expect((await test.open({ topics: ['a'] })).transport.lines).toEqual(['open none']);
   });
 

@@ -3,10 +3,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { firstValueFrom, Subject } from 'rxjs';
 
-import type { Entry, LogReader } from '../../src/backplane/backplane.js';
+import type { LogListener } from '../../src/backplane/backplane.js';
 import { topicPattern } from '../../src/hub/topics/topic-pattern.js';
-import type { SSEEvent } from '../../src/protocol/event.js';
 import { ORIGIN, type Position } from '../../src/protocol/cursor.js';
+import type { Entry } from '../../src/protocol/entry.js';
+import type { SSEEvent } from '../../src/protocol/event.js';
 import { FakeTransport } from '../support/fake-transport.js';
 import { type Connection, event, StandingClock, TestHub, TestLog, turn } from '../support/test-hub.js';
 
@@ -568,9 +569,9 @@ describe('a client that ends while it is made room for', () => {
 
 describe('a client that has to wait', () => {
   it('starts at the head when it came before the window was known', async () => {
-    const readers: LogReader[] = [];
+    const readers: LogListener[] = [];
     const log = new (class extends TestLog {
-      override start(reader: LogReader): Promise<void> {
+      override start(reader: LogListener): Promise<void> {
         readers.push(reader);
         return Promise.resolve();
       }
@@ -637,10 +638,10 @@ describe('a client that has to wait', () => {
 
 /** A log whose window is delivered by the test. */
 class WindowLog extends TestLog {
-  reader: LogReader | undefined;
+  reader: LogListener | undefined;
   #previous: Position = ORIGIN;
 
-  override start(reader: LogReader): Promise<void> {
+  override start(reader: LogListener): Promise<void> {
     this.reader = reader;
     return Promise.resolve();
   }

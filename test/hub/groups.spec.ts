@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 
-import type { Entry, LogReader } from '../../src/backplane/backplane.js';
+import type { LogListener } from '../../src/backplane/backplane.js';
 import type { GroupAct } from '../../src/hub/groups.js';
 import { formatCursor, ORIGIN, parseCursor, type Position } from '../../src/protocol/cursor.js';
+import type { Entry } from '../../src/protocol/entry.js';
 import { FakeTransport } from '../support/fake-transport.js';
 import { LaggingBackplane } from '../support/lagging-backplane.js';
 import { event, StandingClock, TestHub, TestLog, turn } from '../support/test-hub.js';
@@ -223,10 +224,10 @@ describe('a group', () => {
 
 /** A log that this node begins to read late: what it retains is handed over by the test. */
 class LateLog extends TestLog {
-  readonly readers: LogReader[] = [];
+  readonly readers: LogListener[] = [];
   #previous = ORIGIN;
 
-  override start(reader: LogReader): Promise<void> {
+  override start(reader: LogListener): Promise<void> {
     this.readers.push(reader);
     return Promise.resolve();
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { firstValueFrom } from 'rxjs';
 import { SSEService } from 'nestjs-sse-hub';
+import { firstValueFrom } from 'rxjs';
 
 import { FakeTransport } from '../support/fake-transport.js';
 import { event, TestHub, turn } from '../support/test-hub.js';

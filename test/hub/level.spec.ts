@@ -198,7 +198,7 @@ describe('clients that get the same bytes', () => {
     const { client } = await test.open({ topics: ['a'], heartbeatInterval: 1_000, transport });
     test.publish('a', '1');
     await turn();
-    const schedule = jest.spyOn(test.hub.heartbeat, 'schedule');
+    const schedule = jest.spyOn(test.hub.timers, 'schedule');
     expect(transport.read()).toEqual(['open none', '1']);
     await turn(2);
     const [who, at] = schedule.mock.lastCall!;

@@ -62,7 +62,7 @@ describe('what is lost, found by the model of test/faults/model.spec.ts', () => 
       transport.read();
       await turn();
     }
-    expect(test.hub.journal.counters.resets).toMatchObject({ slow: expect.any(Number) as unknown });
+    expect(test.hub.reporter.counters.resets).toMatchObject({ slow: expect.any(Number) as unknown });
   });
 
   it('a client that has had everything now and then keeps up, though it is never seen waiting', async () => {

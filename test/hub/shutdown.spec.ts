@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { type LogReader, MemoryBackplane, SSEService, topicPattern } from 'nestjs-sse-hub';
+import { type LogListener, MemoryBackplane, SSEService, topicPattern } from 'nestjs-sse-hub';
 import type { Observable } from 'rxjs';
 
 import { FakeTransport } from '../support/fake-transport.js';
@@ -106,7 +106,7 @@ describe('shutdown', () => {
   it('does not begin to read a log that was never read', async () => {
     let readers = 0;
     const backplane = new (class extends MemoryBackplane {
-      override start(reader: LogReader): Promise<void> {
+      override start(reader: LogListener): Promise<void> {
         readers++;
         return super.start(reader);
       }

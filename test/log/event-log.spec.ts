@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 
-import type { EventEntry } from '../../src/backplane/backplane.js';
 import { EventLog } from '../../src/log/event-log.js';
 import { Publication } from '../../src/log/publication.js';
 import { formatCursor, ORIGIN, type Position } from '../../src/protocol/cursor.js';
+import type { EventEntry } from '../../src/protocol/entry.js';
 import { pick, seededRandom } from '../support/seed.js';
 
 interface Limits {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { Publication } from '../../src/log/publication.js';
-import type { EventEntry } from '../../src/backplane/backplane.js';
+import type { EventEntry } from '../../src/protocol/entry.js';
 
 const POSITION = { ms: 1_700_000_000_000, seq: 3 };
 

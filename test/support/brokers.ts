@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import type { Backplane } from 'nestjs-sse-hub';
 import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis';
 
-import { until } from './baseline.js';
-import { formatCursor } from '../../src/protocol/cursor.js';
 import { parseId } from '../../src/backplane/redis/keys.js';
+import { formatCursor } from '../../src/protocol/cursor.js';
+import { until } from './baseline.js';
 import { forgedText } from './forged.js';
 import { nats } from './nats-broker.js';
-import { pick } from './seed.js';
 import { RedisServer } from './redis.js';
+import { pick } from './seed.js';
 import { ServerBroker } from './server-broker.js';
 import { isInstalled } from './server-process.js';
 import { reportMissing } from './shared-server.js';

@@ -1,6 +1,6 @@
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 
-import { CHROMIUM as KIND, CHROMIUM_FLAGS } from './browsers.js';
+import { CHROMIUM_FLAGS, CHROMIUM as KIND } from './browsers.js';
 
 /** Where Chromium is; undefined where there is none. */
 export const CHROMIUM = KIND.program;

@@ -1,6 +1,6 @@
-import type { Entrance, Transport, TransportListener } from '../../src/transport/transport.js';
 import { type Block, encodeBlock } from '../../src/protocol/encode.js';
 import type { Batch } from '../../src/protocol/frame.js';
+import type { Entrance, Transport, TransportListener } from '../../src/transport/transport.js';
 
 export interface FakeTransportOptions {
   /** How many blocks it holds before it is full. */

@@ -2,7 +2,7 @@ import { expect } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import type { SSEConfig, SSEService } from 'nestjs-sse-hub';
 
-import { ProcessWatch, processListeners, until, untilIdle } from './baseline.js';
+import { processListeners, ProcessWatch, until, untilIdle } from './baseline.js';
 import type { Broker, NodeOptions } from './brokers.js';
 import { Checker } from './checker.js';
 import { note } from './figures.js';

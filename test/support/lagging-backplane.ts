@@ -4,7 +4,7 @@ import {
   type Cursor,
   type Entry,
   type LogEntry,
-  type LogReader,
+  type LogListener,
   MemoryBackplane,
   type Patience,
   type Position,
@@ -14,13 +14,13 @@ import {
 export class LaggingBackplane implements Backplane {
   readonly kind = 'memory';
   readonly status = 'up';
-  #reader: LogReader | undefined;
+  #reader: LogListener | undefined;
   #late: LogEntry[] | undefined;
-  #relay: LogReader | undefined;
+  #relay: LogListener | undefined;
 
   constructor(private readonly log: Backplane) {}
 
-  start(reader: LogReader): Promise<void> {
+  start(reader: LogListener): Promise<void> {
     this.#reader = reader;
     this.#relay = {
       begin: (...life) => reader.begin(...life),
@@ -69,11 +69,11 @@ export class LaggingBackplane implements Backplane {
 export class LateBackplane implements Backplane {
   readonly kind = 'late';
   status: 'up' | 'down' = 'down';
-  readonly #readers: LogReader[] = [];
+  readonly #readers: LogListener[] = [];
 
   constructor(private readonly log: MemoryBackplane) {}
 
-  start(reader: LogReader): Promise<void> {
+  start(reader: LogListener): Promise<void> {
     this.#readers.push(reader);
     return Promise.resolve();
   }
@@ -92,7 +92,7 @@ export class LateBackplane implements Backplane {
     return this.log.end();
   }
 
-  async close(reader: LogReader): Promise<void> {
+  async close(reader: LogListener): Promise<void> {
     await this.log.close(reader);
   }
 }

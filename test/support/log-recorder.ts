@@ -1,7 +1,7 @@
-import type { EventEntry, LogEntry, LogReader, Position } from 'nestjs-sse-hub';
+import type { EventEntry, LogEntry, LogListener, Position } from 'nestjs-sse-hub';
 
 /** Writes down what a backplane hands over. */
-export class LogRecorder implements LogReader {
+export class LogRecorder implements LogListener {
   /** Every life of the log that has begun. */
   readonly epochs: string[] = [];
   /** Of the present one. */

@@ -4,7 +4,7 @@ import type { DynamicModule, INestApplication, NestApplicationOptions, Type } fr
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
-import { SSEModule, SSEService, type SSEModuleOptions } from 'nestjs-sse-hub';
+import { SSEModule, type SSEModuleOptions, SSEService } from 'nestjs-sse-hub';
 
 import { recordHub } from './figures.js';
 

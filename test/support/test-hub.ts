@@ -2,12 +2,13 @@ import { setImmediate } from 'node:timers/promises';
 
 import { jest } from '@jest/globals';
 
-import type { Backplane, Entry, EventEntry, LogEntry, LogReader } from '../../src/backplane/backplane.js';
+import type { Backplane, LogEntry, LogListener } from '../../src/backplane/backplane.js';
+import type { ClientSettings } from '../../src/hub/clients/client-settings.js';
 import { Client } from '../../src/hub/clients/client.js';
 import { Hub } from '../../src/hub/hub.js';
-import type { ClientSettings } from '../../src/hub/clients/client-settings.js';
 import { topicPattern } from '../../src/hub/topics/topic-pattern.js';
 import { type Cursor, formatCursor, ORIGIN, type Position } from '../../src/protocol/cursor.js';
+import type { Entry, EventEntry } from '../../src/protocol/entry.js';
 import { resolveConfig, type SSEConfig } from '../../src/sse.config.js';
 import { entranceOf, FakeTransport } from './fake-transport.js';
 
@@ -39,12 +40,12 @@ export class TestLog implements Backplane {
   readonly cursors: string[] = [];
   /** Told of every entry before anybody reads it, and of those that nobody will. */
   onAppend: (position: Position, entry: Entry | undefined) => void = () => {};
-  readonly #readers = new Set<LogReader>();
+  readonly #readers = new Set<LogListener>();
   readonly #unread: LogEntry[] = [];
   #entries: LogEntry[] = [];
   #last: Position = ORIGIN;
 
-  start(reader: LogReader): Promise<void> {
+  start(reader: LogListener): Promise<void> {
     if (this.#readers.has(reader)) return Promise.resolve();
     this.#readers.add(reader);
     reader.begin(this.epoch, this.#last);
@@ -91,7 +92,7 @@ export class TestLog implements Backplane {
     return Promise.resolve(this.#last);
   }
 
-  close(reader: LogReader): Promise<void> {
+  close(reader: LogListener): Promise<void> {
     this.#readers.delete(reader);
     return Promise.resolve();
   }

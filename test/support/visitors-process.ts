@@ -1,10 +1,10 @@
 // Clients that disconnect at random, in a process of their own: their reading costs the server's event loop nothing.
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { VisitorsAnswer, VisitorsRequest, VisitorsTask, Published } from './visitors.js';
 import { type EventStream, open } from './event-stream.js';
 import { pick, seededRandom } from './seed.js';
 import { Sequence, type Tally } from './sequence.js';
+import type { Published, VisitorsAnswer, VisitorsRequest, VisitorsTask } from './visitors.js';
 
 /** Milliseconds. */
 const LONGEST_STAY = 1_500;

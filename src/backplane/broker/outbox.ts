@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 
 import type { Cursor } from '../../protocol/cursor.js';
-import { BackOff } from './back-off.js';
-import type { Entry, Patience } from '../backplane.js';
-import { BackplaneError } from '../backplane-error.js';
+import type { Entry } from '../../protocol/entry.js';
 import { encodeEntry } from '../../protocol/entry.js';
+import { BackplaneError } from '../backplane-error.js';
+import type { Patience } from '../backplane.js';
+import { BackOff } from './back-off.js';
 
 /** An entry on its way to the broker. Sent again, it is the same object. */
 export interface Outgoing {

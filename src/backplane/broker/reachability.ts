@@ -1,5 +1,5 @@
-import type { LogReader } from '../backplane.js';
 import { messageOf } from '../backplane-error.js';
+import type { LogListener } from '../backplane.js';
 import type { Starting } from './readers.js';
 
 export interface ReachabilityListener extends Starting {
@@ -15,7 +15,7 @@ export class Reachability {
   constructor(
     /** Its name, for messages. */
     private readonly broker: string,
-    private readonly hub: LogReader,
+    private readonly hub: LogListener,
     private readonly listener: ReachabilityListener,
   ) {}
 

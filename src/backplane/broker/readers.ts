@@ -1,4 +1,4 @@
-import type { LogReader } from '../backplane.js';
+import type { LogListener } from '../backplane.js';
 
 /** Reads the log for one hub. */
 export interface HubReader {
@@ -21,7 +21,7 @@ export interface Starting {
 
 /** Who reads the log through one backplane. */
 export class Readers<Reader extends HubReader> {
-  readonly #readers = new Map<LogReader, Reader>();
+  readonly #readers = new Map<LogListener, Reader>();
 
   /** @param patience Milliseconds that starting waits for the broker. */
   constructor(private readonly patience: number) {}
@@ -47,12 +47,12 @@ export class Readers<Reader extends HubReader> {
     return first;
   }
 
-  has(hub: LogReader): boolean {
+  has(hub: LogListener): boolean {
     return this.#readers.has(hub);
   }
 
   /** Waits until the reader has settled, or has been waited for long enough: an application must start without a broker. */
-  start(hub: LogReader, make: (start: Starting) => Reader): Promise<void> {
+  start(hub: LogListener, make: (start: Starting) => Reader): Promise<void> {
     return new Promise((resolve, reject) => {
       let isOver = false;
       const settled = (): void => {
@@ -74,7 +74,7 @@ export class Readers<Reader extends HubReader> {
     });
   }
 
-  close(hub: LogReader): void {
+  close(hub: LogListener): void {
     const reader = this.#readers.get(hub);
     this.#readers.delete(hub);
     reader?.close();

@@ -4,7 +4,7 @@ const STEPS = 4;
  * What `promise` settles with, or a rejection when that takes longer than `ms` milliseconds. The time is counted in
  * steps, so that a process which was busy, and has the answer in its socket already, doesn't take that for silence.
  */
-export function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
+export function withTimeout<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
   return new Promise((resolve, reject) => {
     let steps = 0;
     const timer = setInterval(() => {

@@ -1,7 +1,7 @@
 import { type JetStreamClient, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection, type Status } from '@nats-io/transport-node';
 
-import { within } from '../broker/with-timeout.js';
+import { withTimeout } from '../broker/with-timeout.js';
 import type { NatsBackplaneOptions } from './options.js';
 
 /** Milliseconds, with the handshake. */
@@ -106,7 +106,7 @@ export class Links {
     const { domain } = this.options;
     try {
       // One that was handed in may just be looking for its server.
-      await within(nc.flush(), ANSWER_TIMEOUT, 'NATS');
+      await withTimeout(nc.flush(), ANSWER_TIMEOUT, 'NATS');
       const where = domain === undefined ? {} : { domain };
       return new Link(nc, await jetstreamManager(nc, { checkAPI: false, timeout: ANSWER_TIMEOUT, ...where }));
     } catch (error) {

@@ -1,16 +1,17 @@
 import type { Cursor, Position } from '../../protocol/cursor.js';
-import type { Backplane, Entry, LogReader, Patience } from '../backplane.js';
+import type { Entry } from '../../protocol/entry.js';
 import { BackplaneError } from '../backplane-error.js';
+import type { Backplane, LogListener, Patience } from '../backplane.js';
+import { CLOSE_PATIENCE, Outbox } from '../broker/outbox.js';
+import { Readers } from '../broker/readers.js';
 import { Links } from './connection.js';
 import { millisOf, NatsLog } from './log.js';
 import { type NatsBackplaneOptions, type ResolvedNatsOptions, resolveNatsOptions } from './options.js';
-import { Places } from './own-appends.js';
+import { OwnAppends } from './own-appends.js';
 import { NatsPresence } from './presence.js';
 import { NatsReader } from './reader.js';
 import { NatsSender } from './sender.js';
 import { Subjects } from './subjects.js';
-import { CLOSE_PATIENCE, Outbox } from '../broker/outbox.js';
-import { Readers } from '../broker/readers.js';
 
 export type { NatsBackplaneOptions } from './options.js';
 
@@ -31,7 +32,7 @@ export class NatsBackplane implements Backplane {
   readonly #options: ResolvedNatsOptions;
   readonly #links: Links;
   readonly #log: NatsLog;
-  readonly #places = new Places(() => this.#outbox.publisher);
+  readonly #ownAppends = new OwnAppends(() => this.#outbox.publisher);
   readonly #readers: Readers<NatsReader>;
   #outbox: Outbox;
 
@@ -54,13 +55,13 @@ export class NatsBackplane implements Backplane {
     return this.#readers.lag;
   }
 
-  async start(hub: LogReader): Promise<void> {
+  async start(hub: LogListener): Promise<void> {
     if (this.#readers.has(hub)) return;
     if (this.#readers.size === 0) this.#outbox = this.#makeOutbox();
     const up = (): void => this.#outbox.wake();
     await this.#readers.start(
       hub,
-      (start) => new NatsReader(this.#links, this.#log, this.#places, hub, { ...start, up }),
+      (start) => new NatsReader(this.#links, this.#log, this.#ownAppends, hub, { ...start, up }),
     );
   }
 
@@ -80,7 +81,7 @@ export class NatsBackplane implements Backplane {
     }
   }
 
-  async close(hub: LogReader): Promise<void> {
+  async close(hub: LogListener): Promise<void> {
     if (!this.#readers.has(hub)) return;
     const outbox = this.#outbox;
     const isLast = this.#readers.size === 1;
@@ -94,7 +95,7 @@ export class NatsBackplane implements Backplane {
 
   #makeOutbox(): Outbox {
     const link = () => (this.#readers.up ? this.#links.current : undefined);
-    const sender = new NatsSender({ log: this.#log, places: this.#places, link });
+    const sender = new NatsSender({ log: this.#log, ownAppends: this.#ownAppends, link });
     return new Outbox(sender, { broker: 'NATS', memory: Infinity, ...this.#options });
   }
 }

@@ -1,9 +1,9 @@
-import type { NatsConnection, ConnectionOptions } from '@nats-io/transport-node';
+import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 
 import {
-  aWhole,
   anObjectWith,
   assertOptions,
+  aWhole,
   type Check,
   type Checks,
   DEFAULTS,

@@ -8,7 +8,7 @@ const REMEMBERED = 4_096;
  * every entry anyway, and what it has read is certainly stored. One that was trimmed before that has a place too, if
  * none that anybody gets an event from.
  */
-export class Places {
+export class OwnAppends {
   readonly #seen = new Map<string, Cursor>();
   readonly #waiting = new Map<string, (cursor: Cursor) => void>();
   /** What NATS has answered for, and was not read yet: sequences by ID. */

@@ -1,21 +1,21 @@
 import type { JsMsg } from '@nats-io/jetstream';
 
 import { ORIGIN, type Position } from '../../protocol/cursor.js';
-import { BackOff } from '../broker/back-off.js';
-import type { LogEntry, LogReader } from '../backplane.js';
 import { decodeEntry } from '../../protocol/entry.js';
+import type { LogEntry, LogListener } from '../backplane.js';
+import { BackOff } from '../broker/back-off.js';
 import { Reachability, type ReachabilityListener } from '../broker/reachability.js';
 import type { HubReader } from '../broker/readers.js';
 import type { Link, Links } from './connection.js';
 import { type Head, MESSAGE_ID, millisOf, type NatsLog } from './log.js';
-import type { Places } from './own-appends.js';
+import type { OwnAppends } from './own-appends.js';
 import { Tail } from './tail.js';
 
 /** Milliseconds between looks at the log's head. */
 const TICK = 1_000;
 
 /** The log is not the one that was read so far. */
-class AnotherLife extends Error {}
+class AnotherEpoch extends Error {}
 
 /** Entries that this reader has handed out are not in the log. */
 class LostEntries extends Error {}
@@ -66,8 +66,8 @@ export class NatsReader implements HubReader {
   constructor(
     private readonly links: Links,
     private readonly log: NatsLog,
-    private readonly places: Places,
-    private readonly hub: LogReader,
+    private readonly ownAppends: OwnAppends,
+    private readonly hub: LogListener,
     listener: ReachabilityListener,
   ) {
     this.#reachability = new Reachability('NATS', hub, listener);
@@ -124,7 +124,7 @@ export class NatsReader implements HubReader {
       } catch (error) {
         this.#flush();
         if (error instanceof LostEntries) await this.log.renew(link, this.#epoch!);
-        else if (!(error instanceof AnotherLife)) throw error;
+        else if (!(error instanceof AnotherEpoch)) throw error;
         this.#reachability.lost();
         if (this.#last) this.hub.warn(`${error.message} Clients are reset.`);
         this.#epoch = undefined;
@@ -194,7 +194,7 @@ export class NatsReader implements HubReader {
 
   #miss(upTo: Position): void {
     this.#last = upTo;
-    this.places.missed({ epoch: this.#epoch!, position: upTo });
+    this.ownAppends.missed({ epoch: this.#epoch!, position: upTo });
   }
 
   /** Is it still the log that was read so far, and as long as that? */
@@ -205,7 +205,7 @@ export class NatsReader implements HubReader {
       this.#startOver(head);
       return head;
     }
-    if (head.epoch !== this.#epoch) throw new AnotherLife('The log in NATS is another one now.');
+    if (head.epoch !== this.#epoch) throw new AnotherEpoch('The log in NATS is another one now.');
     if (head.last < seq) throw new LostEntries('The log in NATS ends before what was read of it.');
     if (anew) this.#isContiguous = seq === 0 || (head.last === seq && this.#isSame(head.lastNanos, nanos));
     return head;
@@ -224,7 +224,7 @@ export class NatsReader implements HubReader {
     this.#isContiguous = true;
     this.#last = undefined;
     this.#ready = false;
-    this.places.clear();
+    this.ownAppends.clear();
     if (head.first <= head.last) return;
     // Nothing is retained; what comes next follows the last entry there was.
     this.#readTo = { seq: head.last, nanos: head.lastNanos };
@@ -259,7 +259,7 @@ export class NatsReader implements HubReader {
     const isReadable = OWN_ID.test(uid) && message.data.length <= this.log.options.maxEntryBytes;
     const entry = isReadable ? decodeEntry(message.string()) : undefined;
     if (this.#batch.push({ epoch, position, previous, entry }) === 1) queueMicrotask(() => this.#flush());
-    this.places.note(uid, { epoch, position });
+    this.ownAppends.note(uid, { epoch, position });
   }
 
   // What comes in one piece from the network is handed over in one piece.
@@ -276,7 +276,7 @@ export class NatsReader implements HubReader {
 
   #settle(): void {
     if (this.#readTo.seq < this.#target.seq || !this.#last) return;
-    this.places.readUpTo(this.#target.askedAt);
+    this.ownAppends.readUpTo(this.#target.askedAt);
     this.#becomeReady();
     this.#backOff.reset();
     this.#reachability.succeeded();

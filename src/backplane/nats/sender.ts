@@ -5,7 +5,7 @@ import { BackplaneError, messageOf } from '../backplane-error.js';
 import { type Outgoing, Refused, type Sender } from '../broker/outbox.js';
 import { ANSWER_TIMEOUT, type Link } from './connection.js';
 import { MESSAGE_ID, type NatsLog } from './log.js';
-import type { Places } from './own-appends.js';
+import type { OwnAppends } from './own-appends.js';
 
 /**
  * Milliseconds that the oldest append may be without an answer before the next has to wait for it. While a cluster finds
@@ -22,7 +22,7 @@ const OVERHEAD = 512;
 
 export interface SenderContext {
   readonly log: NatsLog;
-  readonly places: Places;
+  readonly ownAppends: OwnAppends;
   /**
    * The connection, once this node has read everything that was stored while there was none: so an append that was on
    * its way when one broke has been looked for in the log before it is sent again, however long that took.
@@ -98,8 +98,8 @@ export class NatsSender implements Sender {
 
   #publish(item: Outgoing, resolve: Resolve, reject: Reject, settled: Promise<Cursor>): void {
     const { n, uid, entry, text, bytes } = item;
-    const { places, log } = this.context;
-    const known = places.find(uid);
+    const { ownAppends, log } = this.context;
+    const known = ownAppends.find(uid);
     if (known) return resolve(known);
     const link = this.context.link();
     if (!link) throw new BackplaneError('NATS cannot be reached', 'no');
@@ -112,7 +112,7 @@ export class NatsSender implements Sender {
     const sentAt = performance.now();
     this.#doubts.set(item, { since: this.#doubts.get(item)?.since ?? sentAt, last: sentAt });
     this.#pending.set(n, { item, sentAt, settled, reject });
-    places.wait(uid, (cursor) => {
+    ownAppends.wait(uid, (cursor) => {
       this.#takeOut(n);
       resolve(cursor);
     });
@@ -124,10 +124,10 @@ export class NatsSender implements Sender {
 
   /** What was not found in the log must not get there behind what followed it, or for the second time. */
   #assertInTime(item: Outgoing): void {
-    const { places, log } = this.context;
+    const { ownAppends, log } = this.context;
     const doubt = this.#doubts.get(item);
-    const mayBeGone = doubt !== undefined && places.hasMissedSince(doubt.since);
-    if (!mayBeGone && places.isOvertaken(item.uid)) {
+    const mayBeGone = doubt !== undefined && ownAppends.hasMissedSince(doubt.since);
+    if (!mayBeGone && ownAppends.isOvertaken(item.uid)) {
       throw new Refused('A later entry of this publisher is in the log in NATS', doubt ? 'unknown' : 'no');
     }
     // For so long NATS certainly remembers its ID.
@@ -135,7 +135,7 @@ export class NatsSender implements Sender {
     if (mayBeGone) {
       throw new Refused('What the log in NATS got meanwhile is gone, and may have held the entry', 'unknown');
     }
-    if (!places.hasReadSince(doubt.last)) {
+    if (!ownAppends.hasReadSince(doubt.last)) {
       throw new Refused('This node reads too far behind the log in NATS to tell whether it has the entry', 'unknown');
     }
   }
@@ -174,7 +174,7 @@ export class NatsSender implements Sender {
     if (seq === undefined) return;
     this.#pending.delete(n);
     this.#unread.set(n, pending);
-    this.context.places.answered(pending.item.uid, seq);
+    this.context.ownAppends.answered(pending.item.uid, seq);
   }
 
   #fail(n: number, reject: Reject, error: BackplaneError): void {
@@ -192,7 +192,7 @@ export class NatsSender implements Sender {
   }
 
   #settleDoubt({ item, sentAt }: Pending, { stored }: BackplaneError): void {
-    this.context.places.forget(item.uid);
+    this.context.ownAppends.forget(item.uid);
     // This attempt has stored nothing, and it was the first.
     if (stored === 'no' && this.#doubts.get(item)?.since === sentAt) this.#doubts.delete(item);
   }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import type { Entry } from '../backplane.js';
+import type { Entry } from '../../protocol/entry.js';
 
 /** Bytes of an encoded topic. A subject of several thousand is refused by servers, and all are in their memory. */
 const MAX_TOKEN = 200;

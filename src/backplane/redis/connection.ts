@@ -1,6 +1,6 @@
 import { type Cluster, Redis, type RedisOptions } from 'ioredis';
 
-import { within } from '../broker/with-timeout.js';
+import { withTimeout } from '../broker/with-timeout.js';
 import type { RedisBackplaneOptions } from './options.js';
 
 /** Milliseconds, with the handshake. */
@@ -65,7 +65,7 @@ export function openerOf({ url, options, client }: RedisBackplaneOptions): Open 
       failure = error;
     });
     try {
-      await within(connection.connect(), CONNECT_TIMEOUT, 'connecting to Redis');
+      await withTimeout(connection.connect(), CONNECT_TIMEOUT, 'connecting to Redis');
       return connection;
     } catch (error) {
       connection.disconnect();

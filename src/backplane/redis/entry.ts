@@ -1,5 +1,5 @@
 import { comparePositions, type Position } from '../../protocol/cursor.js';
-import type { Entry } from '../backplane.js';
+import type { Entry } from '../../protocol/entry.js';
 import { decodeEntry } from '../../protocol/entry.js';
 import { parseId } from './keys.js';
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import type { Position } from '../../protocol/cursor.js';
 import { BackplaneError } from '../backplane-error.js';
-import { within } from '../broker/with-timeout.js';
+import { withTimeout } from '../broker/with-timeout.js';
 import type { Connection, Open } from './connection.js';
 import type { Evidence } from './entry.js';
 import { formatId, Keys, parseId } from './keys.js';
@@ -90,7 +90,7 @@ interface ReplyError extends Error {
 }
 
 function ask<T>(answer: Promise<T>): Promise<T> {
-  return within(answer, COMMAND_TIMEOUT, 'Redis');
+  return withTimeout(answer, COMMAND_TIMEOUT, 'Redis');
 }
 
 export function isReply(error: unknown): error is ReplyError {

@@ -1,9 +1,9 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 
 import {
-  aWhole,
   anObjectWith,
   assertOptions,
+  aWhole,
   type Checks,
   DEFAULTS,
   LIMIT_CHECKS,

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { BackOff } from '../broker/back-off.js';
+import { withTimeout } from '../broker/with-timeout.js';
 import {
   ANNOUNCEMENT_INTERVAL,
   type Audience,
@@ -9,7 +10,6 @@ import {
   LEASE_RENEWAL,
   type Presence,
 } from '../presence.js';
-import { within } from '../broker/with-timeout.js';
 import type { Connection } from './connection.js';
 import type { Keys } from './keys.js';
 import { COMMAND_TIMEOUT } from './log.js';
@@ -45,7 +45,7 @@ export class RedisPresence implements Presence {
     let count = 0;
     for (const audience of this.#announcers.keys()) count += audience.count(topic);
     const own = new Set([...this.#announcers.values()].map(({ node }) => node));
-    const nodes = await within(connection.smembers(this.keys.nodes), COMMAND_TIMEOUT, 'Redis');
+    const nodes = await withTimeout(connection.smembers(this.keys.nodes), COMMAND_TIMEOUT, 'Redis');
     return (
       count +
       (await this.#countOn(
@@ -59,7 +59,7 @@ export class RedisPresence implements Presence {
   async #countOn(nodes: readonly string[], topic: string, connection: Connection): Promise<number> {
     const pipeline = connection.pipeline();
     for (const node of nodes) pipeline.hget(this.keys.topicsOf(node), topic).hgetall(this.keys.patternsOf(node));
-    const answers = nodes.length > 0 ? ((await within(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? []) : [];
+    const answers = nodes.length > 0 ? ((await withTimeout(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? []) : [];
     let count = 0;
     for (const [i, node] of nodes.entries()) {
       const [byTopic, byPatterns] = [answers[2 * i], answers[2 * i + 1]];
@@ -105,7 +105,7 @@ class Announcer {
   async leave(): Promise<void> {
     clearInterval(this.#timer);
     this.#backOff.wake();
-    await within(this.#leave(), LEAVE_PATIENCE, 'Redis').catch(() => {});
+    await withTimeout(this.#leave(), LEAVE_PATIENCE, 'Redis').catch(() => {});
   }
 
   async #leave(): Promise<void> {
@@ -160,7 +160,7 @@ class Announcer {
     }
     pipeline.hset(patternsKey, SIGN_OF_LIFE, 1).pexpire(topicsKey, LEASE).pexpire(patternsKey, LEASE);
     pipeline.sadd(keys.nodes, node);
-    const answers = (await within(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? [];
+    const answers = (await withTimeout(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? [];
     for (const [error] of answers) if (error) throw error;
     return answers[0]?.[1] === 1;
   }

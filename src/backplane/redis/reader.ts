@@ -1,9 +1,9 @@
 import { comparePositions, type Position } from '../../protocol/cursor.js';
+import type { LogEntry, LogListener } from '../backplane.js';
 import { BackOff } from '../broker/back-off.js';
-import type { LogEntry, LogReader } from '../backplane.js';
 import { Reachability, type ReachabilityListener } from '../broker/reachability.js';
 import type { HubReader } from '../broker/readers.js';
-import { within } from '../broker/with-timeout.js';
+import { withTimeout } from '../broker/with-timeout.js';
 import type { Connection } from './connection.js';
 import { epochOf, judge, readEntry, type StreamEntry } from './entry.js';
 import { COMMAND_TIMEOUT, type Head, MissingRight, type RedisLog } from './log.js';
@@ -20,7 +20,7 @@ const FULL_REPLY = 1024 * 1024;
 type Reply = readonly [id: string, fields: string[]][];
 
 /** The log is not the one that was read so far. */
-class AnotherLife extends Error {}
+class AnotherEpoch extends Error {}
 
 /** Entries that this reader has handed out are not in the log. */
 class LostEntries extends Error {}
@@ -47,7 +47,7 @@ export class RedisReader implements HubReader {
 
   constructor(
     private readonly log: RedisLog,
-    private readonly hub: LogReader,
+    private readonly hub: LogListener,
     private readonly listener: ReachabilityListener,
   ) {
     this.#reachability = new Reachability('Redis', hub, listener);
@@ -101,7 +101,7 @@ export class RedisReader implements HubReader {
         await this.#follow(connection);
       } catch (error) {
         if (error instanceof LostEntries) await this.log.renew(connection, this.#life!.epoch);
-        else if (!(error instanceof AnotherLife)) throw error;
+        else if (!(error instanceof AnotherEpoch)) throw error;
         this.#reachability.lost();
         if (this.#last) this.hub.warn(`${error.message} Clients are reset.`);
         this.#life = undefined;
@@ -129,8 +129,8 @@ export class RedisReader implements HubReader {
     if (!this.#life) return this.#startOver(connection);
     const head = await this.log.head(connection);
     this.#askedAt = performance.now();
-    if (!head) throw new AnotherLife('The log in Redis is gone: it was flushed or deleted.');
-    if (head.epoch !== this.#life.epoch) throw new AnotherLife('The log in Redis is another one now.');
+    if (!head) throw new AnotherEpoch('The log in Redis is gone: it was flushed or deleted.');
+    if (head.epoch !== this.#life.epoch) throw new AnotherEpoch('The log in Redis is another one now.');
     if (this.#last && comparePositions(head.last, this.#last) < 0) await this.#assertKept(connection, this.#last);
     this.#lag = Math.max(0, head.last.ms - (this.#last ?? head.last).ms);
     if (this.#ready) this.#succeed();
@@ -166,7 +166,7 @@ export class RedisReader implements HubReader {
     const [answer, patience] = this.#ready
       ? [connection.xread('COUNT', count, 'BLOCK', TICK, 'STREAMS', log, from), COMMAND_TIMEOUT + TICK]
       : [connection.xread('COUNT', count, 'STREAMS', log, from), COMMAND_TIMEOUT];
-    const [stream] = (await within(answer, patience, 'Redis')) ?? [];
+    const [stream] = (await withTimeout(answer, patience, 'Redis')) ?? [];
     return stream?.[1] ?? [];
   }
 

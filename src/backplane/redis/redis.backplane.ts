@@ -1,13 +1,14 @@
 import type { Cursor, Position } from '../../protocol/cursor.js';
-import type { Backplane, Entry, LogReader, Patience } from '../backplane.js';
+import type { Entry } from '../../protocol/entry.js';
 import { BackplaneError } from '../backplane-error.js';
+import type { Backplane, LogListener, Patience } from '../backplane.js';
 import { CLOSE_PATIENCE, Outbox } from '../broker/outbox.js';
 import { Readers } from '../broker/readers.js';
 import { openerOf } from './connection.js';
+import { RedisLog } from './log.js';
 import { type RedisBackplaneOptions, type ResolvedRedisOptions, resolveRedisOptions } from './options.js';
 import { RedisPresence } from './presence.js';
 import { RedisReader } from './reader.js';
-import { RedisLog } from './log.js';
 import { MAY_REPEAT, RedisSender } from './sender.js';
 
 export type { RedisBackplaneOptions } from './options.js';
@@ -49,7 +50,7 @@ export class RedisBackplane implements Backplane {
     return this.#readers.lag;
   }
 
-  async start(hub: LogReader): Promise<void> {
+  async start(hub: LogListener): Promise<void> {
     if (this.#readers.has(hub)) return;
     if (this.#readers.size === 0) this.#outbox = this.#makeOutbox();
     const up = (): void => this.#outbox.wake();
@@ -70,7 +71,7 @@ export class RedisBackplane implements Backplane {
     }
   }
 
-  async close(hub: LogReader): Promise<void> {
+  async close(hub: LogListener): Promise<void> {
     if (!this.#readers.has(hub)) return;
     this.#readers.close(hub);
     if (this.#readers.size > 0) return;

@@ -1,7 +1,7 @@
 import type { Cursor } from '../../protocol/cursor.js';
 import { BackplaneError } from '../backplane-error.js';
 import { type Outgoing, Refused, type Sender } from '../broker/outbox.js';
-import { within } from '../broker/with-timeout.js';
+import { withTimeout } from '../broker/with-timeout.js';
 import type { Connection } from './connection.js';
 import { parseId } from './keys.js';
 import { COMMAND_TIMEOUT, isReply, messageOfReply, randomEpoch, type RedisLog } from './log.js';
@@ -100,7 +100,7 @@ export class RedisSender implements Sender {
       else pipeline.eval(APPEND.text, places.length, ...args);
       this.#introduced = true;
     }
-    return (await within(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? [];
+    return (await withTimeout(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? [];
   }
 
   #placeIn(answers: Answers, i: number): Cursor {

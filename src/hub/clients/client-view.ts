@@ -1,4 +1,5 @@
-import type { ClientSettings, SSEClient } from './client-settings.js';
+import type { SSEClient } from '../../sse.client.js';
+import type { ClientSettings } from './client-settings.js';
 
 /** A client whose request was answered without a stream: it is gone from the start. */
 export class TurnedAway implements SSEClient {

@@ -1,20 +1,22 @@
 import { AsyncResource } from 'node:async_hooks';
 
-import type { EventEntry } from '../../backplane/backplane.js';
 import { blockOf, cursorBlock } from '../../log/publication.js';
 import { parseCursor, withInitialDue } from '../../protocol/cursor.js';
 import { encodedSize } from '../../protocol/encode.js';
+import type { EventEntry } from '../../protocol/entry.js';
 import { Batch, Frame, HEARTBEAT } from '../../protocol/frame.js';
-import type { ControlFrames, Resumed } from './control-frames.js';
+import type { DisconnectReason, Resumed, SSEClient } from '../../sse.client.js';
+import { type Filter, type OnGap } from '../../sse.client.js';
 import { SSEError } from '../../sse.error.js';
-import type { Ticking } from '../timer-wheel.js';
-import type { Hub } from '../hub.js';
-import { Pulse } from './connection-timer.js';
-import { type Filter, type PrivateFrame, Reader } from './reader.js';
-import type { Selection } from './followers.js';
-import type { ClientSettings, DisconnectReason, SSEClient } from './client-settings.js';
-import { anewAt, type OnGap, resolveStart, skipsRetained, type Start, startAfterGap } from './start.js';
 import type { Ending, Transport, TransportListener } from '../../transport/transport.js';
+import type { Hub } from '../hub.js';
+import type { Timed } from '../timer-wheel.js';
+import type { ClientSettings } from './client-settings.js';
+import { ConnectionTimer } from './connection-timer.js';
+import type { ControlFrames } from './control-frames.js';
+import type { Selection } from './followers.js';
+import { type PrivateFrame, Reader } from './reader.js';
+import { anewAt, resolveStart, skipsRetained, type Start, startAfterGap } from './start.js';
 
 const QUIET_CURSOR_INTERVAL = 60_000;
 /** A client that accepted something within this time, in milliseconds, keeps up: what it still needs is kept for it. */
@@ -46,7 +48,7 @@ export interface Shared {
 type State = 'connecting' | 'initialising' | 'streaming' | 'gone';
 
 /** A position in the log, and the transport that takes what follows it. */
-export class Client implements SSEClient, TransportListener, Ticking {
+export class Client implements SSEClient, TransportListener, Timed {
   #state: State = 'connecting';
   /** There is something it has not been given yet. Otherwise it stands wherever the last turn ended. */
   #behind = false;
@@ -73,7 +75,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #cursorThen: string | undefined;
   readonly control: ControlFrames;
   #metadata: Record<string, unknown> | undefined;
-  readonly #pulse: Pulse;
+  readonly #timer: ConnectionTimer;
   readonly #connected = performance.now();
   #lastHeartbeat: number | undefined;
 
@@ -91,7 +93,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (hub.ready && beginsThere) this.#cursorThen = hub.log.cursorBefore(hub.log.head);
     this.#metadata = settings.metadata;
     this.control = hub.controlFrames(settings.controlEvents);
-    this.#pulse = new Pulse(transport, settings.heartbeatInterval, hub.deadlinesOf(settings.expiresAt));
+    this.#timer = new ConnectionTimer(transport, settings.heartbeatInterval, hub.deadlinesOf(settings.expiresAt));
     this.#reader = new Reader(hub.readerContext, this, settings.filter, selection, hub.log.head);
   }
 
@@ -194,7 +196,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (this.#state === 'initialising') return performance.now() - this.#connected < slowTimeout;
     // One that accepts a little now and then, and never gets there, must not keep everything for everybody.
     if (this.#behind && performance.now() - this.#behindSince > slowTimeout) return false;
-    return this.#pulse.blockedFor < KEEPS_UP_WITHIN;
+    return this.#timer.blockedFor < KEEPS_UP_WITHIN;
   }
 
   open(): void {
@@ -246,7 +248,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   // One failing client must never disturb the others.
   #fail(error: unknown): void {
-    this.#hub.journal.clientFailed(this, error);
+    this.#hub.reporter.clientFailed(this, error);
     this.abandon('error');
   }
 
@@ -265,7 +267,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
       this.#reader.next = reading.next;
       if (reading.next >= this.#hub.log.head) this.#behindSince = performance.now();
       if (reading.frames.length > 0) this.#write(reading.frames, reading.events);
-      if (from < this.#headThen) this.#hub.journal.replayed(reading.events);
+      if (from < this.#headThen) this.#hub.reporter.replayed(reading.events);
       if (reading.ending) return this.#endOf(reading.ending);
       if (reading.next >= this.#hub.log.head && reading.frames.length === 0) break;
     }
@@ -302,26 +304,26 @@ export class Client implements SSEClient, TransportListener, Ticking {
       this.#hub.behind.add(this);
     } else {
       this.#hub.behind.delete(this);
-      if (this.#pulse.unblock()) this.#wakeInTime();
+      if (this.#timer.unblock()) this.#wakeInTime();
     }
   }
 
   #block(): void {
     if (this.#following) this.#setBehind(true);
-    if (this.#pulse.block()) this.#wakeInTime();
+    if (this.#timer.block()) this.#wakeInTime();
   }
 
   #write(frames: Frame[], events: number): void {
     const now = performance.now();
-    this.#pulse.unblock();
+    this.#timer.unblock();
     const cursor = frames.at(-1)?.blocks.at(-1)?.id ?? this.#given.cursor;
     this.#movedTo(cursor, now, events > 0);
     this.#transmit(new Batch(frames, 1, this.#reader.selection.compressedReaders), events);
   }
 
   #transmit(batch: Batch, events = 0): void {
-    this.#pulse.wroteAt(performance.now());
-    this.#hub.journal.delivered(events, batch.size);
+    this.#timer.wroteAt(performance.now());
+    this.#hub.reporter.delivered(events, batch.size);
     try {
       this.#transport.write(batch);
     } catch (error) {
@@ -393,7 +395,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     this.#following = !this.#reader.selection.empty;
     this.#state = 'streaming';
     if (this.#following) this.#setBehind(true);
-    this.#hub.journal.connected(this, start);
+    this.#hub.reporter.connected(this, start);
     const initial = start.resumed === 'full' ? undefined : this.#settings.initial;
     this.#initialDue = initial !== undefined;
     this.#sendOpen(start.resumed);
@@ -404,7 +406,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   #sendOpen(resumed: Resumed): void {
     const cursor = this.cursorAt(this.#reader.next);
     const retry = this.#hub.retry(this.#settings.retryInterval);
-    const { interval } = this.#pulse;
+    const { interval } = this.#timer;
     const open = this.control.open(cursor, retry, { clientId: this.id, resumed, heartbeatInterval: interval });
     this.#movedTo(cursor, performance.now());
     const due = this.#following ? this.#reader.readDue() : this.#reader.readPrivates();
@@ -431,7 +433,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
       this.#initialised(await this.origin.runInAsyncScope(initial, undefined, this));
     } catch (error) {
       if (!this.connected) return;
-      this.#hub.journal.initialFailed(this, error);
+      this.#hub.reporter.initialFailed(this, error);
       this.finish('error');
     }
   }
@@ -503,7 +505,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (!this.#following) return;
     this.#reader.addLate(name, this.#hub.log.head);
     if (this.#skips(name, this.#hub.log.head)) this.#reader.noteLate(name);
-    if (this.#hub.lives.isClosed(name) && !this.#reader.finished) this.#tellClosed(name, this.#hub.log.head);
+    if (this.#hub.closedTopics.isClosed(name) && !this.#reader.finished) this.#tellClosed(name, this.#hub.log.head);
   }
 
   /** Nothing of this name from before is for it, wherever it is in the log. */
@@ -532,23 +534,23 @@ export class Client implements SSEClient, TransportListener, Ticking {
 
   /** Milliseconds; 0 for none. */
   setHeartbeat(interval: number): void {
-    this.#pulse.interval = interval;
+    this.#timer.interval = interval;
     this.#wakeInTime();
   }
 
   #wakeInTime(): void {
-    this.#pulse.wroteAt(this.#given.at);
-    this.#hub.heartbeat.schedule(this, this.#pulse.next());
+    this.#timer.wroteAt(this.#given.at);
+    this.#hub.timers.schedule(this, this.#timer.next());
   }
 
   tick(now: number): number {
     if (!this.connected) return Infinity;
-    this.#pulse.wroteAt(this.#given.at);
-    const due = this.#pulse.due(now);
+    this.#timer.wroteAt(this.#given.at);
+    const due = this.#timer.due(now);
     if (due === 'slow') this.abandon('slow');
     else if (due === 'expired' || due === 'age') this.#flushAndFinish(due);
     else if (due === 'heartbeat') this.#beat(now);
-    return this.connected ? this.#pulse.next() : Infinity;
+    return this.connected ? this.#timer.next() : Infinity;
   }
 
   #flushAndFinish(reason: DisconnectReason): void {
@@ -562,7 +564,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     if (!this.#transport.ready) return this.#stall();
     this.#send(this.#quietCursor(now) ?? HEARTBEAT);
     this.#lastHeartbeat = now;
-    this.#hub.journal.heartbeat();
+    this.#hub.reporter.heartbeat();
   }
 
   /** A quiet client's cursor is moved on now and then, so that busy neighbours cannot make it look lost. */
@@ -604,7 +606,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
     try {
       this.#transport.end(ending);
     } catch (error) {
-      this.#hub.journal.clientFailed(this, error);
+      this.#hub.reporter.clientFailed(this, error);
       this.#transport.destroy();
     }
   }
@@ -683,7 +685,7 @@ export class Client implements SSEClient, TransportListener, Ticking {
   drained(): void {
     if (!this.connected) return;
     // Heartbeats have rested meanwhile.
-    if (this.#pulse.unblock()) this.#wakeInTime();
+    if (this.#timer.unblock()) this.#wakeInTime();
     this.#pumpSoon();
   }
 

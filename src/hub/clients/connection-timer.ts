@@ -17,7 +17,7 @@ export interface Deadlines {
 export type Due = 'expired' | 'age' | 'slow' | 'heartbeat';
 
 /** What time does to one connection. */
-export class Pulse {
+export class ConnectionTimer {
   #lastWrite = performance.now();
   #blockedSince: number | undefined;
   #progress = 0;

@@ -1,17 +1,6 @@
 import { TERMINAL_CURSOR } from '../../protocol/cursor.js';
 import { Frame } from '../../protocol/frame.js';
-
-/** How much of what a client missed it gets: nothing to get, everything, or not everything. */
-export type Resumed = 'none' | 'full' | 'reset';
-
-/**
- * Why events between a client's cursor and what follows are gone:
- * `foreign` the last event ID is not one of ours; `epoch` it is from another life of the log (memory: the process was
- * restarted); `trimmed` the events are older than what is retained; `diverged` the log's history is another one;
- * `slow` the client fell behind what is retained; `late` a topic was added after the replay; `ambiguous` several events
- * have this id; `filter` a filter of the application failed.
- */
-export type ResetReason = 'foreign' | 'epoch' | 'trimmed' | 'diverged' | 'slow' | 'late' | 'ambiguous' | 'filter';
+import { ResetReason, Resumed } from '../../sse.client.js';
 
 /**
  * Why a connection is turned away for now: there are `maxClients`, or those of its group; the hub shuts down; the request

@@ -1,7 +1,7 @@
 import type { EventLog } from '../../log/event-log.js';
+import { compilePattern, TopicPattern } from '../topics/topic-pattern.js';
 import type { Client } from './client.js';
 import { Level } from './level.js';
-import { compilePattern, TopicPattern } from '../topics/topic-pattern.js';
 
 /** What somebody wants to follow. */
 export interface Following {

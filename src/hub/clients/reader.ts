@@ -1,24 +1,21 @@
 import type { AsyncResource } from 'node:async_hooks';
+import { Filter } from '../../sse.client.js';
 
-import type { EventLog, LogItem } from '../../log/event-log.js';
+import type { ClosedTopics } from '../../log/closed-topics.js';
+import type { EventLog } from '../../log/event-log.js';
 import type { Floor } from '../../log/history.js';
+import type { LogItem } from '../../log/publication.js';
 import { Publication } from '../../log/publication.js';
-import { show, type SSEEvent } from '../../protocol/event.js';
+import { show } from '../../protocol/event.js';
 import type { Frame } from '../../protocol/frame.js';
+import type { ResetReason, SSEClient } from '../../sse.client.js';
+import { type OnGap } from '../../sse.client.js';
 import { takeIn } from '../callbacks.js';
 import type { Envelopes } from '../envelopes.js';
-import type { ControlFrames, ResetReason } from './control-frames.js';
-import type { Journal } from '../reporting/reporter.js';
+import type { Reporter } from '../reporting/reporter.js';
+import type { ControlFrames } from './control-frames.js';
 import type { Selection } from './followers.js';
-import type { SSEClient } from './client-settings.js';
-import { type Loss, lossOf, type OnGap, type Start } from './start.js';
-import type { TopicLives } from '../../log/closed-topics.js';
-
-/**
- * Lets an event through for one client, in the asynchronous context of that client's own request. One that throws, or
- * answers anything but `true` or `false` (a promise above all), hides the event and ends that client.
- */
-export type Filter = (event: SSEEvent) => boolean;
+import { type Loss, lossOf, type Start } from './start.js';
 
 /** A frame for this client alone. It leaves after everything before index `after`, and carries the client's cursor. */
 export interface PrivateFrame {
@@ -41,8 +38,8 @@ export interface Reading {
 /** What all readers of a hub share. */
 export interface ReaderContext {
   readonly log: EventLog;
-  readonly lives: TopicLives;
-  readonly journal: Journal;
+  readonly closedTopics: ClosedTopics;
+  readonly reporter: Reporter;
   readonly envelopes: Envelopes;
 }
 
@@ -269,7 +266,7 @@ export class Reader {
       return this.#wants(item, index) ? item.frame : 'skip';
     } catch (error) {
       const { client } = this;
-      client.origin.runInAsyncScope(() => this.context.journal.filterFailed(client, error, item.topic));
+      client.origin.runInAsyncScope(() => this.context.reporter.filterFailed(client, error, item.topic));
       return 'error';
     }
   }
@@ -305,7 +302,7 @@ export class Reader {
 
   /** Who asks for what is new since some time gets the present life of a topic that was started over. */
   #isFormerLife(topic: string, index: number): boolean {
-    return index < this.#broadcastsFrom && index < this.context.lives.openedAt(topic);
+    return index < this.#broadcastsFrom && index < this.context.closedTopics.openedAt(topic);
   }
 
   #passes(filter: Filter | undefined, publication: Publication): boolean {
@@ -330,7 +327,7 @@ export class Reader {
   #isFinished(upTo = Infinity): boolean {
     if (this.selection.empty || this.selection.hasPatterns) return false;
     for (const topic of this.selection.topics) {
-      const closedAt = this.context.lives.closedAt(topic);
+      const closedAt = this.context.closedTopics.closedAt(topic);
       if (closedAt < 0 || closedAt > upTo) return false;
     }
     return true;
@@ -375,18 +372,18 @@ export class Reader {
 
   /** That a topic is finished is told although its close went with what was lost, or was passed over. */
   #passedClosesBefore(index: number): Frame[] {
-    const { log, lives } = this.context;
+    const { log, closedTopics } = this.context;
     // With the last of them the stream ends, which says it all.
     if (this.#isFinished()) return [];
     const from = this.#closesUntoldFrom;
     const isPassed = (at: number): boolean => at >= from && (at < index || !log.itemAt(at));
     return [...this.selection.topics]
-      .filter((topic) => isPassed(lives.closedAt(topic)))
+      .filter((topic) => isPassed(closedTopics.closedAt(topic)))
       .map((topic) => this.client.control.closed(this.client.cursorAt(index), topic));
   }
 
   #resetAt(index: number, reason: ResetReason, topics: readonly string[] = [...this.selection.names]): Frame {
-    this.context.journal.reset(this.client, reason);
+    this.context.reporter.reset(this.client, reason);
     return this.client.control.reset(this.client.cursorAt(index), reason, topics);
   }
 

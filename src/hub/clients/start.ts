@@ -1,11 +1,9 @@
 import { type EventLog } from '../../log/event-log.js';
 import { type Floor, NO_FLOOR } from '../../log/history.js';
 import { comparePositions, type Cursor, parseCursor, type Position } from '../../protocol/cursor.js';
-import type { ResetReason, Resumed } from './control-frames.js';
+import type { ResetReason, Resumed } from '../../sse.client.js';
+import { OnGap } from '../../sse.client.js';
 import type { Selection } from './followers.js';
-
-/** What to do when events between a client's cursor and the retained ones are gone. */
-export type OnGap = 'earliest' | 'latest';
 
 /** Where a client wants to begin. */
 export interface StartWish {

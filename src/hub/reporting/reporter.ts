@@ -1,16 +1,15 @@
-import type { Entry } from '../../backplane/backplane.js';
+import type { Entry } from '../../protocol/entry.js';
 import { show } from '../../protocol/event.js';
-import type { ResetReason } from '../clients/control-frames.js';
-import { describe, type SSELogger, stackOf } from './logger.js';
-import { Repeated } from './throttled-log.js';
-import type { DisconnectReason, SSEClient } from '../clients/client-settings.js';
+import type { DisconnectReason, ResetReason, SSEClient } from '../../sse.client.js';
 import type { Start } from '../clients/start.js';
+import { describe, type SSELogger, stackOf } from './logger.js';
 import { Counters } from './stats.js';
+import { ThrottledLog } from './throttled-log.js';
 
 /** What happens to clients, counted, and logged where that is asked for. */
-export class Journal {
+export class Reporter {
   readonly counters = new Counters();
-  readonly #failures: Repeated;
+  readonly #failures: ThrottledLog;
   /** What could not be published any more since the log is being let go of. */
   #lost: { count: number; error?: unknown } | undefined;
 
@@ -18,7 +17,7 @@ export class Journal {
     private readonly logger: SSELogger,
     private readonly debug: boolean,
   ) {
-    this.#failures = new Repeated((message) => logger.error(message));
+    this.#failures = new ThrottledLog((message) => logger.error(message));
   }
 
   connected(client: SSEClient, { resumed, loss }: Start): void {

@@ -1,4 +1,4 @@
-import type { ResetReason } from '../clients/control-frames.js';
+import type { ResetReason } from '../../sse.client.js';
 
 /** Figures since the start: plain numbers, safe for JSON. */
 export interface SSEStats {

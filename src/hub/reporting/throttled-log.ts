@@ -4,7 +4,7 @@ import { inNoContext } from '../callbacks.js';
 const INTERVAL = 5_000;
 
 /** Messages that may come by the thousand: the first is logged at once, then the last one of every five seconds. */
-export class Repeated {
+export class ThrottledLog {
   #last: string | undefined;
   #count = 0;
   #timer: NodeJS.Timeout | undefined;

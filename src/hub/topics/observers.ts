@@ -1,9 +1,9 @@
 import { filter, merge, type Observable, type Subject } from 'rxjs';
 
 import type { SSEEvent } from '../../protocol/event.js';
-import { GuardedObservable } from './guarded-observable.js';
 import type { Following } from '../clients/followers.js';
 import { Selection } from '../clients/followers.js';
+import { GuardedObservable } from './guarded-observable.js';
 import type { Topics } from './topics.js';
 
 export interface ObserversContext {

@@ -1,4 +1,4 @@
-import { singleLineFault, MAX_TOPIC_BYTES, show } from '../../protocol/event.js';
+import { MAX_TOPIC_BYTES, show, singleLineFault } from '../../protocol/event.js';
 import { SSEError } from '../../sse.error.js';
 
 /**

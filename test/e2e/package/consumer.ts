@@ -2,6 +2,7 @@
 import type { ServerResponse } from 'node:http';
 
 import { Controller, Get, Injectable, type MessageEvent, Module, Post, Res, Sse } from '@nestjs/common';
+import { Redis } from 'ioredis';
 import {
   LastEventId,
   type SSEConfig,
@@ -15,7 +16,6 @@ import {
 import { NatsBackplane } from 'nestjs-sse-hub/nats';
 import { RedisBackplane } from 'nestjs-sse-hub/redis';
 import { backplaneContract, type ContractCheck } from 'nestjs-sse-hub/testing';
-import { Redis } from 'ioredis';
 import type { Observable } from 'rxjs';
 
 interface Events {

@@ -1,5 +1,5 @@
-import type { Entry } from '../../../src/backplane/backplane.js';
 import { comparePositions, type Cursor, ORIGIN, type Position } from '../../../src/protocol/cursor.js';
+import type { Entry } from '../../../src/protocol/entry.js';
 
 /** What the log has at one place, as the model remembers it. */
 export interface Fact {

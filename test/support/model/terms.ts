@@ -118,7 +118,7 @@ export class Terms {
     return this.namesOf(fact).some((name) => passes(this.names.get(name)!.sieve, fact.n));
   }
 
-  /** With `since` it asked for what was retained then, of the present lives of its topics. */
+  /** With `since` it asked for what was retained then, of the present life of its topics. */
   isAskedFor(fact: Fact): boolean {
     const { came, since } = this.options;
     if (came.with !== 'nothing' || since === undefined) return true;

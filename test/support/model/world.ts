@@ -1,9 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 
-import { SSEError } from '../../../src/sse.error.js';
 import { TopicPattern, topicPattern } from '../../../src/hub/topics/topic-pattern.js';
 import type { Position } from '../../../src/protocol/cursor.js';
 import type { Block } from '../../../src/protocol/encode.js';
+import { SSEError } from '../../../src/sse.error.js';
 import { event, type StandingClock, type TestHub, TestLog } from '../test-hub.js';
 import { Arrival } from './arrival.js';
 import { Facts, numberIn } from './facts.js';

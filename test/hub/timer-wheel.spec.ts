@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 
-import { Heartbeat, type Ticking } from '../../src/hub/timer-wheel.js';
+import { type Timed, TimerWheel } from '../../src/hub/timer-wheel.js';
 
-class Metronome implements Ticking {
+class Metronome implements Timed {
   readonly ticks: number[] = [];
 
   constructor(private readonly interval: number) {}
@@ -13,7 +13,7 @@ class Metronome implements Ticking {
   }
 }
 
-describe('Heartbeat', () => {
+describe('TimerWheel', () => {
   beforeEach(() => {
     jest.useFakeTimers();
   });
@@ -23,7 +23,7 @@ describe('Heartbeat', () => {
   });
 
   it('calls everyone when it is due, with one timer for all', () => {
-    const heartbeat = new Heartbeat();
+    const heartbeat = new TimerWheel();
     const fast = new Metronome(100);
     const slow = new Metronome(1_000);
     heartbeat.schedule(fast, performance.now() + 100);
@@ -39,7 +39,7 @@ describe('Heartbeat', () => {
   });
 
   it('never calls before it is due, and never again who was removed', () => {
-    const heartbeat = new Heartbeat();
+    const heartbeat = new TimerWheel();
     const due = performance.now() + 500;
     const client = new Metronome(500);
     const removed = new Metronome(500);
@@ -56,7 +56,7 @@ describe('Heartbeat', () => {
   });
 
   it('scheduling again moves, also to an earlier time; Infinity is never', () => {
-    const heartbeat = new Heartbeat();
+    const heartbeat = new TimerWheel();
     const client = new Metronome(Infinity);
     heartbeat.schedule(client, performance.now() + 10_000);
     heartbeat.schedule(client, performance.now() + 100);
@@ -68,10 +68,10 @@ describe('Heartbeat', () => {
   });
 
   it('calls once who was moved by another that was due at the same time', () => {
-    const heartbeat = new Heartbeat();
+    const heartbeat = new TimerWheel();
     const due = performance.now() + 100;
     const moved = new Metronome(1_000);
-    const mover: Ticking = {
+    const mover: Timed = {
       tick: (now) => {
         heartbeat.schedule(moved, now + 300);
         return Infinity;

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { type Cursor, type Entry, MemoryBackplane, SSEService } from 'nestjs-sse-hub';
 
-import { OwnMarks } from '../../src/hub/own-closings.js';
+import { OwnClosings } from '../../src/hub/own-closings.js';
 import { EventLog } from '../../src/log/event-log.js';
 import { TestHub, turn } from '../support/test-hub.js';
 
@@ -97,7 +97,7 @@ describe('a topic that this node has closed or opened', () => {
 
   it('is remembered beside the log until it is read, or cannot be any more', async () => {
     const log = new EventLog({ retentionOf: () => ({ maxSize: 1, maxAge: Infinity }), maxBytes: Infinity });
-    const marks = new OwnMarks(log);
+    const marks = new OwnClosings(log);
     const at = (ms: number, epoch = 'e1'): Promise<Cursor> => Promise.resolve({ epoch, position: { ms, seq: 0 } });
     marks.note({ kind: 'close', topic: 'a' }, at(1));
     marks.note({ kind: 'close', topic: 'b' }, at(2));

@@ -3,9 +3,9 @@ import { createParser } from 'eventsource-parser';
 import fc from 'fast-check';
 import type { BroadcastOptions, EventEntry, SSEError, SSEEvent } from 'nestjs-sse-hub';
 
-import { decodeEntry, encodeEntry } from '../../src/protocol/entry.js';
 import { assertTopic, type EntryRules, toEntry } from '../../src/hub/publisher.js';
 import { Publication } from '../../src/log/publication.js';
+import { decodeEntry, encodeEntry } from '../../src/protocol/entry.js';
 import { serializeData } from '../../src/protocol/event.js';
 import { anyEvent } from '../support/arbitrary-events.js';
 import { seed } from '../support/seed.js';
