@@ -23,7 +23,7 @@ export class Audience implements AudienceContract {
 
   count(topic: string): number {
     let count = 0;
-    for (const selection of this.topics.followersOf(topic)) count += selection.clients.size;
+    for (const selection of this.topics.followersOf(topic)) count += selection.size;
     return count;
   }
 
@@ -31,7 +31,7 @@ export class Audience implements AudienceContract {
   touch(selection: Selection): void {
     if (selection.empty) return;
     // While nobody can be told, there may be no end of those who come and go.
-    if (selection.clients.size === 0 && !this.#counted.has(selection)) this.#touched?.delete(selection);
+    if (selection.size === 0 && !this.#counted.has(selection)) this.#touched?.delete(selection);
     else this.#touched?.add(selection);
   }
 
@@ -54,7 +54,7 @@ export class Audience implements AudienceContract {
   }
 
   #recount(selection: Selection): void {
-    const { size } = selection.clients;
+    const { size } = selection;
     const difference = size - (this.#counted.get(selection) ?? 0);
     if (size > 0) this.#counted.set(selection, size);
     else this.#counted.delete(selection);

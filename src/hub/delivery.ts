@@ -14,13 +14,12 @@ import { Batch, type Frame } from '../protocol/frame.js';
 import { inNoContext } from './callbacks.js';
 import type { Client, Shared } from './clients/client.js';
 import type { Selection, Selections } from './clients/followers.js';
-import type { Level } from './clients/level.js';
+import type { InStep, Lane } from './clients/in-step.js';
 import type { Envelopes } from './envelopes.js';
 import type { GroupAct } from './groups.js';
 import { describe, type SSELogger } from './reporting/logger.js';
 import type { Counters } from './reporting/stats.js';
 import type { Topics } from './topics/topics.js';
-import { Turn } from './turn.js';
 
 /** Milliseconds that catching up may take in one turn before others get theirs. */
 const CATCH_UP_BUDGET = 10;
@@ -52,8 +51,8 @@ export class Delivery implements LogListener {
   readonly behind = new Set<Client>();
   /** Every event that has a topic, for observers of patterns. */
   readonly publications = new Subject<Readonly<SSEEvent>>();
-  /** Streams that are written at once. */
-  eagerClients = 0;
+  /** Streams that get every event within the call that published it. */
+  clientsAtOnce = 0;
   #ready = false;
   /**
    * On the log's clock; until something has been read, by this node's, for want of anything better. What a window has
@@ -63,10 +62,13 @@ export class Delivery implements LogListener {
   /** What was done to groups until then, this hub has done to its clients. */
   #doneUpTo = ORIGIN;
   #turnStart = 0;
+  /** The index behind the last event that was written at once. */
+  #writtenAtOnce = 0;
   #inbox: LogEntry[] = [];
   #delivering = false;
   #scheduled = false;
-  #published = new Turn();
+  /** The topics of this turn's events; `undefined` stands for events to everybody. */
+  #touched = new Set<string | undefined>();
   readonly #awake = new Set<Client>();
   /** Those who have got a part of this turn before its end. */
   readonly #early = new Set<Client>();
@@ -89,6 +91,11 @@ export class Delivery implements LogListener {
     return this.#turnStart;
   }
 
+  /** What is before this index, all have passed who are not behind. */
+  passedBy({ atOnce }: { readonly atOnce: boolean }): number {
+    return atOnce ? Math.max(this.#turnStart, this.#writtenAtOnce) : this.#turnStart;
+  }
+
   begin(epoch: string, from: Position): void {
     const { log, closedTopics } = this.context;
     const again = log.epoch !== '';
@@ -98,7 +105,7 @@ export class Delivery implements LogListener {
     this.#ready = false;
     log.begin(epoch, from);
     this.#turnStart = log.head;
-    this.#published = new Turn();
+    this.#touched = new Set();
     closedTopics.begin(from);
     if (!again) return;
     this.#forEachClient((client) => client.restart());
@@ -141,7 +148,7 @@ export class Delivery implements LogListener {
     this.schedule();
   }
 
-  /** Has the client join its level at the end of the turn. */
+  /** Has the client join those in step at the end of the turn. */
   joinLater(client: Client): void {
     this.#early.add(client);
     this.schedule();
@@ -166,7 +173,7 @@ export class Delivery implements LogListener {
   /** What is before this index, no client has yet to pass. */
   get oldestPlace(): number {
     let oldest = this.#turnStart;
-    for (const { reader } of this.behind) oldest = Math.min(oldest, reader.next);
+    for (const { next } of this.behind) oldest = Math.min(oldest, next);
     return oldest;
   }
 
@@ -174,7 +181,7 @@ export class Delivery implements LogListener {
   prune(): void {
     // What this turn has published is still to be written.
     let keepFrom = Math.min(this.context.log.head, this.#turnStart);
-    for (const client of this.behind) if (client.keepsUp) keepFrom = Math.min(keepFrom, client.reader.next);
+    for (const client of this.behind) if (client.keepsUp) keepFrom = Math.min(keepFrom, client.next);
     this.context.log.prune(keepFrom);
   }
 
@@ -261,9 +268,9 @@ export class Delivery implements LogListener {
     const index = log.append(position, publication);
     counters.published++;
     if (closed) closedTopics.open(entry.topic!, index, position);
-    this.#published.add(entry.topic, index);
+    this.#touched.add(entry.topic);
     if (this.#isNews(position)) this.#notifyObservers(publication);
-    if (this.eagerClients > 0) this.#deliverEagerly(entry.topic, index);
+    if (this.clientsAtOnce > 0) this.#deliverAtOnce(entry.topic, index);
   }
 
   /** Not what the retained window brings back: members who came after their group was removed must not be removed. */
@@ -300,14 +307,10 @@ export class Delivery implements LogListener {
     }
   }
 
-  #deliverEagerly(topic: string | undefined, index: number): void {
-    for (const selection of this.#followersOf(topic)) {
-      const { eager, eagerLevel } = selection;
-      const shared = eagerLevel.size > 0 ? this.#share(selection, [index], index + 1) : undefined;
-      if (shared) this.#writeShared(eagerLevel, shared);
-      if (shared && eagerLevel.size === eager.size) continue;
-      for (const client of eager) if (!client.hasPassed(index + 1)) client.pump();
-    }
+  #deliverAtOnce(topic: string | undefined, index: number): void {
+    this.#writtenAtOnce = index;
+    for (const selection of this.#followersOf(topic)) this.#serve(selection, selection.atOnce, index, index + 1);
+    this.#writtenAtOnce = index + 1;
   }
 
   #followersOf(topic: string | undefined): Iterable<Selection> {
@@ -326,9 +329,11 @@ export class Delivery implements LogListener {
     this.#scheduled = false;
     // A filter may publish while this runs; that belongs to the next turn.
     const end = this.context.log.head;
-    const published = this.#published;
-    this.#published = new Turn();
-    for (const selection of this.#touchedBy(published)) this.#flushSelection(selection, published, end);
+    const touched = this.#touched;
+    this.#touched = new Set();
+    for (const selection of this.#followersOfAny(touched)) {
+      this.#serve(selection, selection.atTurnEnd, this.#turnStart, end);
+    }
     this.#turnStart = end;
     this.#gatherEarly();
     const deadline = performance.now() + CATCH_UP_BUDGET;
@@ -345,48 +350,55 @@ export class Delivery implements LogListener {
   #gatherEarly(): void {
     const early = [...this.#early];
     this.#early.clear();
-    for (const client of early) client.joinLevel();
+    for (const client of early) client.joinStep();
   }
 
-  #touchedBy(turn: Turn): Set<Selection> {
-    const touched = new Set<Selection>();
-    for (const topic of turn.topics) {
-      for (const selection of this.#followersOf(topic)) touched.add(selection);
+  #followersOfAny(topics: Iterable<string | undefined>): Set<Selection> {
+    const followers = new Set<Selection>();
+    for (const topic of topics) {
+      for (const selection of this.#followersOf(topic)) followers.add(selection);
     }
-    return touched;
+    return followers;
   }
 
-  #flushSelection(selection: Selection, turn: Turn, end: number): void {
-    const { level, eager, clients } = selection;
-    const shared = level.size > 0 ? this.#share(selection, turn.indexesFor(selection), end) : undefined;
-    if (shared) this.#writeShared(level, shared);
-    if (shared && level.size + eager.size === clients.size) return;
-    for (const client of clients) if (!client.eager && !client.hasPassed(end)) client.pump();
+  /** Gives those in step what follows `from` in one write, and has the others read it for themselves. */
+  #serve(selection: Selection, { clients, inStep }: Lane, from: number, end: number): void {
+    const shared = inStep.size > 0 ? this.#share(selection, from, end) : undefined;
+    if (shared) this.#writeShared(inStep, shared);
+    if (shared && inStep.size === clients.size) return;
+    for (const client of clients) if (!client.hasPassed(end)) client.pump();
   }
 
-  #writeShared(level: Level, shared: Shared & { ms: number }): void {
+  #writeShared(inStep: InStep, shared: Shared & { ms: number }): void {
     const { counters } = this.context;
-    const ms = shared.ms > level.until ? this.context.log.timeOf(shared.ms) : shared.ms;
-    if (ms > level.until) level.expire(ms);
-    for (const client of level) {
+    const ms = shared.ms > inStep.until ? this.context.log.timeOf(shared.ms) : shared.ms;
+    if (ms > inStep.until) inStep.expire(ms);
+    for (const client of inStep) {
       // Whoever comes while this runs has got it already.
-      if (client.given.next >= shared.given.next) continue;
+      if (client.hasPassed(shared.place.next)) continue;
       counters.delivered += shared.events;
       counters.bytes += shared.batch.size;
       client.writeShared(shared);
     }
   }
 
-  /** These events as one write for everybody at the selection's level, or `undefined` when they are not the same for all. */
-  #share(selection: Selection, indexes: readonly number[], end: number): (Shared & { ms: number }) | undefined {
+  /**
+   * What follows `from` as one write for everybody in step, or `undefined` when each has to read it for itself. It gives
+   * what the own reading of each of them would give: the same walk through the log, without what only some get.
+   */
+  #share(selection: Selection, from: number, end: number): (Shared & { ms: number }) | undefined {
     const { log, highWaterMark } = this.context;
+    // Some of it is gone already: each client finds out for itself what that means for it.
+    if (log.newestFloor.index >= from) return undefined;
     const frames: Frame[] = [];
     let size = 0;
+    let events = 0;
     let last: Publication | undefined;
-    for (const index of indexes) {
-      const item = log.itemAt(index);
-      // Gone already: each client finds out for itself what that means for it.
+    for (let index = selection.nextIn(log, from); index < end; index = selection.nextIn(log, index + 1)) {
+      const item = log.itemAt(index)!;
+      if (!selection.concerns(item)) continue;
       if (!(item instanceof Publication) || !item.unrestricted) return undefined;
+      events++;
       frames.push(item.frame);
       size += item.frame.chunk.length;
       const cursorFrame = item.cursorFrame(selection.named);
@@ -397,8 +409,8 @@ export class Delivery implements LogListener {
     if (!last) return undefined;
     const at = performance.now();
     const batch = new Batch(frames, selection.compressedReaders);
-    const given = { next: end, cursor: last.cursor, at, eventAt: at };
-    return { given, batch, events: frames.length, ms: last.position.ms };
+    const place = { next: end, cursor: last.cursor, at, eventAt: at };
+    return { place, batch, events, ms: last.position.ms };
   }
 
   #forEachClient(act: (client: Client) => void): void {

@@ -224,7 +224,7 @@ export class Hub {
       throw error;
     }
     this.connections.next({ type: 'connect', client });
-    if (client.eager) client.pump();
+    if (client.atOnce) client.pump();
     else this.wake(client);
     return client;
   }
@@ -391,7 +391,7 @@ export class Hub {
   withdraw(client: Client): void {
     this.#clients.delete(client.id);
     this.#admission.leave(client);
-    if (client.eager) this.delivery.eagerClients--;
+    if (client.atOnce) this.delivery.clientsAtOnce--;
     this.delivery.forget(client);
     this.timers.remove(client);
     this.#leave(client);
@@ -417,12 +417,12 @@ export class Hub {
   #register(client: Client): void {
     this.#clients.set(client.id, client);
     this.#admission.enter(client);
-    if (client.eager) this.delivery.eagerClients++;
+    if (client.atOnce) this.delivery.clientsAtOnce++;
     this.#enter(client, client.reader.selection);
   }
 
   #enter(client: Client, selection: Selection): void {
-    if (selection.clients.size === 0) this.topics.attach(selection);
+    if (selection.size === 0) this.topics.attach(selection);
     selection.add(client);
     this.audience.touch(selection);
   }
@@ -431,7 +431,7 @@ export class Hub {
     const { selection } = client.reader;
     selection.delete(client);
     this.audience.touch(selection);
-    if (selection.clients.size > 0) return;
+    if (selection.size > 0) return;
     this.topics.detach(selection);
     this.#selections.collect(selection);
   }

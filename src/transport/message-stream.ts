@@ -98,7 +98,7 @@ export class MessageEntrance implements Entrance {
 }
 
 class MessageTransport implements Transport {
-  readonly eager = true;
+  readonly atOnce = true;
   readonly portion: number;
   #listener: TransportListener | undefined;
   #waiting = 0;

@@ -162,7 +162,7 @@ export class NodeEntrance implements Entrance {
 }
 
 class NodeResponseTransport implements Transport, Passenger {
-  readonly eager = false;
+  readonly atOnce = false;
   readonly #raw: RawResponse;
   readonly #isHttp2: boolean;
   readonly #connection: Connection | undefined;

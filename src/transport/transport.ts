@@ -18,7 +18,7 @@ export interface Transport {
   /** A figure that changes whenever the other side has taken something. */
   readonly progress: number;
   /** What is written leaves at once, within the call that published it, rather than at the end of the turn. */
-  readonly eager: boolean;
+  readonly atOnce: boolean;
   /** Bytes that it is to be given at a time, where that is fewer than for others. */
   readonly portion?: number;
   /** It takes what is compressed for all clients that do. */

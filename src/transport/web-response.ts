@@ -93,7 +93,7 @@ function toHeaders(from: OutgoingHttpHeaders): Headers {
 const PIECE = 65_536;
 
 class WebResponseTransport implements Transport {
-  readonly eager = false;
+  readonly atOnce = false;
   readonly body: ReadableStream<Uint8Array>;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #listener: TransportListener | undefined;

@@ -25,12 +25,12 @@ async function started(): Promise<TestHub> {
 }
 
 describe('another life of the log under open streams', () => {
-  for (const eager of [false, true]) {
-    const kind = eager ? 'an eager client' : 'a client';
+  for (const atOnce of [false, true]) {
+    const kind = atOnce ? 'a client that is written to at once' : 'a client';
 
     it(`${kind} is told, and gets what the new life retains`, async () => {
       const test = await started();
-      const { transport } = test.connect({ topics: ['a'], transport: new FakeTransport({ eager }) });
+      const { transport } = test.connect({ topics: ['a'], transport: new FakeTransport({ atOnce }) });
       await turn();
       test.log.restore(2);
       test.log.ready();
@@ -42,7 +42,7 @@ describe('another life of the log under open streams', () => {
 
     it(`${kind} that wants only what is new after a gap gets that, and a place behind all that is retained`, async () => {
       const test = await started();
-      const { transport } = test.connect({ topics: ['a'], onGap: 'latest', transport: new FakeTransport({ eager }) });
+      const { transport } = test.connect({ topics: ['a'], onGap: 'latest', transport: new FakeTransport({ atOnce }) });
       await turn();
       test.log.restore(2);
       test.log.ready();

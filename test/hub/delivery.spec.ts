@@ -432,14 +432,14 @@ describe('what happens in the middle of a delivery', () => {
     expect(transport.lines).toEqual(['open none', '1', 'go', '3', 'closed b']);
   });
 
-  it('what an eager stream publishes while it is replayed to comes after the replay', async () => {
+  it('what a stream that is written to at once publishes while it is replayed to comes after the replay', async () => {
     const test = new TestHub();
     test.publish('a', '1', '2', '3', '4');
     await turn();
     const onBlock = ({ data }: { data?: string | undefined }): void => {
       if (data === '2') test.publish('a', 'live');
     };
-    const transport = new FakeTransport({ eager: true, onBlock });
+    const transport = new FakeTransport({ atOnce: true, onBlock });
     await test.open({ topics: ['a'], transport, lastEventId: test.log.cursors[0]! });
     expect(transport.lines).toEqual(['open full', '2', '3', '4', 'live']);
   });
@@ -493,7 +493,7 @@ describe('what happens in the middle of a delivery', () => {
 });
 
 describe('a logger that throws', () => {
-  it.each([true, false])('stops nothing (eager: %s)', async (eager) => {
+  it.each([true, false])('stops nothing (at once: %s)', async (atOnce) => {
     const test = new TestHub();
     test.onWarning = () => {
       throw new Error('the disk is full');
@@ -501,8 +501,8 @@ describe('a logger that throws', () => {
     const filter = onGo(() => {
       throw new Error('the filter fails');
     });
-    const failing = await test.open({ topics: ['t'], filter, transport: new FakeTransport({ eager }) });
-    const { transport } = await test.open({ topics: ['t'], transport: new FakeTransport({ eager }) });
+    const failing = await test.open({ topics: ['t'], filter, transport: new FakeTransport({ atOnce }) });
+    const { transport } = await test.open({ topics: ['t'], transport: new FakeTransport({ atOnce }) });
     test.publish('t', 'go', '2');
     await turn();
     test.publish('t', '3');

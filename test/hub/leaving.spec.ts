@@ -17,13 +17,13 @@ describe('a client that leaves', () => {
     for (const initial of [() => [event('first')], () => Promise.reject(new Error('no database'))]) {
       const test = new TestHub({ maxClients: 1 });
       const reasons = reasonsOf(test);
-      const transport = new FakeTransport({ eager: true, onBlock: () => transport.cut() });
+      const transport = new FakeTransport({ atOnce: true, onBlock: () => transport.cut() });
       const { client } = test.connect({ topics: ['a'], initial, transport });
       await turn(2);
       expect(client.connected).toBe(false);
       expect(reasons).toEqual(['connect', 'closed']);
 
-      const next = test.connect({ topics: ['a'], transport: new FakeTransport({ eager: true }) });
+      const next = test.connect({ topics: ['a'], transport: new FakeTransport({ atOnce: true }) });
       test.publish('a', '1');
       expect(next.transport.lines).toEqual(['open none', '1']);
       expect(test.hub.size).toBe(1);

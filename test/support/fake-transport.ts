@@ -5,7 +5,7 @@ import type { Entrance, Transport, TransportListener } from '../../src/transport
 export interface FakeTransportOptions {
   /** How many blocks it holds before it is full. */
   readonly capacity?: number;
-  readonly eager?: boolean;
+  readonly atOnce?: boolean;
   /** Called with every block as it is written. */
   readonly onBlock?: (block: Block) => void;
 }
@@ -14,7 +14,7 @@ export interface FakeTransportOptions {
 export class FakeTransport implements Transport {
   ready = true;
   progress = 0;
-  readonly eager: boolean;
+  readonly atOnce: boolean;
   /** Every write throws. */
   failing = false;
   ended = false;
@@ -24,9 +24,9 @@ export class FakeTransport implements Transport {
   readonly #onBlock: ((block: Block) => void) | undefined;
   #listener: TransportListener | undefined;
 
-  constructor({ capacity = Infinity, eager = false, onBlock }: FakeTransportOptions = {}) {
+  constructor({ capacity = Infinity, atOnce = false, onBlock }: FakeTransportOptions = {}) {
     this.#capacity = capacity;
-    this.eager = eager;
+    this.atOnce = atOnce;
     this.#onBlock = onBlock;
   }
 

@@ -26,9 +26,9 @@ const FRAME_BYTES = 256;
 
 const UNKNOWN = -1;
 
-/** What a client was given last. Those who were given the same share one: writing to them leaves nothing else behind. */
-export interface Given {
-  /** The index behind it. */
+/** Where a client is, and what it was given last. Those who were given the same share one: writing leaves nothing else behind. */
+export interface Place {
+  /** The index of the first entry that it has not passed. */
   readonly next: number;
   readonly cursor: string | undefined;
   /** When, on the clock of `performance.now()`. */
@@ -37,10 +37,10 @@ export interface Given {
   readonly eventAt: number | undefined;
 }
 
-/** What a turn has for everybody at the level of a selection. */
+/** What a turn has for everybody in step. */
 export interface Shared {
   /** All that a client keeps of it: not the bytes, which would then stay as long as the client has nothing newer. */
-  readonly given: Given;
+  readonly place: Place;
   readonly batch: Batch;
   readonly events: number;
 }
@@ -64,9 +64,9 @@ export class Client implements SSEClient, TransportListener, Timed {
   /** Its place is in another history, for this reason; until it has a new one. */
   #gap: 'epoch' | 'diverged' | undefined;
   #pumping = false;
-  /** Whether it is one of those at its selection's level. */
-  #level = false;
-  #given: Given = { next: 0, cursor: undefined, at: performance.now(), eventAt: undefined };
+  /** Whether it is one of those in step. */
+  #inStep = false;
+  #place: Place;
   /** The asynchronous context that it came in: what the application wants to be asked about it is asked there. */
   readonly origin = new AsyncResource('SSEClient');
   /** The head when it connected. */
@@ -94,7 +94,8 @@ export class Client implements SSEClient, TransportListener, Timed {
     this.#metadata = settings.metadata;
     this.control = hub.controlFrames(settings.controlEvents);
     this.#timer = new ConnectionTimer(transport, settings.heartbeatInterval, hub.deadlinesOf(settings.expiresAt));
-    this.#reader = new Reader(hub.readerContext, this, settings.filter, selection, hub.log.head);
+    this.#reader = new Reader(hub.readerContext, this, settings.filter, selection);
+    this.#place = { next: hub.log.head, cursor: undefined, at: this.#connected, eventAt: undefined };
   }
 
   get reader(): Reader {
@@ -126,11 +127,11 @@ export class Client implements SSEClient, TransportListener, Timed {
   }
 
   get lastEventId(): string | undefined {
-    return this.#given.cursor;
+    return this.#place.cursor;
   }
 
   get lastEventAt(): string | undefined {
-    const { eventAt } = this.#given;
+    const { eventAt } = this.#place;
     return eventAt === undefined ? undefined : isoTime(eventAt);
   }
 
@@ -146,8 +147,8 @@ export class Client implements SSEClient, TransportListener, Timed {
     return this.#transport.compressed ?? false;
   }
 
-  get eager(): boolean {
-    return this.#transport.eager;
+  get atOnce(): boolean {
+    return this.#transport.atOnce;
   }
 
   get notBefore(): number | undefined {
@@ -164,28 +165,32 @@ export class Client implements SSEClient, TransportListener, Timed {
 
   /** Whether it has got everything before `end`, so that the turn has nothing for it. */
   hasPassed(end: number): boolean {
-    return !this.#behind && Math.max(this.#reader.next, this.#given.next) >= end;
+    return !this.#behind && this.#place.next >= end;
   }
 
-  /** What it was given last. */
-  get given(): Given {
-    return this.#given;
+  /**
+   * The index of the first entry that it has not passed. Who is not behind has passed what all have passed who are not:
+   * nothing is noted for each of them.
+   */
+  get next(): number {
+    const { next } = this.#place;
+    return this.#behind || !this.#following ? next : Math.max(next, this.#hub.delivery.passedBy(this));
   }
 
-  /** Joins those at the level of its selection, if it gets just what they get. */
-  joinLevel(): void {
-    if (this.#level || this.#behind || !this.#following || !this.#isStreaming()) return;
+  /** Joins those in step, if it gets just what they get. */
+  joinStep(): void {
+    if (this.#inStep || this.#behind || !this.#following || !this.#isStreaming()) return;
     if (!this.#reader.plain || !this.#transport.ready) return;
     // Whoever has got a part of this turn already joins at its end.
-    if (!this.eager && this.#reader.next > this.#hub.turnStart) return this.#hub.delivery.joinLater(this);
-    this.#level = true;
-    this.#reader.selection.levelOf(this).add(this);
+    if (!this.atOnce && this.#place.next > this.#hub.turnStart) return this.#hub.delivery.joinLater(this);
+    this.#inStep = true;
+    this.#reader.selection.laneOf(this).inStep.add(this);
   }
 
-  leaveLevel(): void {
-    if (!this.#level) return;
-    this.#level = false;
-    this.#reader.selection.levelOf(this).delete(this);
+  leaveStep(): void {
+    if (!this.#inStep) return;
+    this.#inStep = false;
+    this.#reader.selection.laneOf(this).inStep.delete(this);
   }
 
   /** Whether what it has not got yet should be kept for it beyond the limits of its topics. */
@@ -204,9 +209,9 @@ export class Client implements SSEClient, TransportListener, Timed {
     if (this.connected) this.#wakeInTime();
   }
 
-  /** Writes what everybody at its level gets. */
+  /** Writes what everybody in step gets. */
   writeShared(shared: Shared): void {
-    this.#given = shared.given;
+    this.#place = shared.place;
     try {
       this.#transport.write(shared.batch);
     } catch (error) {
@@ -260,11 +265,11 @@ export class Client implements SSEClient, TransportListener, Timed {
     this.takePosition();
     while (this.connected) {
       if (!this.#transport.ready) return this.#block();
-      const from = this.#reader.next;
-      const reading = this.#reader.read(this.#portion);
+      const from = this.#place.next;
+      const reading = this.#reader.read(from, this.#portion);
       // A filter may have removed the client: then nothing more leaves.
       if (!this.connected) return;
-      this.#reader.next = reading.next;
+      this.#moveTo(reading.next);
       if (reading.next >= this.#hub.log.head) this.#behindSince = performance.now();
       if (reading.frames.length > 0) this.#write(reading.frames, reading.events);
       if (from < this.#headThen) this.#hub.reporter.replayed(reading.events);
@@ -274,7 +279,7 @@ export class Client implements SSEClient, TransportListener, Timed {
     if (!this.connected) return;
     this.#setBehind(false);
     this.#reader.caughtUp();
-    this.joinLevel();
+    this.joinStep();
   }
 
   get #portion(): number {
@@ -284,23 +289,28 @@ export class Client implements SSEClient, TransportListener, Timed {
   // A client that follows nothing stays where it is; only what is meant for it alone leaves.
   #pumpPrivates(): void {
     if (!this.#transport.ready) return this.#block();
-    const frames = this.#reader.readPrivates();
+    const frames = this.#reader.readPrivates(this.#place.next);
     if (frames.length > 0) this.#write(frames, 0);
     if (!this.#transport.ready) this.#stall();
   }
 
-  /** At the end of every turn all who are not behind have passed everything: this spells out the place of one before that. */
+  /** Spells out where it is, before what everybody has passed moves on. */
   takePosition(): void {
     if (this.#behind || !this.#following) return;
-    this.#reader.next = Math.max(this.#reader.next, this.#given.next, this.#hub.turnStart);
+    this.#moveTo(this.next);
     this.#setBehind(true);
+  }
+
+  #moveTo(next: number): void {
+    const { cursor, at, eventAt } = this.#place;
+    this.#place = { next, cursor, at, eventAt };
   }
 
   #setBehind(behind: boolean): void {
     if (behind && !this.#behind) this.#behindSince = performance.now();
     this.#behind = behind;
     if (behind) {
-      this.leaveLevel();
+      this.leaveStep();
       this.#hub.behind.add(this);
     } else {
       this.#hub.behind.delete(this);
@@ -316,8 +326,8 @@ export class Client implements SSEClient, TransportListener, Timed {
   #write(frames: Frame[], events: number): void {
     const now = performance.now();
     this.#timer.unblock();
-    const cursor = frames.at(-1)?.blocks.at(-1)?.id ?? this.#given.cursor;
-    this.#movedTo(cursor, now, events > 0);
+    const cursor = frames.at(-1)?.blocks.at(-1)?.id ?? this.#place.cursor;
+    this.#given(cursor, now, events > 0);
     this.#transmit(new Batch(frames, 1, this.#reader.selection.compressedReaders), events);
   }
 
@@ -339,7 +349,7 @@ export class Client implements SSEClient, TransportListener, Timed {
   #claimAt(index: number): string {
     const { log } = this.#hub;
     if (this.#following && this.#reader.mayClaim(index)) return log.cursorBefore(index);
-    return this.#given.cursor ?? this.#givenCursor ?? this.#cursorThen ?? log.cursorBefore(index);
+    return this.#place.cursor ?? this.#givenCursor ?? this.#cursorThen ?? log.cursorBefore(index);
   }
 
   get #givenCursor(): string | undefined {
@@ -349,12 +359,12 @@ export class Client implements SSEClient, TransportListener, Timed {
 
   /** What it has to come back with when its stream ends here. */
   get #lastCursor(): string {
-    return this.#start ? this.cursorAt(this.#place()) : this.#hub.cursorOfUnopened(this.#settings);
+    return this.#start ? this.cursorAt(this.next) : this.#hub.cursorOfUnopened(this.#settings);
   }
 
-  #movedTo(cursor: string | undefined, now: number, withEvents = false): void {
-    const { next, eventAt } = this.#given;
-    this.#given = { next: Math.max(next, this.#reader.next), cursor, at: now, eventAt: withEvents ? now : eventAt };
+  #given(cursor: string | undefined, now: number, withEvents = false): void {
+    const { next, eventAt } = this.#place;
+    this.#place = { next, cursor, at: now, eventAt: withEvents ? now : eventAt };
   }
 
   #begin(): void {
@@ -404,13 +414,14 @@ export class Client implements SSEClient, TransportListener, Timed {
 
   /** `sse.open`, and in the same write what has to be said before anything else. */
   #sendOpen(resumed: Resumed): void {
-    const cursor = this.cursorAt(this.#reader.next);
+    const cursor = this.cursorAt(this.#place.next);
     const retry = this.#hub.retry(this.#settings.retryInterval);
     const { interval } = this.#timer;
     const open = this.control.open(cursor, retry, { clientId: this.id, resumed, heartbeatInterval: interval });
-    this.#movedTo(cursor, performance.now());
-    const due = this.#following ? this.#reader.readDue() : this.#reader.readPrivates();
-    this.#write([open, ...due], 0);
+    this.#given(cursor, performance.now());
+    const { frames, next } = this.#reader.readDue(this.#place.next, this.#following);
+    this.#moveTo(next);
+    this.#write([open, ...frames], 0);
   }
 
   #tellClosed(topic: string, after: number): void {
@@ -440,7 +451,7 @@ export class Client implements SSEClient, TransportListener, Timed {
 
   #initialised(entries: readonly EventEntry[]): void {
     if (this.#state !== 'initialising') return;
-    const frames = entries.map((entry) => this.#privateFrame(entry, this.#reader.next));
+    const frames = entries.map((entry) => this.#privateFrame(entry, this.#place.next));
     const last = frames.pop();
     if (last) frames.push({ ...last, make: (index) => this.#lastInitial(last, index) });
     else this.#initialDue = false;
@@ -456,7 +467,7 @@ export class Client implements SSEClient, TransportListener, Timed {
 
   /** At once where others write at once, else at the end of the turn. */
   #pumpSoon(): void {
-    if (this.eager) this.pump();
+    if (this.atOnce) this.pump();
     else this.#hub.wake(this);
   }
 
@@ -472,7 +483,7 @@ export class Client implements SSEClient, TransportListener, Timed {
           `(highWaterMark is ${this.#hub.options.highWaterMark}). Publish to a topic instead: the log keeps it.`,
       );
     }
-    this.leaveLevel();
+    this.leaveStep();
     this.#reader.addPrivate(frame);
     this.#pumpSoon();
   }
@@ -527,7 +538,7 @@ export class Client implements SSEClient, TransportListener, Timed {
   }
 
   setFilter(name: string, filter: Filter | undefined): void {
-    this.leaveLevel();
+    this.leaveStep();
     this.#reader.setFilter(name, filter);
     this.#hub.wake(this);
   }
@@ -539,13 +550,13 @@ export class Client implements SSEClient, TransportListener, Timed {
   }
 
   #wakeInTime(): void {
-    this.#timer.wroteAt(this.#given.at);
+    this.#timer.wroteAt(this.#place.at);
     this.#hub.timers.schedule(this, this.#timer.next());
   }
 
   tick(now: number): number {
     if (!this.connected) return Infinity;
-    this.#timer.wroteAt(this.#given.at);
+    this.#timer.wroteAt(this.#place.at);
     const due = this.#timer.due(now);
     if (due === 'slow') this.abandon('slow');
     else if (due === 'expired' || due === 'age') this.#flushAndFinish(due);
@@ -570,18 +581,12 @@ export class Client implements SSEClient, TransportListener, Timed {
   /** A quiet client's cursor is moved on now and then, so that busy neighbours cannot make it look lost. */
   #quietCursor(now: number): Frame | undefined {
     if (this.#state !== 'streaming' || !this.#following) return undefined;
-    const { at, cursor: last } = this.#given;
+    const { at, cursor: last } = this.#place;
     if (now - at < QUIET_CURSOR_INTERVAL) return undefined;
-    const cursor = this.cursorAt(this.#place());
+    const cursor = this.cursorAt(this.next);
     if (cursor === last) return undefined;
-    this.#movedTo(cursor, now);
+    this.#given(cursor, now);
     return this.control.cursor(cursor);
-  }
-
-  /** The index of the first entry that it has not passed. */
-  #place(): number {
-    if (this.#behind || !this.#following) return this.#reader.next;
-    return Math.max(this.#reader.next, this.#given.next, this.#hub.turnStart);
   }
 
   #send(frame: Frame): void {
@@ -678,6 +683,7 @@ export class Client implements SSEClient, TransportListener, Timed {
 
   #startAt(start: Start): void {
     this.#start = start;
+    this.#moveTo(start.next);
     this.#reader.begin(start);
     for (const [name, at] of this.#reader.late) if (this.#skips(name, at)) this.#reader.noteLate(name);
   }
@@ -696,7 +702,7 @@ export class Client implements SSEClient, TransportListener, Timed {
   /** Answers whether it was still there. */
   #leave(reason: DisconnectReason): boolean {
     if (!this.connected) return false;
-    this.leaveLevel();
+    this.leaveStep();
     this.#state = 'gone';
     this.#hub.forget(this, reason);
     return true;

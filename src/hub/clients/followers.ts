@@ -1,7 +1,7 @@
 import type { EventLog } from '../../log/event-log.js';
 import { compilePattern, TopicPattern } from '../topics/topic-pattern.js';
 import type { Client } from './client.js';
-import { Level } from './level.js';
+import { Lane } from './in-step.js';
 
 /** What somebody wants to follow. */
 export interface Following {
@@ -11,13 +11,10 @@ export interface Following {
 
 /** What a client follows. Clients that follow the same share one, and with it the bytes of every turn. */
 export class Selection {
-  readonly clients = new Set<Client>();
-  /** Those of the clients whose transport writes at once. */
-  readonly eager = new Set<Client>();
-  /** Of these, the ones that have got everything so far. */
-  readonly eagerLevel = new Level();
-  /** Of the others, the ones that have got everything up to the last turn. */
-  readonly level = new Level();
+  /** Clients that get every event within the call that published it. */
+  readonly atOnce = new Lane();
+  /** Clients that get what a turn published at its end. */
+  readonly atTurnEnd = new Lane();
   #compressedReaders = 0;
   readonly topics: ReadonlySet<string>;
   /** By their text. */
@@ -73,21 +70,28 @@ export class Selection {
     return this.#compressedReaders;
   }
 
+  get size(): number {
+    return this.atOnce.clients.size + this.atTurnEnd.clients.size;
+  }
+
+  get clients(): Client[] {
+    return [...this.atOnce.clients, ...this.atTurnEnd.clients];
+  }
+
   add(client: Client): void {
-    this.clients.add(client);
-    if (client.eager) this.eager.add(client);
+    this.laneOf(client).clients.add(client);
     if (client.compressed) this.#compressedReaders++;
   }
 
   delete(client: Client): void {
-    if (!this.clients.delete(client)) return;
-    this.eager.delete(client);
-    this.levelOf(client).delete(client);
+    const { clients, inStep } = this.laneOf(client);
+    if (!clients.delete(client)) return;
+    inStep.delete(client);
     if (client.compressed) this.#compressedReaders--;
   }
 
-  levelOf(client: Client): Level {
-    return client.eager ? this.eagerLevel : this.level;
+  laneOf({ atOnce }: { readonly atOnce: boolean }): Lane {
+    return atOnce ? this.atOnce : this.atTurnEnd;
   }
 
   follows(topic: string): boolean {
@@ -117,9 +121,14 @@ export class Selection {
    * it nothing, unless a pattern could match.
    */
   nextIn(log: EventLog, index: number): number {
-    const next = log.nextItem(index);
-    if (this.hasPatterns || next >= log.head || this.concerns(log.itemAt(next)!)) return next;
-    return log.nextItemOf(this.topics, next);
+    let next = log.nextItem(index);
+    if (this.hasPatterns) return next;
+    // Searching its topics' histories costs more than looking at the entries one by one, where these are fewer.
+    for (let passed = 0; next < log.head && !this.concerns(log.itemAt(next)!); passed++) {
+      if (passed >= this.topics.size) return log.nextItemOf(this.topics, next);
+      next = log.nextItem(next + 1);
+    }
+    return next;
   }
 
   /** The first index from `index` on where something for it is, or the head. */
@@ -162,7 +171,7 @@ export class Selections {
 
   /** Forgets a selection that nobody uses any more. */
   collect(selection: Selection): void {
-    if (selection.clients.size > 0) return;
+    if (selection.size > 0) return;
     this.#byKey.delete(selection.key);
     this.#withPatterns.delete(selection);
   }

@@ -63,8 +63,6 @@ const NOTHING: readonly never[] = Object.freeze([]);
  * catching up are all the same reading, so nothing can get lost or doubled between them.
  */
 export class Reader {
-  /** The index of the first entry that the client has not passed. */
-  next: number;
   selection: Selection;
   /** What is lost, until the client has been told: which is before anything else. */
   #untold: Loss | undefined;
@@ -89,10 +87,8 @@ export class Reader {
     private readonly client: Owner,
     private readonly filter: Filter | undefined,
     selection: Selection,
-    next: number,
   ) {
     this.selection = selection;
-    this.next = next;
     // A clock that is ahead of the log's must not hide what is published from now on.
     const { notBefore } = client;
     this.#notBefore = notBefore === undefined ? undefined : Math.min(notBefore, context.log.now);
@@ -120,8 +116,7 @@ export class Reader {
     return this.#isFinished();
   }
 
-  begin({ next, resumed, loss, anew, broadcastsFrom = 0 }: Start): void {
-    this.next = next;
+  begin({ resumed, loss, anew, broadcastsFrom = 0 }: Start): void {
     this.#untold = loss;
     this.#broadcastsFrom = broadcastsFrom;
     this.#toldEvictions = anew ? this.context.log.evictions : -1;
@@ -174,19 +169,21 @@ export class Reader {
     for (const { size } of frames) this.#privateSize += size;
   }
 
-  /** What has to be said before anything that is in the log. It moves on to what follows that. */
-  readDue(): Frame[] {
+  /** What has to be said before anything that is in the log, and where that is. Who follows nothing waits for nothing else. */
+  readDue(from: number, following: boolean): Omit<Reading, 'events'> {
+    if (!following) return { frames: this.readPrivates(from), next: from };
     const frames: Frame[] = [];
+    let next = from;
     if (!this.#isTold) {
-      this.next = this.selection.firstIn(this.context.log, this.next);
-      frames.push(...this.#tell(this.next));
+      next = this.selection.firstIn(this.context.log, from);
+      frames.push(...this.#tell(next));
     }
-    while (this.#nextPrivate() <= this.next) frames.push(this.#takePrivate(this.next));
-    return frames;
+    while (this.#nextPrivate() <= next) frames.push(this.#takePrivate(next));
+    return { frames, next };
   }
 
   /** All that is for it alone: who follows nothing has nothing else to wait for. */
-  readPrivates(index = this.next): Frame[] {
+  readPrivates(index: number): Frame[] {
     const due = this.#privates.slice(this.#privatesRead);
     this.#privates = NOTHING;
     this.#privatesRead = 0;
@@ -195,13 +192,13 @@ export class Reader {
   }
 
   /** What comes next, until `limit` bytes are reached, the client is at the head, or its stream is over. */
-  read(limit: number): Reading {
+  read(place: number, limit: number): Reading {
     const { log } = this.context;
     let evictions = -1;
     const frames: Frame[] = [];
     let events = 0;
     let size = 0;
-    let index = this.next;
+    let index = place;
     const push = (frame: Frame): void => {
       frames.push(frame);
       size += frame.chunk.length;

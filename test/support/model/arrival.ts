@@ -55,7 +55,7 @@ export class Arrival {
   }
 
   transport(onBlock: (block: Block) => void): FakeTransport {
-    return new FakeTransport({ capacity: this.how.capacity, eager: this.how.eager, onBlock });
+    return new FakeTransport({ capacity: this.how.capacity, atOnce: this.how.atOnce, onBlock });
   }
 }
 

@@ -29,7 +29,7 @@ export interface Manner {
   readonly names: readonly number[];
   /** `own`: with the last event ID that it has. */
   readonly id: 'own' | 'none' | 'foreign' | 'epoch' | 'ahead';
-  readonly eager: boolean;
+  readonly atOnce: boolean;
   readonly capacity: number;
   readonly sieve: number;
   readonly latest: boolean;
@@ -55,7 +55,7 @@ const manner: fc.Arbitrary<Manner> = fc.record({
   node: fc.nat({ max: 1 }),
   names: fc.array(small, { maxLength: 4 }),
   id: fc.constantFrom('own', 'own', 'own', 'own', 'none', 'foreign', 'epoch', 'ahead'),
-  eager: fc.boolean(),
+  atOnce: fc.boolean(),
   capacity: fc.constantFrom(Infinity, Infinity, 1, 2, 5),
   sieve: rarely(fc.constantFrom(2, 3), 0),
   latest: rarely(fc.constant(true), false),

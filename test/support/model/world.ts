@@ -355,7 +355,7 @@ const COME_BACK: Manner = {
   node: 1,
   names: [],
   id: 'own',
-  eager: false,
+  atOnce: false,
   capacity: Infinity,
   sieve: 0,
   latest: false,

@@ -16,8 +16,8 @@ afterEach(() => {
 });
 
 /** A transport that calls `act` while it writes the block with this data. */
-function actingOn(data: string, act: () => void, eager = false): FakeTransport {
-  return new FakeTransport({ eager, onBlock: (block: Block) => void (block.data === data && act()) });
+function actingOn(data: string, act: () => void, atOnce = false): FakeTransport {
+  return new FakeTransport({ atOnce, onBlock: (block: Block) => void (block.data === data && act()) });
 }
 
 function idsOf({ transport }: Connection): (string | undefined)[] {
@@ -47,7 +47,7 @@ describe('clients that get the same bytes', () => {
   it('share the bytes of an event with an id of its own, whose cursor has one form for each kind of reader', async () => {
     const test = new TestHub();
     const named = [await test.open({ topics: ['a'] }), await test.open({ topics: ['a'] })];
-    const bare = [true, false].map((eager) => new FakeTransport({ eager }));
+    const bare = [true, false].map((atOnce) => new FakeTransport({ atOnce }));
     for (const transport of bare) test.connect({ topics: ['a'], controlEvents: false, transport });
     await turn();
     const frames = new Map<FakeTransport, readonly Frame[]>();
@@ -87,7 +87,7 @@ describe('clients that get the same bytes', () => {
     const test = new TestHub();
     let newcomer: Connection | undefined;
     const open = (): void => {
-      newcomer = test.connect({ topics: ['a'], transport: new FakeTransport({ eager: true }) });
+      newcomer = test.connect({ topics: ['a'], transport: new FakeTransport({ atOnce: true }) });
     };
     test.connect({ topics: ['a'], transport: actingOn('1', open, true) });
     test.publish('a', '1', '2');
