@@ -4,9 +4,9 @@ import type { Http2ServerRequest } from 'node:http2';
 import { types } from 'node:util';
 
 import type { ClientSettings } from './hub/clients/client-settings.js';
-import type { Following } from './hub/clients/followers.js';
-import { tooManyTopics } from './hub/hub.js';
-import { assertTopic, own, toEntry } from './hub/publisher.js';
+import { tooManyTopics } from './hub/clients/registry.js';
+import { assertTopic, own, toEntry } from './hub/event-entry.js';
+import type { TopicsAndPatterns } from './hub/topics/following.js';
 import { compilePattern, TopicPattern, topicPattern } from './hub/topics/topic-pattern.js';
 import { NEW_CURSOR } from './protocol/cursor.js';
 import type { EventEntry } from './protocol/entry.js';
@@ -150,7 +150,7 @@ export function resolveClient(options: ClientOptions, config: ResolvedConfig, re
 }
 
 /** Throws `INVALID_TOPIC`, `TOO_MANY_TOPICS`. */
-export function resolveTopics(topics: Topics, config: ResolvedConfig): Following {
+export function resolveTopics(topics: Topics, config: ResolvedConfig): TopicsAndPatterns {
   const names = listOf(topics).map(literalOf);
   const patterns = names.filter((name) => name instanceof TopicPattern);
   const literal = names.filter((name) => typeof name === 'string');

@@ -7,18 +7,13 @@ import {
   type OnModuleDestroy,
   type OnModuleInit,
 } from '@nestjs/common';
-import { concatMap, isObservable, lastValueFrom, Observable, type Subscriber } from 'rxjs';
+import { Observable, type Subscriber } from 'rxjs';
 
-import { BackplaneError } from './backplane/backplane-error.js';
-import type { Patience } from './backplane/backplane.js';
-import { Client } from './hub/clients/client.js';
+import { assertTopic, toEntry } from './hub/event-entry.js';
 import { Hub } from './hub/hub.js';
-import { assertTopic, own, toEntry } from './hub/publisher.js';
+import { assertSource, type PublishArguments } from './hub/publisher.js';
 import type { SSEStats } from './hub/reporting/stats.js';
 import { compilePattern, TopicPattern } from './hub/topics/topic-pattern.js';
-import { bytesOf } from './log/publication.js';
-import { type Cursor, formatCursor } from './protocol/cursor.js';
-import type { Entry, EventEntry } from './protocol/entry.js';
 import { type BroadcastOptions, show, type SSEEvent } from './protocol/event.js';
 import {
   assertEnabled,
@@ -32,8 +27,7 @@ import {
   resolveTopics,
   type StreamOptions,
 } from './sse.client-options.js';
-import type { Filter, SSEClient } from './sse.client.js';
-import { type ConnectionChange } from './sse.client.js';
+import type { ConnectionChange, Filter, SSEClient } from './sse.client.js';
 import {
   assertOption,
   invalid,
@@ -244,7 +238,7 @@ export class SSEService<Events extends object = AnyEvents>
     );
     const client = this.#connect(options, options.topics ?? [], request, entrance);
     const answer = { client, response: entrance.response };
-    current?.answered({ answer, abandon: () => client instanceof Client && client.abandon('error') });
+    current?.answered({ answer, abandon: () => client.connected && this.#hub.clients.get(client.id)?.end('broken') });
     return answer;
   }
 
@@ -258,7 +252,9 @@ export class SSEService<Events extends object = AnyEvents>
    */
   removeClient(clientId: string, { reconnect = true }: { reconnect?: boolean } = {}): boolean {
     assertReconnect(reconnect);
-    return this.#hub.remove(clientId, reconnect);
+    const client = this.#hub.clients.get(clientId);
+    client?.end(reconnect ? 'sentBack' : 'removed');
+    return client !== undefined;
   }
 
   /**
@@ -272,7 +268,7 @@ export class SSEService<Events extends object = AnyEvents>
   removeGroup(group: string, { reconnect = true }: { reconnect?: boolean } = {}): void {
     assertGroup(group);
     assertReconnect(reconnect);
-    this.#appendLater({ kind: 'removeGroup', group, reconnect });
+    this.#hub.publisher.appendLater({ kind: 'removeGroup', group, reconnect });
   }
 
   /**
@@ -287,7 +283,7 @@ export class SSEService<Events extends object = AnyEvents>
    */
   subscribeGroup(group: string, topic: string | TopicPattern): void {
     assertGroup(group);
-    this.#appendLater({ kind: 'subscribeGroup', group, ...this.#nameOf(topic) });
+    this.#hub.publisher.appendLater({ kind: 'subscribeGroup', group, ...this.#nameOf(topic) });
   }
 
   /**
@@ -298,17 +294,17 @@ export class SSEService<Events extends object = AnyEvents>
    */
   unsubscribeGroup(group: string, topic: string | TopicPattern): void {
     assertGroup(group);
-    this.#appendLater({ kind: 'unsubscribeGroup', group, ...this.#nameOf(topic) });
+    this.#hub.publisher.appendLater({ kind: 'unsubscribeGroup', group, ...this.#nameOf(topic) });
   }
 
   /** The client, if it is connected to this node. `sse.getClient(id)?.lastEventAt` */
   getClient(clientId: string): SSEClient | undefined {
-    return this.#hub.get(clientId);
+    return this.#hub.clients.get(clientId)?.view;
   }
 
   /** All clients of this node, oldest first. `sse.getClients().at(0)?.connectedAt` */
   getClients(): SSEClient[] {
-    return this.#hub.list();
+    return this.#hub.clients.list().map(({ view }) => view);
   }
 
   /**
@@ -319,19 +315,19 @@ export class SSEService<Events extends object = AnyEvents>
    */
   getClientsByTopic(topic: string): SSEClient[] {
     assertTopic(topic);
-    return this.#hub.listTopic(topic);
+    return this.#hub.clients.listTopic(topic).map(({ view }) => view);
   }
 
   /** The clients of a group on this node, oldest first. `sse.getClientsByGroup('user:42').length` */
   getClientsByGroup(group: string): SSEClient[] {
-    return this.#hub.listGroup(group);
+    return Array.from(this.#hub.clients.membersOf(group), ({ view }) => view);
   }
 
   /** How many clients this node has, or how many an event on the topic would reach. `sse.getClientCount('room:7')` */
   getClientCount(topic?: string): number {
-    if (topic === undefined) return this.#hub.size;
+    if (topic === undefined) return this.#hub.clients.size;
     assertTopic(topic);
-    return this.#hub.countTopic(topic);
+    return this.#hub.audience.count(topic);
   }
 
   /**
@@ -359,7 +355,7 @@ export class SSEService<Events extends object = AnyEvents>
   subscribe(clientId: string, topic: string | TopicPattern, options: { filter?: Filter } = {}): boolean {
     const { filter } = options;
     assertFilter(filter);
-    return this.#hub.subscribe(clientId, literalOf(topic), filter);
+    return this.#hub.clients.subscribe(clientId, literalOf(topic), filter);
   }
 
   /**
@@ -369,7 +365,7 @@ export class SSEService<Events extends object = AnyEvents>
    * sse.unsubscribe(clientId, 'room:7');
    */
   unsubscribe(clientId: string, topic: string | TopicPattern): boolean {
-    return this.#hub.unsubscribe(clientId, literalOf(topic));
+    return this.#hub.clients.unsubscribe(clientId, literalOf(topic));
   }
 
   /**
@@ -381,9 +377,7 @@ export class SSEService<Events extends object = AnyEvents>
    * sse.closeTopic('execution:7');
    */
   closeTopic(topic: string): void {
-    assertTopic(topic);
-    // Whether it changes anything is for the log to say: another node may have opened it meanwhile.
-    this.#appendLater({ kind: 'close', topic: own(topic) });
+    this.#hub.publisher.mark('close', topic);
   }
 
   /**
@@ -393,8 +387,7 @@ export class SSEService<Events extends object = AnyEvents>
    * sse.openTopic('execution:7');
    */
   openTopic(topic: string): void {
-    assertTopic(topic);
-    this.#appendLater({ kind: 'open', topic: own(topic) });
+    this.#hub.publisher.mark('open', topic);
   }
 
   /**
@@ -427,9 +420,8 @@ export class SSEService<Events extends object = AnyEvents>
     id?: string,
     options?: BroadcastOptions,
   ): void;
-  broadcast(...args: [TopicEvent, BroadcastOptions?] | [string, string, unknown, string?, BroadcastOptions?]): void {
-    if (!this.#config.enabled) return;
-    this.#appendLater(this.#entryOf(args));
+  broadcast(...args: PublishArguments): void {
+    this.#hub.publisher.broadcast(args);
   }
 
   /**
@@ -444,8 +436,7 @@ export class SSEService<Events extends object = AnyEvents>
     id?: string,
     options?: BroadcastOptions,
   ): void {
-    if (!this.#config.enabled) return;
-    this.#appendLater(this.#logEntry({ event, data, ...(id !== undefined && { id }) }, options));
+    this.#hub.publisher.broadcastAll({ event, data, ...(id !== undefined && { id }) }, options);
   }
 
   /**
@@ -465,12 +456,8 @@ export class SSEService<Events extends object = AnyEvents>
     id?: string,
     options?: BroadcastOptions,
   ): Promise<string>;
-  async publish(
-    ...args: [TopicEvent, BroadcastOptions?] | [string, string, unknown, string?, BroadcastOptions?]
-  ): Promise<string> {
-    if (!this.#config.enabled) return '';
-    const { epoch, position } = await this.#append(this.#entryOf(args), 'timeout');
-    return formatCursor(epoch, position);
+  publish(...args: PublishArguments): Promise<string> {
+    return this.#hub.publisher.publish(args);
   }
 
   /**
@@ -485,18 +472,7 @@ export class SSEService<Events extends object = AnyEvents>
   async publishFrom<T>(source: AsyncIterable<T> | Observable<T>, topic: string, event: string): Promise<void> {
     assertTopic(topic);
     assertSource(source);
-    const publishOne = (data: unknown): Promise<string> => this.publish({ topic, event, data });
-    try {
-      if (isObservable(source)) {
-        await lastValueFrom(source.pipe(concatMap(publishOne)), { defaultValue: '' });
-      } else {
-        for await (const data of source) await publishOne(data);
-      }
-    } catch (error) {
-      this.#sourceFailed(topic);
-      throw error;
-    }
-    this.closeTopic(topic);
+    await this.#hub.publisher.publishFrom(source, topic, event);
   }
 
   /**
@@ -508,8 +484,8 @@ export class SSEService<Events extends object = AnyEvents>
    */
   sendEvent(clientId: string, event: SSEEvent): void {
     const entry = toEntry(event, this.#config);
-    const client = this.#hub.get(clientId);
-    if (client) return client.send(entry);
+    const client = this.#hub.clients.get(clientId);
+    if (client) return client.sendEvent(entry);
     throw new SSEError('CLIENT_NOT_FOUND', `No client with the id ${show(clientId)} is connected to this node.`);
   }
 
@@ -535,12 +511,12 @@ export class SSEService<Events extends object = AnyEvents>
    */
   startHeartbeat(clientId: string, interval: number = this.#config.heartbeatInterval || DEFAULT_HEARTBEAT): void {
     assertOption('heartbeatInterval', interval);
-    this.#hub.get(clientId)?.setHeartbeat(interval);
+    this.#hub.clients.get(clientId)?.timer.setHeartbeat(interval);
   }
 
   /** No heartbeat for this client any more. `sse.stopHeartbeat(clientId)` */
   stopHeartbeat(clientId: string): void {
-    this.#hub.get(clientId)?.setHeartbeat(0);
+    this.#hub.clients.get(clientId)?.timer.setHeartbeat(0);
   }
 
   /** Figures since the start, safe for JSON. `sse.stats().delivered` */
@@ -567,79 +543,11 @@ export class SSEService<Events extends object = AnyEvents>
     return encodingFor([accepted ?? []].flat().join(','), this.#config.compression);
   }
 
-  #entryOf(args: [TopicEvent, BroadcastOptions?] | [string, string, unknown, string?, BroadcastOptions?]): EventEntry {
-    if (typeof args[0] === 'object' && args[0] !== null && !(args[0] instanceof TopicPattern)) {
-      const [event, options] = args as [TopicEvent, BroadcastOptions?];
-      return this.#topicEntry(event, options);
-    }
-    const [topic, event, data, id, options] = args as [string, string, unknown, string?, BroadcastOptions?];
-    if (typeof id === 'object') {
-      throw new SSEError(
-        'INVALID_EVENT',
-        'id: it is an object. Options come fifth: (topic, event, data, undefined, options).',
-      );
-    }
-    return this.#topicEntry({ topic, event, data, ...(id !== undefined && { id }) }, options);
-  }
-
-  #logEntry(event: SSEEvent, options: BroadcastOptions | undefined): EventEntry {
-    const entry = toEntry(event, this.#config, options);
-    const { maxHistoryBytes } = this.#config;
-    const bytes = bytesOf(entry);
-    if (bytes <= maxHistoryBytes) return entry;
-    throw new SSEError(
-      'EVENT_TOO_LARGE',
-      `The event takes ${bytes} bytes in the log, which may have ${maxHistoryBytes} (maxHistoryBytes): it would drive ` +
-        'out everything else. Send a reference, and let clients fetch the rest.',
-    );
-  }
-
-  // An event without a topic must never become one for everybody.
-  #topicEntry(event: TopicEvent, options: BroadcastOptions | undefined): EventEntry {
-    const entry = this.#logEntry(event, options);
-    const { topic } = entry;
-    if (topic === undefined) {
-      throw new SSEError('INVALID_TOPIC', 'topic: there is none. broadcastAll() is for everybody.');
-    }
-    if (!this.#hub.isClosed(topic)) return entry;
-    throw new SSEError('TOPIC_CLOSED', `The topic ${show(topic)} is closed. openTopic() starts it over.`);
-  }
-
   #nameOf(topic: string | TopicPattern): { topic: string; pattern?: true } {
     const name = literalOf(topic);
     if (typeof name === 'string') return { topic: name };
     compilePattern(name, this.#config.topicDelimiter);
     return { topic: name.pattern, pattern: true };
-  }
-
-  async #append(entry: Entry, patience: Patience): Promise<Cursor> {
-    try {
-      return await this.#hub.append(entry, patience);
-    } catch (error) {
-      // Where the broker is, and what it says, is not for the visitor whose request this was.
-      throw error instanceof BackplaneError
-        ? new SSEError('BACKPLANE_UNAVAILABLE', 'The log has not confirmed the event.', { cause: error })
-        : error;
-    }
-  }
-
-  #appendLater(entry: Entry): void {
-    if (!this.#config.enabled) return;
-    this.#hub.append(entry, 'queue').catch((error: unknown) => this.#hub.reporter.publishFailed(entry, error));
-  }
-
-  #sourceFailed(topic: string): void {
-    // Whoever has closed the topic has stopped it: its viewers have got their end.
-    if (this.#hub.isClosed(topic)) return;
-    if (this.#hub.shuttingDown) {
-      this.#hub.logger.warn(
-        `publishFrom() to ${show(topic)} was stopped by the shutdown: the topic is left open, and its viewers, who come ` +
-          'back, get no end of it. Close it in `onModuleDestroy()`, or begin again after the restart.',
-      );
-      return;
-    }
-    this.broadcast({ topic, event: 'failed', data: { message: 'The source of these events failed.' } });
-    this.closeTopic(topic);
   }
 
   /** The request that is being handled. Its absence is told once, where there should be one. */
@@ -706,15 +614,6 @@ function follow(current: CurrentRequest, subscriber: Subscriber<StreamMessage>):
   current.streams = true;
   current.openStreams++;
   subscriber.add(() => current.openStreams--);
-}
-
-/** Throws `INVALID_EVENT`: a promise of a source, above all, is none, and would only be found out when viewers wait. */
-function assertSource(source: unknown): void {
-  const isIterable =
-    Object(source) === source && (Symbol.asyncIterator in (source as object) || Symbol.iterator in (source as object));
-  if (isIterable || isObservable(source)) return;
-  const hint = source instanceof Promise ? ' Await the promise.' : '';
-  throw new SSEError('INVALID_EVENT', `source: ${show(source)} is neither an AsyncIterable nor an Observable.${hint}`);
 }
 
 // What other nodes cannot read would be a hole in their log.

@@ -1,4 +1,12 @@
+import { TERMINAL_CURSOR } from '../protocol/cursor.js';
+import { show } from '../protocol/event.js';
+import { SSEError } from '../sse.error.js';
+import type { Entrance } from '../transport/transport.js';
+import type { ClientSettings } from './clients/client-settings.js';
 import type { Client } from './clients/client.js';
+import type { BusyReason, ControlFrames } from './clients/control-frames.js';
+import type { Registry } from './clients/registry.js';
+import type { Reporter } from './reporting/reporter.js';
 
 /** At `maxClients`: `retry` answers `sse.busy`, after which an EventSource comes back; `reject` is a 503, which stops it. */
 export type OnLimit = 'retry' | 'reject';
@@ -18,47 +26,87 @@ export type Verdict =
 
 const ADMIT: Verdict = { kind: 'admit' };
 
-/** Who may come in. Counts live connections, exactly. */
-export class Admission {
-  #clients = 0;
-  readonly #groups = new Map<string, Set<Client>>();
-
-  constructor(private readonly limits: AdmissionLimits) {}
-
-  /** Decides about one more client of this group, `leaving` being a client that it replaces. */
-  ask(group: string | undefined, leaving?: Client): Verdict {
-    const { maxClients, maxClientsPerGroup, onLimit, onGroupLimit } = this.limits;
-    const left = leaving ? 1 : 0;
-    const mates = group === undefined ? undefined : this.#groups.get(group);
-    if (mates && mates.size - left >= maxClientsPerGroup) {
-      if (onGroupLimit !== 'evict-oldest') {
-        return { kind: onGroupLimit, message: `the group has ${mates.size} of ${maxClientsPerGroup} clients` };
-      }
-      const oldest = mates.values().next().value;
-      if (oldest) return { kind: 'admit', evict: oldest };
+/** Decides about one more client of this group, `leaving` being a client that it replaces. Counts live connections, exactly. */
+export function judge(
+  { maxClients, maxClientsPerGroup, onLimit, onGroupLimit }: AdmissionLimits,
+  clients: Pick<Registry, 'size' | 'membersOf'>,
+  group: string | undefined,
+  leaving?: Client,
+): Verdict {
+  const left = leaving ? 1 : 0;
+  const mates = group === undefined ? undefined : clients.membersOf(group);
+  if (mates && mates.size - left >= maxClientsPerGroup) {
+    if (onGroupLimit !== 'evict-oldest') {
+      return { kind: onGroupLimit, message: `the group has ${mates.size} of ${maxClientsPerGroup} clients` };
     }
-    if (this.#clients - left < maxClients) return ADMIT;
-    return { kind: onLimit, message: `there are ${this.#clients} of ${maxClients} clients` };
+    const oldest = mates.values().next().value;
+    if (oldest) return { kind: 'admit', evict: oldest };
+  }
+  if (clients.size - left < maxClients) return ADMIT;
+  return { kind: onLimit, message: `there are ${clients.size} of ${maxClients} clients` };
+}
+
+export interface AdmissionContext {
+  readonly limits: AdmissionLimits;
+  readonly clients: Registry;
+  readonly reporter: Reporter;
+  readonly shuttingDown: () => boolean;
+  readonly controlFrames: (named: boolean) => ControlFrames;
+  /** A `retry` that spreads those who come back together. */
+  readonly retry: (interval: number) => number;
+  /** What a client comes back with that has no place yet. */
+  readonly cursorOfUnopened: (settings: ClientSettings) => string;
+}
+
+/** Where a request for a stream is let in, or turned away in the way that the limits ask for. */
+export class Admission {
+  constructor(private readonly context: AdmissionContext) {}
+
+  /** Whether the request may come in; otherwise it has been answered. Throws `TOO_MANY_CLIENTS`, for `reject`, and `CLIENT_EXISTS`. */
+  ask(settings: ClientSettings, isHead: boolean, entrance: Entrance): boolean {
+    if (isHead) {
+      entrance.answerHeaders();
+      return false;
+    }
+    if (settings.lastEventId === TERMINAL_CURSOR) {
+      entrance.answerNoContent();
+      return false;
+    }
+    if (this.context.shuttingDown()) return this.#turnAway(settings, entrance, 'shutdown');
+    // One connection must not take the places of many: all but the first of these can never be served meanwhile.
+    if (entrance.waits) return this.#turnAway(settings, entrance, 'pipelined');
+    return this.#admit(settings, entrance);
   }
 
-  enter(client: Client): void {
-    this.#clients++;
-    if (client.group === undefined) return;
-    const mates = this.#groups.get(client.group);
-    if (mates) mates.add(client);
-    else this.#groups.set(client.group, new Set([client]));
+  #admit(settings: ClientSettings, entrance: Entrance): boolean {
+    const { clients, limits } = this.context;
+    const replaced = clients.get(settings.id);
+    if (replaced && (settings.group === undefined || replaced.group !== settings.group)) {
+      throw new SSEError(
+        'CLIENT_EXISTS',
+        `A client with the id ${show(settings.id)} is connected already, and not known to be of the same ` +
+          'group. Leave `id` out, or give both the same `group`.',
+      );
+    }
+    const verdict = judge(limits, clients, settings.group, replaced);
+    if (verdict.kind === 'retry') return this.#turnAway(settings, entrance, 'full');
+    if (verdict.kind === 'reject') throw this.#rejection(verdict.message);
+    replaced?.end('replaced');
+    if (verdict.kind === 'admit') verdict.evict?.end('evicted');
+    return true;
   }
 
-  leave(client: Client): void {
-    this.#clients--;
-    if (client.group === undefined) return;
-    const mates = this.#groups.get(client.group);
-    mates?.delete(client);
-    if (mates?.size === 0) this.#groups.delete(client.group);
+  #turnAway(settings: ClientSettings, entrance: Entrance, reason: BusyReason): false {
+    const { reporter, cursorOfUnopened, controlFrames, retry } = this.context;
+    reporter.refused(reason);
+    const control = controlFrames(settings.controlEvents);
+    const busy = control.busy(cursorOfUnopened(settings), retry(settings.retryInterval), reason);
+    entrance.turnAway(busy, settings.plannedEnd, reason === 'shutdown');
+    return false;
   }
 
-  /** Oldest first. */
-  membersOf(group: string): Client[] {
-    return [...(this.#groups.get(group) ?? [])];
+  #rejection(message: string): SSEError {
+    this.context.reporter.refused(message);
+    return new SSEError('TOO_MANY_CLIENTS', `No room for another client: ${message}.`);
   }
 }

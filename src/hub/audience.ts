@@ -1,43 +1,43 @@
 import type { Audience as AudienceContract, Audiences } from '../backplane/presence.js';
-import type { Selection, Selections } from './clients/followers.js';
+import type { AllFollowers, Followers } from './clients/followers.js';
 import { compilePattern, TopicPattern } from './topics/topic-pattern.js';
 import type { Topics } from './topics/topics.js';
 
 /**
- * Counts this node's clients by what they follow, for other nodes. What has changed is worked out from the selections
+ * Counts this node's clients by what they follow, for other nodes. What has changed is worked out from those
  * that were touched meanwhile, so a quiet node with many clients costs nothing.
  */
 export class Audience implements AudienceContract {
-  /** Selections with another number of clients than at the last call; undefined until somebody wants to know. */
-  #touched: Set<Selection> | undefined;
+  /** Those with another number of clients than at the last call; undefined until somebody wants to know. */
+  #touched: Set<Followers> | undefined;
   /** With how many clients they have been counted. */
-  readonly #counted = new Map<Selection, number>();
+  readonly #counted = new Map<Followers, number>();
   readonly #byTopic = new Tally();
   readonly #byPatterns = new Tally();
 
   constructor(
-    private readonly topics: Topics,
-    private readonly selections: Selections,
+    private readonly topics: Topics<Followers>,
+    private readonly followers: AllFollowers,
     private readonly delimiter: string,
   ) {}
 
   count(topic: string): number {
     let count = 0;
-    for (const selection of this.topics.followersOf(topic)) count += selection.size;
+    for (const { size } of this.topics.followersOf(topic)) count += size;
     return count;
   }
 
-  /** To be called when a client has entered or left a selection. */
-  touch(selection: Selection): void {
-    if (selection.empty) return;
+  /** To be called when a client has come or gone. */
+  touch(followers: Followers): void {
+    if (followers.following.empty) return;
     // While nobody can be told, there may be no end of those who come and go.
-    if (selection.size === 0 && !this.#counted.has(selection)) this.#touched?.delete(selection);
-    else this.#touched?.add(selection);
+    if (followers.size === 0 && !this.#counted.has(followers)) this.#touched?.delete(followers);
+    else this.#touched?.add(followers);
   }
 
   changes(anew: boolean): Audiences {
     if (anew || !this.#touched) this.#forget();
-    for (const selection of this.#touched ?? this.selections) this.#recount(selection);
+    for (const followers of this.#touched ?? this.followers) this.#recount(followers);
     this.#touched = new Set();
     return { topics: this.#byTopic.changes(), patterns: this.#byPatterns.changes() };
   }
@@ -53,16 +53,16 @@ export class Audience implements AudienceContract {
     this.#byPatterns.clear();
   }
 
-  #recount(selection: Selection): void {
-    const { size } = selection;
-    const difference = size - (this.#counted.get(selection) ?? 0);
-    if (size > 0) this.#counted.set(selection, size);
-    else this.#counted.delete(selection);
+  #recount(followers: Followers): void {
+    const { size, following } = followers;
+    const difference = size - (this.#counted.get(followers) ?? 0);
+    if (size > 0) this.#counted.set(followers, size);
+    else this.#counted.delete(followers);
     if (difference === 0) return;
-    for (const topic of selection.topics) {
-      if (!selection.matchesPattern(topic)) this.#byTopic.add(topic, difference);
+    for (const topic of following.topics) {
+      if (!following.matchesPattern(topic)) this.#byTopic.add(topic, difference);
     }
-    if (selection.hasPatterns) this.#byPatterns.add([...selection.patterns.keys()].toSorted().join('\n'), difference);
+    if (following.hasPatterns) this.#byPatterns.add(following.patternsText, difference);
   }
 }
 

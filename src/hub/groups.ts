@@ -1,51 +1,67 @@
 import type { GroupEntry, GroupTopicEntry } from '../protocol/entry.js';
 import { SSEError } from '../sse.error.js';
 import type { Client } from './clients/client.js';
-import type { Hub } from './hub.js';
+import type { Registry } from './clients/registry.js';
+import type { Reporter } from './reporting/reporter.js';
 import { TopicPattern } from './topics/topic-pattern.js';
 
 /** What an entry asks of the clients of a group. */
 export type GroupAct = GroupEntry | GroupTopicEntry;
 
-/** Carries it out on those that were open when the log got the entry, in its turn: what was published before leaves first. */
-export function actOnGroup(hub: Hub, members: readonly Client[], act: GroupAct): void {
-  switch (act.kind) {
-    case 'removeGroup':
-      for (const { id } of members) hub.remove(id, act.reconnect);
-      break;
-    case 'subscribeGroup':
-      subscribeAll(hub, members, act);
-      break;
-    case 'unsubscribeGroup':
-      for (const client of members) unsubscribeOne(hub, client, act);
-      break;
+/** What the log says of groups, carried out on this node's clients. */
+export class Groups {
+  constructor(
+    private readonly clients: Registry,
+    private readonly reporter: Reporter,
+  ) {}
+
+  /** Acts on those that were open when the log got the entry, in its turn: what was published before leaves first. */
+  act(act: GroupAct): void {
+    const members = [...this.clients.membersOf(act.group)];
+    switch (act.kind) {
+      case 'removeGroup':
+        for (const client of members) client.end(act.reconnect ? 'sentBack' : 'removed');
+        break;
+      case 'subscribeGroup':
+        this.#subscribeAll(members, act);
+        break;
+      case 'unsubscribeGroup':
+        for (const client of members) this.#unsubscribeOne(client, act);
+        break;
+    }
+  }
+
+  /** What was done to this group, or to any, and whether its clients were open by then, nobody can tell. */
+  askAgain(group?: string): void {
+    const members = group === undefined ? this.clients.list() : [...this.clients.membersOf(group)];
+    for (const client of members) if (client.group !== undefined) client.end('askedAgain');
+  }
+
+  // Nobody waits for the outcome: a client that follows too much already is left as it is.
+  #subscribeAll(members: readonly Client[], act: GroupTopicEntry): void {
+    let refused = 0;
+    let reason: unknown;
+    for (const client of members) {
+      // Its own filter for the topic stays.
+      if (client.topics.has(act.topic)) continue;
+      try {
+        this.clients.subscribe(client.id, nameOf(act), undefined);
+        client.countFromHere(act.topic);
+      } catch (error) {
+        if (!(error instanceof SSEError)) throw error;
+        refused++;
+        reason = error;
+      }
+    }
+    if (refused > 0) this.reporter.groupNotSubscribed(act.group, act.topic, refused, reason);
+  }
+
+  #unsubscribeOne(client: Client, act: GroupTopicEntry): void {
+    client.pump();
+    this.clients.unsubscribe(client.id, nameOf(act));
   }
 }
 
 function nameOf({ topic, pattern }: GroupTopicEntry): string | TopicPattern {
   return pattern ? new TopicPattern(topic) : topic;
-}
-
-// Nobody waits for the outcome: a client that follows too much already is left as it is.
-function subscribeAll(hub: Hub, members: readonly Client[], act: GroupTopicEntry): void {
-  let refused = 0;
-  let reason: unknown;
-  for (const client of members) {
-    // Its own filter for the topic stays.
-    if (client.topics.has(act.topic)) continue;
-    try {
-      hub.subscribe(client.id, nameOf(act), undefined);
-      client.countFromHere(act.topic);
-    } catch (error) {
-      if (!(error instanceof SSEError)) throw error;
-      refused++;
-      reason = error;
-    }
-  }
-  if (refused > 0) hub.reporter.groupNotSubscribed(act.group, act.topic, refused, reason);
-}
-
-function unsubscribeOne(hub: Hub, client: Client, act: GroupTopicEntry): void {
-  client.pump();
-  hub.unsubscribe(client.id, nameOf(act));
 }

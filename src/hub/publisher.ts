@@ -1,140 +1,198 @@
-import { encodedSize } from '../protocol/encode.js';
-import type { EventEntry } from '../protocol/entry.js';
-import {
-  type BroadcastOptions,
-  eventFault,
-  exceptionFault,
-  show,
-  type SSEEvent,
-  topicFault,
-} from '../protocol/event.js';
+import { concatMap, isObservable, lastValueFrom, type Observable } from 'rxjs';
+
+import { BackplaneError } from '../backplane/backplane-error.js';
+import type { Backplane, Patience } from '../backplane/backplane.js';
+import type { ClosedTopics } from '../log/closed-topics.js';
+import type { EventLog } from '../log/event-log.js';
+import { bytesOf } from '../log/publication.js';
+import { type Cursor, formatCursor, ORIGIN } from '../protocol/cursor.js';
+import type { Entry, EventEntry } from '../protocol/entry.js';
+import { type BroadcastOptions, show, type SSEEvent } from '../protocol/event.js';
 import { SSEError } from '../sse.error.js';
-import { takeIn } from './callbacks.js';
+import { assertTopic, type EntryRules, own, toEntry } from './event-entry.js';
+import { OwnClosings } from './own-closings.js';
+import type { SSELogger } from './reporting/logger.js';
+import type { Reporter } from './reporting/reporter.js';
 import { TopicPattern } from './topics/topic-pattern.js';
 
-export interface EntryRules {
-  readonly maxEventSize: number;
-  readonly serialize: (data: unknown, event: Readonly<SSEEvent>) => string;
-  /** The application serialises strings too. */
-  readonly ownSerializer: boolean;
+/** An event on a topic, or its parts: the two forms of `broadcast` and `publish`. */
+export type PublishArguments =
+  | readonly [event: SSEEvent, options?: BroadcastOptions]
+  | readonly [topic: string, event: string, data: unknown, id?: string, options?: BroadcastOptions];
+
+export interface PublisherContext {
+  readonly log: EventLog;
+  readonly closedTopics: ClosedTopics;
+  readonly backplane: Backplane;
+  readonly reporter: Reporter;
+  readonly logger: SSELogger;
+  readonly rules: EntryRules & { readonly enabled: boolean; readonly maxHistoryBytes: number };
+  readonly shuttingDown: () => boolean;
+  /** Begins to read the log, if nobody has. */
+  readonly start: () => void;
 }
 
-/** Throws `INVALID_TOPIC` unless `topic` can be one. */
-export function assertTopic(topic: unknown): asserts topic is string {
-  if (topic instanceof TopicPattern) {
+/** Takes what an application publishes: what is wrong with it is thrown here, at once; what is right goes to the log. */
+export class Publisher {
+  readonly #ownClosings: OwnClosings;
+
+  constructor(private readonly context: PublisherContext) {
+    this.#ownClosings = new OwnClosings(context.log);
+  }
+
+  /** To be called when something has been read from the log. */
+  hasRead(): void {
+    this.#ownClosings.forgetRead();
+  }
+
+  /** Whether the topic is finished, for those who publish on this node: what it has appended is not always read yet. */
+  isClosed(topic: string): boolean {
+    const own = this.#ownClosings.latest(topic);
+    return own ? own === 'close' : this.context.closedTopics.isClosed(topic);
+  }
+
+  /** Publishes on a topic. Nobody waits for the outcome: what fails then is logged and counted. */
+  broadcast(args: PublishArguments): void {
+    if (this.#isEnabled) this.appendLater(this.#topicEntryOf(args));
+  }
+
+  /** The same, to everybody. */
+  broadcastAll(event: SSEEvent, options: BroadcastOptions | undefined): void {
+    if (this.#isEnabled) this.appendLater(this.#entryOf(event, options));
+  }
+
+  /** Publishes on a topic, and settles with the event's cursor once the log has it; with `''` where the hub is switched off. */
+  async publish(args: PublishArguments): Promise<string> {
+    if (!this.#isEnabled) return '';
+    const entry = this.#topicEntryOf(args);
+    try {
+      const { epoch, position } = await this.append(entry, 'timeout');
+      return formatCursor(epoch, position);
+    } catch (error) {
+      // Where the broker is, and what it says, is not for the visitor whose request this was.
+      throw error instanceof BackplaneError
+        ? new SSEError('BACKPLANE_UNAVAILABLE', 'The log has not confirmed the event.', { cause: error })
+        : error;
+    }
+  }
+
+  /** Publishes each value of a source, then closes the topic, whoever watches. */
+  async publishFrom(
+    source: AsyncIterable<unknown> | Iterable<unknown> | Observable<unknown>,
+    topic: string,
+    event: string,
+  ): Promise<void> {
+    const publishOne = (data: unknown): Promise<string> => this.publish([{ topic, event, data }]);
+    try {
+      if (isObservable(source)) {
+        await lastValueFrom(source.pipe(concatMap(publishOne)), { defaultValue: '' });
+      } else {
+        for await (const data of source) await publishOne(data);
+      }
+    } catch (error) {
+      this.#sourceFailed(topic);
+      throw error;
+    }
+    this.mark('close', topic);
+  }
+
+  /** Finishes a topic, or starts it over. Whether that changes anything is for the log to say: another node may act, too. */
+  mark(kind: 'close' | 'open', topic: string): void {
+    assertTopic(topic);
+    this.appendLater({ kind, topic: own(topic) });
+  }
+
+  /** Nobody waits for the outcome. */
+  appendLater(entry: Entry): void {
+    if (!this.#isEnabled) return;
+    this.append(entry, 'queue').catch((error: unknown) => this.context.reporter.publishFailed(entry, error));
+  }
+
+  /** Settles with the entry's place once the log has it. Throws `SHUTTING_DOWN`. */
+  append(entry: Entry, patience: Patience): Promise<Cursor> {
+    const { shuttingDown, start, backplane } = this.context;
+    if (shuttingDown()) throw new SSEError('SHUTTING_DOWN', 'The hub is shutting down and takes no more events.');
+    start();
+    try {
+      const appended = backplane.append(this.#withPast(entry), patience);
+      if (entry.kind === 'close' || entry.kind === 'open') this.#ownClosings.note(entry, appended);
+      return appended;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  get #isEnabled(): boolean {
+    return this.context.rules.enabled;
+  }
+
+  /** An event says up to where its publisher may have forgotten what closed its topic. */
+  #withPast(entry: Entry): Entry {
+    const { forgotten } = this.context.closedTopics;
+    if (forgotten === ORIGIN || entry.kind !== 'event') return entry;
+    return entry.topic === undefined || this.isClosed(entry.topic) ? entry : { ...entry, opens: forgotten };
+  }
+
+  #topicEntryOf(args: PublishArguments): EventEntry {
+    const [event, options] = eventAndOptions(args);
+    const entry = this.#entryOf(event, options);
+    const { topic } = entry;
+    // It must never become an event for everybody.
+    if (topic === undefined) {
+      throw new SSEError('INVALID_TOPIC', 'topic: there is none. broadcastAll() is for everybody.');
+    }
+    if (!this.isClosed(topic)) return entry;
+    throw new SSEError('TOPIC_CLOSED', `The topic ${show(topic)} is closed. openTopic() starts it over.`);
+  }
+
+  #entryOf(event: SSEEvent, options: BroadcastOptions | undefined): EventEntry {
+    const { rules } = this.context;
+    const entry = toEntry(event, rules, options);
+    const bytes = bytesOf(entry);
+    if (bytes <= rules.maxHistoryBytes) return entry;
     throw new SSEError(
-      'INVALID_TOPIC',
-      `topic: topicPattern(${show(topic.pattern)}) stands for many, and this takes one.`,
+      'EVENT_TOO_LARGE',
+      `The event takes ${bytes} bytes in the log, which may have ${rules.maxHistoryBytes} (maxHistoryBytes): it would ` +
+        'drive out everything else. Send a reference, and let clients fetch the rest.',
     );
   }
-  const fault = topicFault(topic);
-  if (fault) throw new SSEError('INVALID_TOPIC', `topic: ${fault}.`);
-}
 
-/**
- * Checks an event and serialises it, so that whatever is wrong with it is the publisher's to know, at once: nothing is
- * cleaned up, and nothing of a refused event is kept. Throws `INVALID_EVENT`, `INVALID_TOPIC`, `EVENT_TOO_LARGE`.
- *
- * Serialising runs code of the application's (`serialize`, `toJSON`), and so does reading a field that is a getter. So
- * each field is read once, before anything is checked: what was checked is what leaves, whatever such code does meanwhile.
- */
-export function toEntry(event: SSEEvent, rules: EntryRules, options: BroadcastOptions = {}): EventEntry {
-  const fields = read('event', () => fieldsOf(event));
-  const { except, exceptGroup } = read('options', () => exceptionsOf(options));
-  const { topic, event: name, id, retry, comment, metadata, timestamp } = fields;
-  if (topic !== undefined) assertTopic(topic);
-  const fault = eventFault(fields) ?? exceptionFault(except, exceptGroup);
-  if (fault) throw new SSEError('INVALID_EVENT', `${fault}.`);
-  const { maxEventSize, ownSerializer } = rules;
-  const taken = comment === undefined ? 0 : assertSize('comment', comment, maxEventSize);
-  const data = serialize(fields, rules);
-  assertSize('data', data, maxEventSize, taken);
-  const isText = typeof fields.data === 'string' && !ownSerializer;
-  return {
-    kind: 'event',
-    topic: own(topic),
-    event: own(name),
-    id: own(id),
-    data: isText || ownSerializer ? own(data) : data,
-    text: isText || undefined,
-    retry,
-    comment: own(comment),
-    metadata: metadata === undefined ? undefined : plainJson(metadata, rules),
-    timestamp: own(timestamp),
-    except: except?.map(own),
-    exceptGroup: own(exceptGroup),
-  };
-}
-
-/** What is shorter V8 copies. */
-const MIN_SLICE = 13;
-
-/** The same text in memory of its own: a part of another one keeps all of that, for as long as the log keeps the part. */
-export function own<T extends string | undefined>(text: T): T {
-  if (text === undefined || text.length < MIN_SLICE) return text;
-  const encoding = Buffer.byteLength(text) === text.length ? 'latin1' : 'utf16le';
-  return Buffer.from(text, encoding).toString(encoding) as T;
-}
-
-function read<T>(what: string, fields: () => T): T {
-  try {
-    return fields();
-  } catch (cause) {
-    throw new SSEError('INVALID_EVENT', `The ${what} cannot be read.`, { cause });
+  #sourceFailed(topic: string): void {
+    // Whoever has closed the topic has stopped it: its viewers have got their end.
+    if (this.isClosed(topic)) return;
+    if (this.context.shuttingDown()) {
+      this.context.logger.warn(
+        `publishFrom() to ${show(topic)} was stopped by the shutdown: the topic is left open, and its viewers, who come ` +
+          'back, get no end of it. Close it in `onModuleDestroy()`, or begin again after the restart.',
+      );
+      return;
+    }
+    this.broadcast([{ topic, event: 'failed', data: { message: 'The source of these events failed.' } }]);
+    this.mark('close', topic);
   }
 }
 
-function fieldsOf({ data, event, id, topic, retry, comment, metadata, timestamp }: SSEEvent): Readonly<SSEEvent> {
-  return Object.freeze({ data, event, id, topic, retry, comment, metadata, timestamp });
-}
-
-function exceptionsOf({ except, exceptGroup }: BroadcastOptions) {
-  return { except: except === undefined ? undefined : [except].flat(), exceptGroup };
-}
-
-function serialize(event: Readonly<SSEEvent>, { serialize: toText }: EntryRules): string {
-  let text: unknown;
-  try {
-    text = toText(event.data, event);
-  } catch (cause) {
-    throw new SSEError('INVALID_EVENT', 'data: it cannot be serialised.', { cause });
+function eventAndOptions(args: PublishArguments): [SSEEvent, BroadcastOptions | undefined] {
+  const [first] = args;
+  if (typeof first === 'object' && first !== null && !((first as unknown) instanceof TopicPattern)) {
+    const [event, options] = args as [SSEEvent, BroadcastOptions?];
+    return [event, options];
   }
-  if (typeof text !== 'string') {
-    const shown = takeIn(text) ? 'a promise; it has to return a string, at once' : show(text);
-    throw new SSEError('INVALID_EVENT', `data: serialize() returned ${shown}.`);
+  const [topic, event, data, id, options] = args as [string, string, unknown, string?, BroadcastOptions?];
+  if (typeof id === 'object') {
+    throw new SSEError(
+      'INVALID_EVENT',
+      'id: it is an object. Options come fifth: (topic, event, data, undefined, options).',
+    );
   }
-  return text;
+  return [{ topic, event, data, ...(id !== undefined && { id }) }, options];
 }
 
-/** Answers the bytes that it takes on the wire, where `taken` are taken already. */
-function assertSize(field: 'data' | 'comment', text: string, maxEventSize: number, taken = 0): number {
-  const name = field === 'data' ? field : '';
-  const size = encodedSize(name, text, maxEventSize);
-  if (size + taken <= maxEventSize) return size;
-  const bytes = Buffer.byteLength(text);
-  const encoded =
-    size === bytes ? '' : `, and ${encodedSize(name, text)} on the wire, where each of its lines is a field`;
-  const beside = taken === 0 ? '' : `, of which the comment takes ${taken}`;
-  throw tooLarge(`The ${field} is ${bytes} bytes${encoded}; maxEventSize is ${maxEventSize}${beside}.`);
-}
-
-function tooLarge(message: string): SSEError {
-  return new SSEError('EVENT_TOO_LARGE', `${message} Send a reference, and let clients fetch the rest.`);
-}
-
-/** The same on every backplane: what does not survive JSON is not there at all. */
-function plainJson(metadata: unknown, { maxEventSize }: EntryRules): string {
-  const text = toJson(metadata);
-  if (!text?.startsWith('{')) throw new SSEError('INVALID_EVENT', `metadata: ${show(metadata)} is not a plain object.`);
-  const bytes = Buffer.byteLength(text);
-  if (bytes > maxEventSize) throw tooLarge(`The metadata is ${bytes} bytes; maxEventSize is ${maxEventSize}.`);
-  return text;
-}
-
-function toJson(metadata: unknown): string | undefined {
-  try {
-    return JSON.stringify(metadata);
-  } catch (cause) {
-    throw new SSEError('INVALID_EVENT', 'metadata: it has no JSON form.', { cause });
-  }
+/** Throws `INVALID_EVENT`: a promise of a source, above all, is none, and would only be found out when viewers wait. */
+export function assertSource(source: unknown): void {
+  const isIterable =
+    Object(source) === source && (Symbol.asyncIterator in (source as object) || Symbol.iterator in (source as object));
+  if (isIterable || isObservable(source)) return;
+  const hint = source instanceof Promise ? ' Await the promise.' : '';
+  throw new SSEError('INVALID_EVENT', `source: ${show(source)} is neither an AsyncIterable nor an Observable.${hint}`);
 }

@@ -23,7 +23,7 @@ export async function drain(
   const closing: Promise<void>[] = [];
   const endUpTo = (count: number): void => {
     for (const client of clients.slice(closing.length, count)) {
-      closing.push(client.sendHome(retryAfter(Math.random() * timeout)).catch(() => {}));
+      closing.push(client.endForShutdown(retryAfter(Math.random() * timeout)).catch(() => {}));
     }
   };
 

@@ -77,7 +77,7 @@ describe('another life of the log under open streams', () => {
     test.log.restore(0);
     test.log.ready();
     await turn();
-    test.hub.subscribe(client.id, 'a', undefined);
+    test.hub.clients.subscribe(client.id, 'a', undefined);
     test.publish('a', 'new');
     await turn();
     expect(transport.lines).toEqual(['open none', 'reset epoch a', 'new']);
@@ -87,16 +87,16 @@ describe('another life of the log under open streams', () => {
     const test = await started();
     const { client, transport } = test.connect({ topics: ['a'], heartbeatInterval: 1_000 });
     await turn();
-    test.hub.unsubscribe(client.id, 'a');
+    test.hub.clients.unsubscribe(client.id, 'a');
     await turn();
     test.log.restore(0);
     test.log.ready();
     await turn();
-    expect(client.lastEventId).toContain('~e1~');
-    test.hub.subscribe(client.id, 'b', undefined);
+    expect(client.view.lastEventId).toContain('~e1~');
+    test.hub.clients.subscribe(client.id, 'b', undefined);
     await turn();
     expect(transport.lines).toEqual(['open none', 'reset epoch b']);
-    expect(test.hub.behind.size).toBe(0);
+    expect(test.hub.turn.behind.size).toBe(0);
   });
 
   it('a client that connects at that moment begins with what is new', async () => {
@@ -115,7 +115,7 @@ describe('another life of the log under open streams', () => {
     const test = new TestHub();
     for (const topic of ['b', 'c']) test.close(topic);
     test.publish('a', '1', '2');
-    for (const topic of ['b', 'c']) void test.hub.append({ kind: 'open', topic }, 'queue');
+    for (const topic of ['b', 'c']) void test.hub.publisher.append({ kind: 'open', topic }, 'queue');
     test.publish('a', 'lost');
     const { transport: some } = test.connect({ topics: ['a', 'b'] });
     const { transport: all } = test.connect({ topics: ['b', 'c'] });
@@ -147,24 +147,24 @@ describe('until the window of the new life is known', () => {
     const { client, transport } = test.connect({ topics: ['a'], heartbeatInterval: 1_000 });
     await turn();
     test.log.restore(2);
-    client.send(event('for you'));
+    client.sendEvent(event('for you'));
     await turn();
     clock.advance(1_000);
-    client.tick(performance.now());
+    client.timer.tick(performance.now());
     expect(transport.lines).toEqual(['open none', 'comment']);
     test.log.ready();
     await turn();
     expect(transport.read().slice(2)).toEqual(['reset epoch a', '1', '2', 'for you']);
-    expect(test.hub.behind.size).toBe(0);
+    expect(test.hub.turn.behind.size).toBe(0);
   });
 
   it('a client that follows something else before that is known takes no cursor with it that hides the loss', async () => {
     const test = await started();
     const { client, transport } = await test.open({ topics: ['a'] });
-    const known = client.lastEventId;
+    const known = client.view.lastEventId;
     test.log.restore(2);
-    test.hub.subscribe(client.id, 'b', undefined);
-    test.hub.unsubscribe(client.id, 'a');
+    test.hub.clients.subscribe(client.id, 'b', undefined);
+    test.hub.clients.unsubscribe(client.id, 'a');
     await test.hub.shutdown();
     expect(transport.inFlight.at(-1)).toMatchObject({ id: known, retry: expect.any(Number) });
   });
@@ -173,11 +173,11 @@ describe('until the window of the new life is known', () => {
     const test = await started();
     const { client, transport } = await test.open({ topics: ['a'] });
     test.log.restore(2);
-    test.hub.unsubscribe(client.id, 'a');
+    test.hub.clients.unsubscribe(client.id, 'a');
     test.log.ready();
     await turn();
     expect(transport.lines).toEqual(['open none']);
-    test.hub.subscribe(client.id, 'b', undefined);
+    test.hub.clients.subscribe(client.id, 'b', undefined);
     test.publish('b', 'new');
     await turn();
     expect(transport.lines).toEqual(['open none', 'reset epoch b', 'new']);
@@ -187,7 +187,7 @@ describe('until the window of the new life is known', () => {
     const test = await started();
     const { client, transport } = test.connect({ topics: ['a'] });
     await turn();
-    const before = client.lastEventId;
+    const before = client.view.lastEventId;
     test.log.restore(2);
     await turn();
     await test.hub.shutdown();
@@ -226,7 +226,7 @@ describe('until the window of the new life is known', () => {
     const { client, transport } = test.connect({ topics: ['a'] });
     await turn();
     test.log.restore(3);
-    test.hub.subscribe(client.id, 'b', undefined);
+    test.hub.clients.subscribe(client.id, 'b', undefined);
     await turn();
     test.log.ready();
     test.publish('b', 'new');

@@ -25,10 +25,10 @@ describe('an audience', () => {
     const { audience } = test.hub;
     expect(plain(audience.changes(false))).toEqual({ topics: { a: 3, b: 2 }, patterns: {} });
     expect(plain(audience.changes(false))).toEqual({ topics: {}, patterns: {} });
-    test.hub.remove(first.client.id, true);
-    test.hub.subscribe(third.client.id, new TopicPattern('c:*'), undefined);
+    test.remove(first.client.id, true);
+    test.hub.clients.subscribe(third.client.id, new TopicPattern('c:*'), undefined);
     expect(plain(audience.changes(false))).toEqual({ topics: { a: 2, b: 1 }, patterns: { 'c:*': 1 } });
-    test.hub.remove(third.client.id, true);
+    test.remove(third.client.id, true);
     expect(plain(audience.changes(false))).toEqual({ topics: { a: 1 }, patterns: { 'c:*': 0 } });
     expect(plain(audience.changes(true))).toEqual({ topics: { a: 1, b: 1 }, patterns: {} });
   });
@@ -39,17 +39,17 @@ describe('an audience', () => {
     const { audience } = test.hub;
     audience.changes(false);
     const { id } = test.connect({ topics: ['b'] }).client;
-    test.hub.remove(id, true);
-    test.hub.subscribe(client.id, 'c', undefined);
-    test.hub.unsubscribe(client.id, 'c');
+    test.remove(id, true);
+    test.hub.clients.subscribe(client.id, 'c', undefined);
+    test.hub.clients.unsubscribe(client.id, 'c');
     expect(plain(audience.changes(false))).toEqual({ topics: {}, patterns: {} });
   });
 
   it('counts a client once that follows a topic both literally and by patterns', () => {
     const test = new TestHub();
     const { client } = test.connect({ topics: ['room:1', 'news'] });
-    test.hub.subscribe(client.id, new TopicPattern('room:*'), undefined);
-    test.hub.subscribe(client.id, new TopicPattern('**'), undefined);
+    test.hub.clients.subscribe(client.id, new TopicPattern('room:*'), undefined);
+    test.hub.clients.subscribe(client.id, new TopicPattern('**'), undefined);
     test.connect({ topics: ['room:1'] });
     const told = test.hub.audience.changes(true);
     expect(plain(told)).toEqual({ topics: { 'room:1': 1 }, patterns: { '**\nroom:*': 1 } });
@@ -63,8 +63,8 @@ describe('an audience', () => {
     test.hub.audience.changes(false);
     const selections = Array.from({ length: 100 }, (_, i) => {
       const { client } = test.connect({ topics: [`t${i}`] });
-      const selection = new WeakRef(client.reader.selection);
-      test.hub.remove(client.id, true);
+      const selection = new WeakRef(client.followers);
+      test.remove(client.id, true);
       return selection;
     });
     await heap();
@@ -75,7 +75,7 @@ describe('an audience', () => {
     const test = new TestHub();
     test.connect();
     expect(plain(test.hub.audience.changes(false))).toEqual({ topics: {}, patterns: {} });
-    for (let i = 0; i < 1_000; i++) test.hub.remove(test.connect({ topics: [`t${i}`] }).client.id, true);
+    for (let i = 0; i < 1_000; i++) test.remove(test.connect({ topics: [`t${i}`] }).client.id, true);
     expect(plain(test.hub.audience.changes(false))).toEqual({ topics: {}, patterns: {} });
   });
 });

@@ -27,7 +27,7 @@ describe('a client that follows a topic which is finished already, and others', 
     const test = new TestHub();
     test.close('a');
     const { client, transport } = await test.open({ topics: ['b'] });
-    test.hub.subscribe(client.id, 'a', undefined);
+    test.hub.clients.subscribe(client.id, 'a', undefined);
     test.publish('b', '1');
     await turn();
     expect(transport.lines).toEqual(['open none', 'closed a', '1']);
@@ -37,7 +37,7 @@ describe('a client that follows a topic which is finished already, and others', 
     const test = new TestHub();
     test.close('a');
     const { client, transport } = await test.open();
-    for (const topic of ['a', 'b']) test.hub.subscribe(client.id, topic, undefined);
+    for (const topic of ['a', 'b']) test.hub.clients.subscribe(client.id, topic, undefined);
     await turn();
     expect(transport.lines).toEqual(['open none', 'closed a']);
   });
@@ -65,7 +65,7 @@ describe('a client that follows a topic which is finished already, and others', 
 
 describe('a topic that is finished', () => {
   /** What the log has let go of is forgotten in its time. */
-  const keepHouse = ({ hub }: TestHub): void => hub.closedTopics.prune(hub.delivery.oldestPlace);
+  const keepHouse = ({ hub }: TestHub): void => hub.closedTopics.prune(hub.turn.oldestPlace);
 
   async function age(...hubs: TestHub[]): Promise<void> {
     clock.advance(10_000);
@@ -80,11 +80,11 @@ describe('a topic that is finished', () => {
     test.publish('a', '1');
     test.close('a');
     await age(test);
-    expect(test.hub.isClosed('a')).toBe(true);
+    expect(test.hub.publisher.isClosed('a')).toBe(true);
     expect((await test.open({ topics: ['a'] })).transport.lines).toEqual(['open none', 'end']);
     await age(test);
     await age(test);
-    expect(test.hub.isClosed('a')).toBe(false);
+    expect(test.hub.publisher.isClosed('a')).toBe(false);
     expect(test.hub.closedTopics.size).toBe(0);
     expect((await test.open({ topics: ['a'] })).transport.lines).toEqual(['open none']);
   });
@@ -105,7 +105,7 @@ describe('a topic that is finished', () => {
     // It reads too little to be waited for.
     for (let i = 0; i < 5; i++) await age(test);
     expect(test.hub.log.historyOf('a')?.size ?? 0).toBe(0);
-    expect(test.hub.isClosed('a')).toBe(true);
+    expect(test.hub.publisher.isClosed('a')).toBe(true);
     const lines: string[] = [];
     while (!transport.ended) {
       lines.push(...transport.read());
@@ -114,7 +114,7 @@ describe('a topic that is finished', () => {
     lines.push(...transport.read());
     expect(lines).toEqual(['open none', 'reset slow a', 'end']);
     await age(test);
-    expect(test.hub.isClosed('a')).toBe(false);
+    expect(test.hub.publisher.isClosed('a')).toBe(false);
   });
 
   it('starts over on every node with what a node publishes that has forgotten it, whatever the others retain', async () => {
@@ -124,11 +124,11 @@ describe('a topic that is finished', () => {
     long.publish('a', '1');
     long.close('a');
     await age(brief, long);
-    expect([brief, long].map(({ hub }) => hub.isClosed('a'))).toEqual([false, true]);
+    expect([brief, long].map(({ hub }) => hub.publisher.isClosed('a'))).toEqual([false, true]);
     brief.publish('a', '2');
     await turn(2);
     for (const { transport } of readers) expect(transport.lines).toEqual(['open none', '1', 'closed a', '2']);
-    expect(long.hub.isClosed('a')).toBe(false);
+    expect(long.hub.publisher.isClosed('a')).toBe(false);
     long.publish('a', '3');
     const late = await long.open({ topics: ['a'], since: 1 });
     expect(late.transport.lines).toEqual(['open none', '2', '3']);
@@ -147,7 +147,7 @@ describe('a topic that is finished', () => {
     view.release();
     await turn(2);
     for (const { hub } of [late, prompt]) {
-      expect(hub.isClosed('a')).toBe(true);
+      expect(hub.publisher.isClosed('a')).toBe(true);
       expect(hub.stats().dropped).toBe(1);
     }
   });

@@ -80,7 +80,7 @@ describe('what is gone', () => {
     const test = new TestHub();
     const { transport } = await test.open({ topics: ['a'] });
     await publishInTurns(test, '1', '2');
-    void test.hub.append(event('broken', { topic: 'a', except: [null] as unknown as string[] }), 'queue');
+    void test.hub.publisher.append(event('broken', { topic: 'a', except: [null] as unknown as string[] }), 'queue');
     await publishInTurns(test, '3');
     expect(transport.lines).toEqual(['open none', '1', '2', '3']);
     const back = await test.open({ topics: ['a'], lastEventId: test.log.cursors[0]! });
@@ -112,7 +112,7 @@ describe('what is gone', () => {
     const test = await trimmed();
     const first = await test.open({ lastEventId: test.log.cursors[0]! });
     const second = await test.open({ lastEventId: idOf(first, 'open full') });
-    test.hub.subscribe(second.client.id, 'a', undefined);
+    test.hub.clients.subscribe(second.client.id, 'a', undefined);
     await turn();
     expect(second.transport.lines).toEqual(['open full', 'reset trimmed a', '5', '6']);
   });
@@ -136,7 +136,7 @@ describe('what is gone', () => {
     const first = await test.open({ lastEventId: test.log.cursors[0]! });
     test.publish('a', '2', '3', '4', '5', '6');
     await turn();
-    first.client.send(event('hi'));
+    first.client.sendEvent(event('hi'));
     await turn();
     const second = await test.open({ topics: ['a'], lastEventId: idOf(first, 'hi') });
     expect(first.transport.lines).toEqual(['open full', 'hi']);
@@ -147,7 +147,7 @@ describe('what is gone', () => {
     const test = new TestHub({ maxHistorySize: 2 });
     const slow = await test.open({ topics: ['a'], transport: new FakeTransport({ capacity: 2 }) });
     await publishInTurns(test, '1', '2', '3');
-    slow.client.send(event('private'));
+    slow.client.sendEvent(event('private'));
     clock.advance(5_000);
     test.publish('a', '4', '5', '6', '7', '8', '9');
     await turn(2);
@@ -248,7 +248,7 @@ describe('what is gone', () => {
     test.publish('kept', 'behind');
     await turn();
     clock.advance(5_000);
-    test.hub.delivery.prune();
+    test.hub.turn.prune();
     const first = await test.open({ patterns: ['p:*'], lastEventId: test.log.cursors[0]! });
     expect(first.transport.lines).toEqual(['open reset', 'reset trimmed p:*']);
     const again = await test.open({ patterns: ['p:*'], lastEventId: idOf(first, 'reset trimmed p:*') });
@@ -259,7 +259,7 @@ describe('what is gone', () => {
     for (const exceptGroup of ['g', 'others']) {
       const test = new TestHub({ maxHistorySize: 0, history: [{ topics: 'kept', maxSize: 9 }] });
       test.publish('short', '0');
-      void test.hub.append(event('kept', { topic: 'kept', exceptGroup }), 'queue');
+      void test.hub.publisher.append(event('kept', { topic: 'kept', exceptGroup }), 'queue');
       test.publish('short', '1');
       await turn();
       test.publish('others', '2');
@@ -286,7 +286,7 @@ describe('what is gone', () => {
       transport: new FakeTransport({ capacity: 1 }),
     });
     await turn();
-    test.hub.subscribe(client.id, 'late', undefined);
+    test.hub.clients.subscribe(client.id, 'late', undefined);
     test.close('late');
     expect(transport.read()).toEqual(['open full']);
     await turn(2);
@@ -326,7 +326,7 @@ describe('what is gone', () => {
     test.publish('x', 'x1', 'x2', 'x3');
     await turn();
     const { client, transport } = await test.open({ topics: ['a'], lastEventId: test.log.cursors[0]! });
-    test.hub.subscribe(client.id, 'x', undefined);
+    test.hub.clients.subscribe(client.id, 'x', undefined);
     await turn();
     expect(transport.lines).toEqual(['open reset', 'reset trimmed a', 'reset late x']);
   });
@@ -338,7 +338,7 @@ describe('what is gone', () => {
     test.publish('x', 'x1', 'x2', 'x3');
     await turn();
     const { client, transport } = await test.open({ topics: ['a'], lastEventId: test.log.cursors[0]! });
-    test.hub.subscribe(client.id, 'x', undefined);
+    test.hub.clients.subscribe(client.id, 'x', undefined);
     await turn();
     test.publish('x', 'new');
     await turn();
@@ -350,7 +350,7 @@ describe('what is gone', () => {
     test.publish('x', 'x1', 'x2', 'x3');
     await turn();
     const { client, transport } = await test.open({ topics: ['a'], lastEventId: '1~zzz~1-1' });
-    test.hub.subscribe(client.id, 'x', undefined);
+    test.hub.clients.subscribe(client.id, 'x', undefined);
     await turn();
     expect(transport.lines).toEqual(['open reset', 'reset epoch a', 'reset late x']);
   });
@@ -387,7 +387,7 @@ describe('what happens in the middle of a delivery', () => {
     const test = new TestHub();
     const subscribed: string[] = [];
     test.hub.connectionChanges().subscribe(({ type }) => {
-      if (type === 'disconnect') for (const id of subscribed) test.hub.subscribe(id, 'c', undefined);
+      if (type === 'disconnect') for (const id of subscribed) test.hub.clients.subscribe(id, 'c', undefined);
     });
     test.connect({ topics: ['a'], expiresAt: Date.now() + 5 });
     const { client, transport } = test.connect({ topics: ['a', 'b'] });
@@ -414,7 +414,7 @@ describe('what happens in the middle of a delivery', () => {
     const test = new TestHub();
     const { client, transport } = await test.open({ topics: ['a', 'z'] });
     test.hub.connectionChanges().subscribe((change) => {
-      if (change.type === 'disconnect' && change.client !== client) test.hub.remove(client.id, true);
+      if (change.type === 'disconnect' && change.client.id !== client.id) test.remove(client.id, true);
     });
     await test.open({ topics: ['a'], expiresAt: Date.now() + 5 });
     clock.advance(10);
@@ -449,7 +449,7 @@ describe('what happens in the middle of a delivery', () => {
     const seen: unknown[] = [];
     const filter = ({ data }: SSEEvent): boolean => {
       seen.push(data);
-      if (data === 'go') test.hub.remove('me', true);
+      if (data === 'go') test.remove('me', true);
       return data !== 'go';
     };
     const { transport } = await test.open({ id: 'me', topics: ['a'], filter });
@@ -464,7 +464,7 @@ describe('what happens in the middle of a delivery', () => {
     const test = new TestHub({ maxHistorySize: 0 });
     const { transport } = await test.open({ topics: ['a'] });
     test.publish('a', '1');
-    test.hub.delivery.prune();
+    test.hub.turn.prune();
     await turn();
     expect(transport.lines).toEqual(['open none', '1']);
   });
@@ -484,7 +484,9 @@ describe('what happens in the middle of a delivery', () => {
     const { transport } = await test.open({ topics: ['t'] });
     broken.transport.failing = true;
     test.publish('t', '1');
-    expect(() => void test.hub.append({ kind: 'removeGroup', group: 'g', reconnect: true }, 'queue')).not.toThrow();
+    expect(
+      () => void test.hub.publisher.append({ kind: 'removeGroup', group: 'g', reconnect: true }, 'queue'),
+    ).not.toThrow();
     test.publish('t', '2');
     await turn(2);
     expect(transport.lines).toEqual(['open none', '1', '2']);
@@ -520,7 +522,7 @@ describe('what is sent to one client', () => {
     const initial = () => firstValueFrom(released).then(() => [event('initial')]);
     const { client, transport } = await test.open({ topics: ['t'], initial });
     test.publish('t', '1');
-    client.send(event('private'));
+    client.sendEvent(event('private'));
     test.publish('t', '2');
     await turn();
     released.next();
@@ -536,7 +538,7 @@ describe('what is sent to one client', () => {
     };
     const connection = await test.open({ topics: ['a'], filter });
     test.publish('a', '0', 'go');
-    connection.client.send(event('private'));
+    connection.client.sendEvent(event('private'));
     test.publish('others', 'behind it');
     await turn();
     expect(connection.transport.lines).toEqual(['open none', '0', 'go', 'private']);
@@ -549,10 +551,10 @@ describe('what is sent to one client', () => {
     const { client } = await test.open({ topics: ['a'], transport: new FakeTransport({ capacity: 1 }) });
     const comment = event('', { comment: 'x'.repeat(100) });
     const flood = (): void => {
-      for (let i = 0; i < 10_000; i++) client.send(comment);
+      for (let i = 0; i < 10_000; i++) client.sendEvent(comment);
     };
     expect(flood).toThrow(expect.objectContaining({ code: 'SEND_ERROR' }));
-    expect(client.reader.privateSize).toBeLessThanOrEqual(65_536);
+    expect(client.privateBytes).toBeLessThanOrEqual(65_536);
   });
 });
 
@@ -560,9 +562,11 @@ describe('a client that ends while it is made room for', () => {
   it('is sent nothing more', async () => {
     const test = new TestHub({ highWaterMark: 1_024 });
     const { client, transport } = await test.open({ topics: ['a'] });
-    client.send(event('x'.repeat(500)));
+    client.sendEvent(event('x'.repeat(500)));
     transport.failing = true;
-    expect(() => client.send(event('y'.repeat(500)))).toThrow(expect.objectContaining({ code: 'CLIENT_NOT_FOUND' }));
+    expect(() => client.sendEvent(event('y'.repeat(500)))).toThrow(
+      expect.objectContaining({ code: 'CLIENT_NOT_FOUND' }),
+    );
     expect(client.connected).toBe(false);
   });
 });

@@ -19,7 +19,7 @@ afterEach(() => {
 });
 
 function ask(test: TestHub, act: GroupAct): void {
-  void test.hub.append(act, 'queue');
+  void test.hub.publisher.append(act, 'queue');
 }
 
 const JOIN: GroupAct = { kind: 'subscribeGroup', group: 'g', topic: 'room' };
@@ -184,7 +184,7 @@ describe('a group', () => {
   it('keeps the filter of a client that follows the topic already', async () => {
     const test = new TestHub();
     const { client, transport } = test.connect({ topics: ['a'], group: 'g' });
-    test.hub.subscribe(client.id, 'room', ({ data }) => data !== 'hidden');
+    test.hub.clients.subscribe(client.id, 'room', ({ data }) => data !== 'hidden');
     await turn();
     ask(test, JOIN);
     test.publish('room', 'hidden', 'shown');

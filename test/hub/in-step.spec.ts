@@ -56,7 +56,7 @@ describe('clients that get the same bytes', () => {
       const write = transport.write.bind(transport);
       transport.write = (batch) => (frames.set(transport, batch.frames), write(batch));
     }
-    void test.hub.append(event('1', { topic: 'a', id: 'own' }), 'queue');
+    void test.hub.publisher.append(event('1', { topic: 'a', id: 'own' }), 'queue');
     await turn();
     const [cursor] = test.log.cursors;
     for (const { transport } of named) {
@@ -97,7 +97,7 @@ describe('clients that get the same bytes', () => {
 
   it('one that is sent something while the turn is written to others gets all of it once, with cursors that grow', async () => {
     const test = new TestHub();
-    const send = (): void => other.client.send(event('alone'));
+    const send = (): void => other.client.sendEvent(event('alone'));
     test.connect({ topics: ['a'], transport: actingOn('1', send) });
     const other = test.connect({ topics: ['a'] });
     await turn();
@@ -114,7 +114,7 @@ describe('clients that get the same bytes', () => {
   it('one that was written to and is sent something in the same turn gets nothing twice', async () => {
     const test = new TestHub();
     const early = test.connect({ topics: ['a'] });
-    test.connect({ topics: ['a'], transport: actingOn('1', () => early.client.send(event('alone'))) });
+    test.connect({ topics: ['a'], transport: actingOn('1', () => early.client.sendEvent(event('alone'))) });
     await turn();
     test.publish('a', '1');
     await turn(2);
@@ -124,7 +124,7 @@ describe('clients that get the same bytes', () => {
   it('one that was written to and is removed in the same turn gets nothing twice', async () => {
     const test = new TestHub();
     const early = test.connect({ topics: ['a'] });
-    test.connect({ topics: ['a'], transport: actingOn('1', () => test.hub.remove(early.client.id, true)) });
+    test.connect({ topics: ['a'], transport: actingOn('1', () => test.remove(early.client.id, true)) });
     await turn();
     test.publish('a', '1');
     await turn(2);
@@ -135,7 +135,7 @@ describe('clients that get the same bytes', () => {
     const test = new TestHub();
     const { client, transport } = test.connect({ topics: ['a'] });
     await turn();
-    client.send(event('alone'));
+    client.sendEvent(event('alone'));
     test.publish('a', '1');
     await turn(2);
     expect(transport.lines).toEqual(['open none', 'alone', '1']);
@@ -175,7 +175,7 @@ describe('clients that get the same bytes', () => {
     await turn();
     expect(slow.transport.lines).toEqual(['4']);
     expect(quick.transport.lines).toEqual(['open none', '1', '2', '3', '4']);
-    expect(slow.client.lastEventId).toBe(quick.client.lastEventId);
+    expect(slow.client.view.lastEventId).toBe(quick.client.view.lastEventId);
   });
 
   it('one that is full has slowTimeout, although nothing follows, and is not looked at before', async () => {
@@ -186,9 +186,9 @@ describe('clients that get the same bytes', () => {
     await turn();
     const full = performance.now();
     clock.advance(500);
-    expect(client.tick(performance.now())).toBe(full + 1_000);
+    expect(client.timer.tick(performance.now())).toBe(full + 1_000);
     clock.advance(500);
-    client.tick(performance.now());
+    client.timer.tick(performance.now());
     expect(client.connected).toBe(false);
   });
 
@@ -202,7 +202,7 @@ describe('clients that get the same bytes', () => {
     expect(transport.read()).toEqual(['open none', '1']);
     await turn(2);
     const [who, at] = schedule.mock.lastCall!;
-    expect(who).toBe(client);
+    expect(who).toBe(client.timer);
     expect(at - performance.now()).toBeLessThanOrEqual(1_250);
     test.publish('a', '2');
     await turn();
@@ -217,10 +217,10 @@ describe('clients that get the same bytes', () => {
     test.publish('a', '1');
     await turn();
     clock.advance(900);
-    client.tick(performance.now());
+    client.timer.tick(performance.now());
     expect(transport.lines).toEqual(['open none', '1']);
     clock.advance(200);
-    client.tick(performance.now());
+    client.timer.tick(performance.now());
     expect(transport.inFlight).toHaveLength(3);
   });
 });

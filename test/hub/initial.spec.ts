@@ -74,7 +74,7 @@ describe('initial events that have not all left', () => {
     test.publish('t', '1');
     await turn();
     expect(transport.lines).toEqual(['open none', '1']);
-    expect(client.lastEventId).toBe(test.log.cursors[0]);
+    expect(client.view.lastEventId).toBe(test.log.cursors[0]);
   });
 
   it('are told by a cursor that a handler without them reads as any other', async () => {
@@ -85,6 +85,6 @@ describe('initial events that have not all left', () => {
     expect(lastEventId).toBe(withInitialDue(formatCursor('e1', { ms: 0, seq: 0 }), true));
     const second = await test.open({ topics: ['t'], lastEventId });
     expect(second.transport.lines).toEqual(['open none', '1']);
-    expect(second.client.lastEventId).toBe(test.log.cursors[0]);
+    expect(second.client.view.lastEventId).toBe(test.log.cursors[0]);
   });
 });

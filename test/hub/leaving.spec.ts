@@ -8,7 +8,7 @@ import { event, TestHub, turn } from '../support/test-hub.js';
 /** Why clients have gone, in order. */
 function reasonsOf({ hub }: TestHub): unknown[] {
   const reasons: unknown[] = [];
-  hub.connections.subscribe(({ type, reason }) => reasons.push(type === 'connect' ? type : reason));
+  hub.connectionChanges().subscribe(({ type, reason }) => reasons.push(type === 'connect' ? type : reason));
   return reasons;
 }
 
@@ -26,7 +26,7 @@ describe('a client that leaves', () => {
       const next = test.connect({ topics: ['a'], transport: new FakeTransport({ atOnce: true }) });
       test.publish('a', '1');
       expect(next.transport.lines).toEqual(['open none', '1']);
-      expect(test.hub.size).toBe(1);
+      expect(test.hub.clients.size).toBe(1);
     }
   });
 
@@ -51,7 +51,7 @@ describe('a client that leaves', () => {
     };
     expect(() => test.connect({ topics: ['a'], transport })).toThrow('no headers');
     expect(reasons).toEqual([]);
-    expect(test.hub.size).toBe(0);
+    expect(test.hub.clients.size).toBe(0);
   });
 
   it('with its last topic gets what was sent to it alone before', async () => {
@@ -60,7 +60,7 @@ describe('a client that leaves', () => {
     test.publish('a', '1', '2');
     await turn();
     test.close('a');
-    client.send(event('to you'));
+    client.sendEvent(event('to you'));
     await turn();
     expect(transport.read()).toEqual(['open none', '1', '2']);
     await turn(2);
@@ -71,11 +71,19 @@ describe('a client that leaves', () => {
   it('at shutdown leaves a hub that is shutting down already', async () => {
     const test = new TestHub();
     const seen: boolean[] = [];
-    test.hub.connections.subscribe(({ type }) => {
+    test.hub.connectionChanges().subscribe(({ type }) => {
       if (type === 'disconnect') seen.push(test.hub.shuttingDown);
     });
     test.connect({ topics: ['a'] });
     await test.hub.shutdown();
     expect(seen).toEqual([true]);
+  });
+
+  it('leaves nothing of its group', async () => {
+    const test = new TestHub();
+    const { client } = await test.open({ topics: ['a'], group: 'g' });
+    expect([...test.hub.clients.membersOf('g')]).toEqual([client]);
+    test.remove(client.id, true);
+    expect([...test.hub.clients.membersOf('g')]).toEqual([]);
   });
 });

@@ -102,7 +102,7 @@ describe('what is lost, found by the model of test/faults/model.spec.ts', () => 
     test.log.lose();
     test.publish('other', '1');
     await turn();
-    test.hub.subscribe(client.id, 'a', undefined);
+    test.hub.clients.subscribe(client.id, 'a', undefined);
     await turn();
     expect(transport.lines).toEqual(['open none', 'reset trimmed a']);
   });
@@ -110,7 +110,7 @@ describe('what is lost, found by the model of test/faults/model.spec.ts', () => 
   it('what is sent to a client before it is open comes after what it has lost', async () => {
     const test = new TestHub();
     const { client, transport } = test.connect({ topics: ['a'], lastEventId: 'foreign', onGap: 'latest' });
-    client.send(event('private'));
+    client.sendEvent(event('private'));
     test.publish('a', '1');
     await turn();
     expect(transport.lines).toEqual(['open reset', 'reset foreign a', 'private']);
@@ -123,12 +123,12 @@ describe('what must arrive, or must not', () => {
     test.publish('a', '1', '2', '3');
     await turn();
     const { client, transport } = test.connect({ lastEventId: test.log.cursors[0]! });
-    client.send(event('at once'));
+    client.sendEvent(event('at once'));
     await turn();
-    client.send(event('later'));
+    client.sendEvent(event('later'));
     await turn();
     expect(transport.lines).toEqual(['open full', 'at once', 'later']);
-    test.hub.subscribe(client.id, 'a', undefined);
+    test.hub.clients.subscribe(client.id, 'a', undefined);
     await turn();
     expect(transport.lines.slice(3)).toEqual(['2', '3']);
   });
@@ -138,8 +138,8 @@ describe('what must arrive, or must not', () => {
     test.publish('a', '1');
     const { client, transport } = test.connect({ topics: ['a'], lastEventId: test.log.cursors[0]! });
     test.publish('a', '2');
-    client.send(event('for you'));
-    test.hub.unsubscribe(client.id, 'a');
+    client.sendEvent(event('for you'));
+    test.hub.clients.unsubscribe(client.id, 'a');
     await turn();
     expect(transport.lines).toEqual(['open full', 'for you']);
   });

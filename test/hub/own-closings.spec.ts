@@ -121,7 +121,7 @@ describe('a topic that this node has closed or opened', () => {
 describe('a topic that is opened once more', () => {
   it('goes on with the life that it has', async () => {
     const test = new TestHub();
-    const mark = (kind: 'close' | 'open'): void => void test.hub.append({ kind, topic: 't' }, 'queue');
+    const mark = (kind: 'close' | 'open'): void => void test.hub.publisher.append({ kind, topic: 't' }, 'queue');
     test.publish('t', 'of the first life');
     mark('close');
     mark('open');

@@ -76,7 +76,7 @@ describe('what those in step get', () => {
         for (const entries of published) {
           for (const entry of entries) {
             const data = `${++count}${filling}`;
-            void test.hub.append(entry.kind === 'event' ? { ...entry, data } : entry, 'queue');
+            void test.hub.publisher.append(entry.kind === 'event' ? { ...entry, data } : entry, 'queue');
           }
           await turn(2);
         }

@@ -4,7 +4,7 @@ import { jest } from '@jest/globals';
 
 import type { Backplane, LogEntry, LogListener } from '../../src/backplane/backplane.js';
 import type { ClientSettings } from '../../src/hub/clients/client-settings.js';
-import { Client } from '../../src/hub/clients/client.js';
+import type { Client } from '../../src/hub/clients/client.js';
 import { Hub } from '../../src/hub/hub.js';
 import { topicPattern } from '../../src/hub/topics/topic-pattern.js';
 import { type Cursor, formatCursor, ORIGIN, type Position } from '../../src/protocol/cursor.js';
@@ -130,6 +130,8 @@ export class TestHub {
   /** Told of everything that is logged as a warning or an error. */
   onWarning = (message: string): void => void this.warnings.push(message);
   #connected = 0;
+  /** Who came last: perhaps it has left already. */
+  #entered: Client | undefined;
 
   constructor(
     config: SSEConfig = {},
@@ -140,16 +142,23 @@ export class TestHub {
     const record = (message: string): void => this.onWarning(message);
     const resolved = resolveConfig({ heartbeatInterval: 0, retryJitter: 0, ...config, backplane });
     this.hub = new Hub(resolved, { log: () => {}, warn: record, error: record });
+    const { clients } = this.hub;
+    const add = clients.add.bind(clients);
+    clients.add = (client) => add((this.#entered = client));
     void this.hub.start();
   }
 
   /** Publishes these one after the other, on one topic, or to everybody. */
   publish(topic: string | undefined, ...data: readonly string[]): void {
-    for (const text of data) void this.hub.append(event(text, { topic }), 'queue');
+    for (const text of data) void this.hub.publisher.append(event(text, { topic }), 'queue');
   }
 
   close(topic: string): void {
-    void this.hub.append({ kind: 'close', topic }, 'queue');
+    void this.hub.publisher.append({ kind: 'close', topic }, 'queue');
+  }
+
+  remove(clientId: string, reconnect: boolean): void {
+    this.hub.clients.get(clientId)?.end(reconnect ? 'sentBack' : 'removed');
   }
 
   connect({
@@ -158,13 +167,10 @@ export class TestHub {
     transport = new FakeTransport(),
     ...settings
   }: ConnectOptions = {}): Connection {
-    const client = this.hub.connect(
-      { ...this.#settings(), ...settings },
-      { topics, patterns: patterns.map(topicPattern) },
-      false,
-      entranceOf(transport),
-    );
-    if (!(client instanceof Client)) throw new Error('turned away');
+    const resolved = { ...this.#settings(), ...settings };
+    this.hub.connect(resolved, { topics, patterns: patterns.map(topicPattern) }, false, entranceOf(transport));
+    const client = this.#entered;
+    if (client?.id !== resolved.id) throw new Error('turned away');
     return { client, transport };
   }
 

@@ -1,68 +1,114 @@
-import type { EventLog } from '../../log/event-log.js';
-import { compilePattern, TopicPattern } from '../topics/topic-pattern.js';
-import type { Client } from './client.js';
-import { Lane } from './in-step.js';
+import type { Batch } from '../../protocol/frame.js';
+import { Following, type TopicsAndPatterns } from '../topics/following.js';
+import type { Follower } from '../topics/topics.js';
+import type { Place } from './place.js';
 
-/** What somebody wants to follow. */
-export interface Following {
-  readonly topics: Iterable<string>;
-  readonly patterns: Iterable<TopicPattern>;
+/** A client, as the turn and its fellows see it. */
+export interface Member {
+  /** Those who follow the same; it is one of them. */
+  readonly followers: Followers;
+  /** It gets every event within the call that published it. */
+  readonly atOnce: boolean;
+  /** It takes what is compressed for all who do. */
+  readonly compressed: boolean;
+  /** When its time is up; milliseconds since 1970. */
+  readonly expiresAt: number;
+  /** The index of the first entry that it has not passed. */
+  readonly next: number;
+  /** Whether what it has not got yet should be kept for it beyond the limits of its topics. */
+  readonly keepsUp: boolean;
+  /** Whether it has got everything before `end`, so that the turn has nothing for it. */
+  hasPassed(end: number): boolean;
+  /** Writes what everybody in step gets. */
+  writeShared(shared: Shared): void;
+  /** Writes what follows its place until it is at the head or its transport is full. */
+  pump(): void;
+  /** Joins those in step, if it gets just what they get. */
+  joinStep(): void;
+  leaveStep(): void;
+  /** Spells out where it is, before what everybody has passed moves on. */
+  takePosition(): void;
+  /** Another epoch of the log has begun: nothing of the old one can follow. */
+  restart(): void;
+  /** The window of the log is known. */
+  settle(): void;
+  /** The log has not got what it claims to have, and never will. */
+  startDiverged(): void;
 }
 
-/** What a client follows. Clients that follow the same share one, and with it the bytes of every turn. */
-export class Selection {
+/** What a turn has for everybody in step. */
+export interface Shared {
+  /** All that a client keeps of it: not the bytes, which would then stay as long as the client has nothing newer. */
+  readonly place: Place;
+  readonly batch: Batch;
+  readonly events: number;
+}
+
+/** The clients of `Followers` that are written to at the same time. */
+export class Lane {
+  readonly clients = new Set<Member>();
+  /** Those of them that have got everything so far. */
+  readonly inStep = new InStep();
+}
+
+/**
+ * The clients of a lane that are at the same place and get just what everybody gets. What comes next is the same bytes for
+ * all of them, and nothing of a client is looked at for it: that would cost more than the hub's whole part of the write.
+ */
+export class InStep implements Iterable<Member> {
+  readonly #clients = new Set<Member>();
+  #until = Infinity;
+
+  get size(): number {
+    return this.#clients.size;
+  }
+
+  /** No client's time is up before this, in milliseconds since 1970. */
+  get until(): number {
+    return this.#until;
+  }
+
+  add(client: Member): void {
+    this.#clients.add(client);
+    this.#until = Math.min(this.#until, client.expiresAt);
+  }
+
+  delete(client: Member): void {
+    this.#clients.delete(client);
+    if (this.#clients.size === 0) this.#until = Infinity;
+  }
+
+  /** Has those leave to whom an event of this time must not be given any more. */
+  expire(ms: number): void {
+    for (const client of [...this.#clients]) if (client.expiresAt < ms) client.leaveStep();
+    this.#until = [...this.#clients].reduce((until, { expiresAt }) => Math.min(until, expiresAt), Infinity);
+  }
+
+  [Symbol.iterator](): IterableIterator<Member> {
+    return this.#clients.values();
+  }
+}
+
+/** The clients that follow the same. They share the bytes of every turn. */
+export class Followers implements Follower {
   /** Clients that get every event within the call that published it. */
   readonly atOnce = new Lane();
   /** Clients that get what a turn published at its end. */
   readonly atTurnEnd = new Lane();
   #compressedReaders = 0;
-  readonly topics: ReadonlySet<string>;
-  /** By their text. */
-  readonly patterns: ReadonlyMap<string, TopicPattern>;
-  /** Patterns as text, beside the topics: what `SSEClient.topics` shows. */
-  readonly names: ReadonlySet<string>;
-  readonly #matchers: ReadonlyMap<string, (topic: string) => boolean>;
 
   constructor(
-    { topics, patterns }: Following,
-    delimiter: string,
-    /** Whether its clients are sent control events: the bytes of a turn differ by that. */
-    readonly named = true,
-  ) {
-    this.topics = new Set(topics);
-    this.patterns = new Map([...patterns].map((pattern) => [pattern.pattern, pattern]));
-    this.names = new Set([...this.topics, ...this.patterns.keys()]);
-    this.#matchers = new Map([...this.patterns].map(([text, pattern]) => [text, compilePattern(pattern, delimiter)]));
+    readonly following: Following,
+    /** Whether they are sent control events: the bytes of a turn differ by that. */
+    readonly named: boolean,
+  ) {}
+
+  get size(): number {
+    return this.atOnce.clients.size + this.atTurnEnd.clients.size;
   }
 
-  /** The same for all selections of the same topics and patterns. Neither can hold the separators. */
-  get key(): string {
-    return `${this.named ? '' : '-'}\t${[...this.topics].toSorted().join('\n')}\t${[...this.patterns.keys()].toSorted().join('\n')}`;
-  }
-
-  get empty(): boolean {
-    return this.names.size === 0;
-  }
-
-  get hasPatterns(): boolean {
-    return this.patterns.size > 0;
-  }
-
-  has(name: string | TopicPattern): boolean {
-    return typeof name === 'string' ? this.topics.has(name) : this.patterns.has(name.pattern);
-  }
-
-  with(name: string | TopicPattern): Following {
-    if (typeof name === 'string') return { topics: [...this.topics, name], patterns: this.patterns.values() };
-    return { topics: this.topics, patterns: [...this.patterns.values(), name] };
-  }
-
-  without(name: string | TopicPattern): Following {
-    const text = name.toString();
-    if (typeof name === 'string') {
-      return { topics: [...this.topics].filter((topic) => topic !== text), patterns: this.patterns.values() };
-    }
-    return { topics: this.topics, patterns: [...this.patterns.values()].filter(({ pattern }) => pattern !== text) };
+  get clients(): Member[] {
+    return [...this.atOnce.clients, ...this.atTurnEnd.clients];
   }
 
   /** How many of the clients have their stream compressed. */
@@ -70,113 +116,61 @@ export class Selection {
     return this.#compressedReaders;
   }
 
-  get size(): number {
-    return this.atOnce.clients.size + this.atTurnEnd.clients.size;
-  }
-
-  get clients(): Client[] {
-    return [...this.atOnce.clients, ...this.atTurnEnd.clients];
-  }
-
-  add(client: Client): void {
+  add(client: Member): void {
     this.laneOf(client).clients.add(client);
     if (client.compressed) this.#compressedReaders++;
   }
 
-  delete(client: Client): void {
+  delete(client: Member): void {
     const { clients, inStep } = this.laneOf(client);
     if (!clients.delete(client)) return;
     inStep.delete(client);
     if (client.compressed) this.#compressedReaders--;
   }
 
-  laneOf({ atOnce }: { readonly atOnce: boolean }): Lane {
+  laneOf({ atOnce }: Member): Lane {
     return atOnce ? this.atOnce : this.atTurnEnd;
-  }
-
-  follows(topic: string): boolean {
-    return this.topics.has(topic) || this.matchesPattern(topic);
-  }
-
-  /** Whether one of the patterns matches. */
-  matchesPattern(topic: string): boolean {
-    for (const matches of this.#matchers.values()) if (matches(topic)) return true;
-    return false;
-  }
-
-  /** The names by which it follows the topic: the topic itself, and each pattern that matches. */
-  namesFor(topic: string): string[] {
-    const names = this.topics.has(topic) ? [topic] : [];
-    for (const [text, matches] of this.#matchers) if (matches(topic)) names.push(text);
-    return names;
-  }
-
-  /** Whether it has a place in this stream. What has no topic is for everybody who follows something. */
-  concerns({ topic }: { readonly topic: string | undefined }): boolean {
-    return topic === undefined ? !this.empty : this.follows(topic);
-  }
-
-  /**
-   * The first index from `index` on where something for it may be, or the head. What others published in between costs
-   * it nothing, unless a pattern could match.
-   */
-  nextIn(log: EventLog, index: number): number {
-    let next = log.nextItem(index);
-    if (this.hasPatterns) return next;
-    // Searching its topics' histories costs more than looking at the entries one by one, where these are fewer.
-    for (let passed = 0; next < log.head && !this.concerns(log.itemAt(next)!); passed++) {
-      if (passed >= this.topics.size) return log.nextItemOf(this.topics, next);
-      next = log.nextItem(next + 1);
-    }
-    return next;
-  }
-
-  /** The first index from `index` on where something for it is, or the head. */
-  firstIn(log: EventLog, index: number): number {
-    let next = this.nextIn(log, index);
-    while (next < log.head && !this.concerns(log.itemAt(next)!)) next = log.nextItem(next + 1);
-    return next;
-  }
-
-  matcherOf(pattern: string): (topic: string) => boolean {
-    return this.#matchers.get(pattern) ?? (() => false);
   }
 }
 
-/** All selections in use. */
-export class Selections {
-  readonly #byKey = new Map<string, Selection>();
-  readonly #withPatterns = new Set<Selection>();
-  readonly empty: Selection;
+/** All followers of this node, those of the same together. */
+export class AllFollowers implements Iterable<Followers> {
+  readonly #byKey = new Map<string, Followers>();
+  /** Clients that follow nothing, or nothing yet. */
+  readonly ofNothing: Followers;
 
   constructor(private readonly delimiter: string) {
-    this.empty = new Selection({ topics: [], patterns: [] }, delimiter);
+    this.ofNothing = new Followers(new Following({ topics: [], patterns: [] }, delimiter), true);
   }
 
-  get withPatterns(): ReadonlySet<Selection> {
-    return this.#withPatterns;
-  }
-
-  /** The one selection of exactly these topics and patterns, for clients with or without control events. */
-  of(following: Following, named: boolean): Selection {
-    const selection = new Selection(following, this.delimiter, named);
-    if (selection.empty) return this.empty;
-    const { key } = selection;
+  /** The one of exactly these topics and patterns, for clients with or without control events. */
+  of(names: TopicsAndPatterns, named: boolean): Followers {
+    const following = new Following(names, this.delimiter);
+    if (following.empty) return this.ofNothing;
+    const key = keyOf(following, named);
     const known = this.#byKey.get(key);
     if (known) return known;
-    this.#byKey.set(key, selection);
-    if (selection.hasPatterns) this.#withPatterns.add(selection);
-    return selection;
+    const followers = new Followers(following, named);
+    this.#byKey.set(key, followers);
+    return followers;
   }
 
-  /** Forgets a selection that nobody uses any more. */
-  collect(selection: Selection): void {
-    if (selection.size > 0) return;
-    this.#byKey.delete(selection.key);
-    this.#withPatterns.delete(selection);
+  /** Forgets those of what nobody follows any more. */
+  collect({ following, named, size }: Followers): void {
+    if (size === 0) this.#byKey.delete(keyOf(following, named));
   }
 
-  [Symbol.iterator](): IterableIterator<Selection> {
+  /** Those who follow something. */
+  [Symbol.iterator](): IterableIterator<Followers> {
     return this.#byKey.values();
   }
+
+  /** Every client of this node, also those who follow nothing. */
+  *clients(): Generator<Member> {
+    for (const followers of [this.ofNothing, ...this]) yield* followers.clients;
+  }
+}
+
+function keyOf({ key }: Following, named: boolean): string {
+  return named ? key : `-\t${key}`;
 }

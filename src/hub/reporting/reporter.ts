@@ -1,10 +1,15 @@
 import type { Entry } from '../../protocol/entry.js';
 import { show } from '../../protocol/event.js';
-import type { DisconnectReason, ResetReason, SSEClient } from '../../sse.client.js';
-import type { Start } from '../clients/start.js';
+import type { DisconnectReason, ResetReason, Resumed } from '../../sse.client.js';
 import { describe, type SSELogger, stackOf } from './logger.js';
 import { Counters } from './stats.js';
 import { ThrottledLog } from './throttled-log.js';
+
+/** What a line about a client names. */
+interface Named {
+  readonly id: string;
+  readonly topics: ReadonlySet<string>;
+}
 
 /** What happens to clients, counted, and logged where that is asked for. */
 export class Reporter {
@@ -20,17 +25,20 @@ export class Reporter {
     this.#failures = new ThrottledLog((message) => logger.error(message));
   }
 
-  connected(client: SSEClient, { resumed, loss }: Start): void {
+  connected(
+    { id, topics }: Named,
+    { resumed, loss }: { resumed: Resumed; loss?: { reason: ResetReason } | undefined },
+  ): void {
     if (!this.debug) return;
     const detail = loss ? `${resumed}: ${loss.reason}` : resumed;
-    this.logger.log(`connect ${client.id} to ${list(client.topics)} (${detail})`);
+    this.logger.log(`connect ${id} to ${list(topics)} (${detail})`);
   }
 
-  followed({ id, topics }: SSEClient): void {
+  followed({ id, topics }: Named): void {
     if (this.debug) this.logger.log(`${id} follows ${list(topics)}`);
   }
 
-  disconnected({ id }: SSEClient, reason: DisconnectReason, left: number): void {
+  disconnected({ id }: Pick<Named, 'id'>, reason: DisconnectReason, left: number): void {
     if (reason === 'slow') this.counters.slow++;
     if (this.debug) this.logger.log(`disconnect ${id} (${reason}), ${left} open`);
   }
@@ -53,12 +61,12 @@ export class Reporter {
     this.counters.heartbeats++;
   }
 
-  reset({ id }: SSEClient, reason: ResetReason): void {
+  reset({ id }: Pick<Named, 'id'>, reason: ResetReason): void {
     this.counters.countReset(reason);
     if (this.debug) this.logger.log(`reset ${id} (${reason})`);
   }
 
-  filterFailed({ id }: SSEClient, error: unknown, topic: string | undefined): void {
+  filterFailed({ id }: Pick<Named, 'id'>, error: unknown, topic: string | undefined): void {
     this.logger.error(
       `The filter of client ${id} failed on an event of ${topic ?? 'everybody'}; the client is reset and ` +
         `disconnected, and comes back behind it: ${describe(error)}`,
@@ -66,11 +74,11 @@ export class Reporter {
     );
   }
 
-  initialFailed({ id }: SSEClient, error: unknown): void {
+  initialFailed({ id }: Pick<Named, 'id'>, error: unknown): void {
     this.logger.error(`\`initial\` of client ${id} failed; its stream ends: ${describe(error)}`, stackOf(error));
   }
 
-  clientFailed({ id }: SSEClient, error: unknown): void {
+  clientFailed({ id }: Pick<Named, 'id'>, error: unknown): void {
     this.logger.error(`Client ${id} failed and is disconnected: ${describe(error)}`, stackOf(error));
   }
 

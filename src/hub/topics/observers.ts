@@ -1,13 +1,12 @@
 import { filter, merge, type Observable, type Subject } from 'rxjs';
 
 import type { SSEEvent } from '../../protocol/event.js';
-import type { Following } from '../clients/followers.js';
-import { Selection } from '../clients/followers.js';
+import { Following, type TopicsAndPatterns } from './following.js';
 import { GuardedObservable } from './guarded-observable.js';
-import type { Topics } from './topics.js';
+import type { Follower, Topics } from './topics.js';
 
 export interface ObserversContext {
-  readonly topics: Topics;
+  readonly topics: Topics<Follower>;
   /** Every event that has a topic. */
   readonly publications: Subject<Readonly<SSEEvent>>;
   readonly delimiter: string;
@@ -15,14 +14,14 @@ export interface ObserversContext {
 }
 
 /** Events of topics as they are delivered. One that matches twice comes once. */
-export function observe(follow: () => Following, context: ObserversContext): Observable<Readonly<SSEEvent>> {
+export function observe(follow: () => TopicsAndPatterns, context: ObserversContext): Observable<Readonly<SSEEvent>> {
   return new GuardedObservable(context.onError, (subscriber) => {
-    const selection = new Selection(follow(), context.delimiter);
-    if (selection.hasPatterns) {
-      const followed = filter(({ topic = '' }: Readonly<SSEEvent>) => selection.follows(topic));
+    const following = new Following(follow(), context.delimiter);
+    if (following.hasPatterns) {
+      const followed = filter(({ topic = '' }: Readonly<SSEEvent>) => following.follows(topic));
       return context.publications.pipe(followed).subscribe(subscriber);
     }
-    const topics = [...selection.topics].map((name) => context.topics.open(name));
+    const topics = [...following.topics].map((name) => context.topics.open(name));
     const subscription = merge(...topics.map(({ subject }) => subject)).subscribe(subscriber);
     return () => {
       subscription.unsubscribe();

@@ -3,8 +3,9 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { TopicPattern, topicPattern } from '../../../src/hub/topics/topic-pattern.js';
 import type { Position } from '../../../src/protocol/cursor.js';
 import type { Block } from '../../../src/protocol/encode.js';
+import type { Entry } from '../../../src/protocol/entry.js';
 import { SSEError } from '../../../src/sse.error.js';
-import { event, type StandingClock, type TestHub, TestLog } from '../test-hub.js';
+import { event, type StandingClock, TestLog } from '../test-hub.js';
 import { Arrival } from './arrival.js';
 import { Facts, numberIn } from './facts.js';
 import type { Ledger } from './ledger.js';
@@ -82,9 +83,9 @@ export class World {
     for (const person of this.#people) this.#cut(person, 0);
     await turn();
     for (const { test } of this.#nodes) {
-      const { size, topics, behind } = test.hub;
-      const left = { clients: size, topics: topics.size, behind: behind.size };
-      if (size + topics.size + behind.size > 0) this.faults.push(`left behind: ${JSON.stringify(left)}`);
+      const { clients, topics, turn } = test.hub;
+      const left = { clients: clients.size, topics: topics.size, behind: turn.behind.size };
+      if (left.clients + left.topics + left.behind > 0) this.faults.push(`left behind: ${JSON.stringify(left)}`);
       if (test.warnings.length > 0) this.faults.push(...test.warnings);
       await test.hub.shutdown();
     }
@@ -147,8 +148,8 @@ export class World {
     for (const { connection } of this.#people) connection?.ledger.publish(fact);
   }
 
-  #append(entry: Parameters<TestHub['hub']['append']>[0]): void {
-    void this.#nodes[0]!.hub.append(entry, 'queue');
+  #append(entry: Entry): void {
+    void this.#nodes[0]!.hub.publisher.append(entry, 'queue');
   }
 
   #publish({ topic, count, except, exceptGroup, id, large }: Operation & { do: 'publish' }): void {
@@ -174,8 +175,8 @@ export class World {
     this.clock.advance(ms);
     for (const open of this.#gates.splice(0)) open();
     for (const { hub } of this.#nodes) {
-      for (const client of hub.list()) client.tick(performance.now());
-      hub.delivery.prune();
+      for (const client of hub.clients.list()) client.timer.tick(performance.now());
+      hub.turn.prune();
     }
   }
 
@@ -249,24 +250,24 @@ export class World {
     if (!connection || (this.#depth > 0 && !connection.ledger.underWay)) return;
     this.#isAwaited ||= !connection.ledger.underWay;
     connection.ledger.follow(name, sieve, this.#depth > 0);
-    connection.node.hub.subscribe(person.id, nameOf(name), this.#filter(sieve));
+    connection.node.hub.clients.subscribe(person.id, nameOf(name), this.#filter(sieve));
   }
 
   #unsubscribe(person: Person, name: string): void {
     const { connection } = person;
     if (!connection) return;
     connection.ledger.unfollow(name, this.#depth > 0);
-    connection.node.hub.unsubscribe(person.id, nameOf(name));
+    connection.node.hub.clients.unsubscribe(person.id, nameOf(name));
   }
 
   #send(person: Person, id: boolean): void {
     const { connection } = person;
-    const client = connection?.node.hub.get(person.id);
+    const client = connection?.node.hub.clients.get(person.id);
     if (!connection || !client) return;
     const text = `private ${++this.#count}`;
     connection.ledger.sendPrivate(text);
     try {
-      client.send(event(text, id ? { id: `mine-${this.#count}` } : {}));
+      client.sendEvent(event(text, id ? { id: `mine-${this.#count}` } : {}));
       connection.ledger.sentPrivate();
     } catch (error) {
       if (!(error instanceof SSEError)) throw error;
@@ -278,7 +279,7 @@ export class World {
     const { connection } = person;
     if (!connection) return;
     connection.ledger.mayEnd = true;
-    connection.node.hub.remove(person.id, reconnect);
+    connection.node.test.remove(person.id, reconnect);
   }
 
   /** Node 1 is shut down, and another one takes its place. */
