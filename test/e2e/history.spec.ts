@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { type ClientOptions, SSEService, topicPattern } from 'nestjs-sse-hub';
 
-import { open } from '../support/event-stream.js';
 import { closeAllPlain, startPlain } from '../support/plain-server.js';
+import { open } from '../support/readers/event-stream.js';
 
 afterEach(closeAllPlain);
 
