@@ -2,13 +2,17 @@ import { type ChildProcess, execFile, fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-import { transformFile } from '@swc/core';
+import { afterAll, beforeAll, describe } from '@jest/globals';
 
+import { until } from '../baseline.js';
+import { platforms } from '../platforms.js';
+import { closeStreams, type EventStream, open, type OpenOptions } from '../readers/event-stream.js';
 import { ROOT } from '../root.js';
+import { compile } from './compile.js';
 
 /**
  * Applications of `test/support/nest`, in a process of their own for each version of Nest: its packages require each other
@@ -43,14 +47,14 @@ async function manifestOf(folder: string): Promise<Manifest> {
   return JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Manifest;
 }
 
-export interface NestVersion {
+interface NestVersion {
   readonly name: string;
   /** Where its packages are found from. */
   readonly prepare: () => Promise<string>;
 }
 
 /** The one that all other tests use, and the oldest that the package says it works with. */
-export const nestVersions: readonly NestVersion[] = [
+const nestVersions: readonly NestVersion[] = [
   { name: 'Nest 12', prepare: () => Promise.resolve(join(CACHE, 'nest-12')) },
   { name: 'Nest 11', prepare: installOldest },
 ];
@@ -75,33 +79,13 @@ async function installOldest(): Promise<string> {
   return folder;
 }
 
-async function compile(from: string, to: string): Promise<void> {
-  const names = (await readdir(from, { recursive: true })).filter((name) => name.endsWith('.ts'));
-  await Promise.all(
-    names.map(async (name) => {
-      const { code } = await transformFile(join(from, name), {
-        swcrc: false,
-        jsc: {
-          target: 'es2023',
-          parser: { syntax: 'typescript', decorators: true },
-          transform: { legacyDecorator: true, decoratorMetadata: true },
-        },
-        module: { type: 'es6' },
-      });
-      const target = join(to, name.replace(/\.ts$/, '.js'));
-      await mkdir(dirname(target), { recursive: true });
-      await writeFile(target, code);
-    }),
-  );
-}
-
 export interface LogLine {
   readonly level: string;
   readonly text: string;
 }
 
 /** A process with one application for each platform. */
-export class NestServer {
+class NestServer {
   private constructor(
     private readonly process: ChildProcess,
     private readonly folder: string,
@@ -130,22 +114,10 @@ export class NestServer {
     return `http://127.0.0.1:${this.ports[platform]}`;
   }
 
-  broadcast(platform: string, topic: string, count: number, size = 0): Promise<unknown> {
-    return this.#ask(`broadcast?platform=${platform}&topic=${topic}&count=${count}&size=${size}`);
-  }
-
-  async stats(platform: string): Promise<{ clients: number; delivered: number }> {
-    return (await this.#ask(`stats?platform=${platform}`)) as { clients: number; delivered: number };
-  }
-
-  /** What the hubs, and what logs requests, have logged since the last time. */
-  async logged(): Promise<LogLine[]> {
-    return (await this.#ask('logged')) as LogLine[];
-  }
-
-  /** Answers when the application is closed. */
-  close(platform: string): Promise<unknown> {
-    return this.#ask(`close?platform=${platform}`);
+  async ask(what: string): Promise<unknown> {
+    const response = await fetch(`${this.control}/${what}`);
+    if (!response.ok) throw new Error(`${what}: ${await response.text()}`);
+    return response.json();
   }
 
   async stop(): Promise<void> {
@@ -156,10 +128,69 @@ export class NestServer {
     }
     await rm(this.folder, { recursive: true, force: true });
   }
+}
 
-  async #ask(what: string): Promise<unknown> {
-    const response = await fetch(`${this.control}/${what}`);
-    if (!response.ok) throw new Error(`${what}: ${await response.text()}`);
-    return response.json();
+/** An application on one platform, and one version of Nest. */
+export class NestApp {
+  constructor(
+    readonly version: string,
+    private readonly platform: string,
+    private readonly server: () => NestServer,
+  ) {}
+
+  url(path: string): string {
+    return `${this.server().url(this.platform)}/${path}`;
+  }
+
+  async open(path: string, options?: OpenOptions): Promise<EventStream> {
+    const stream = await open(this.url(path), options);
+    // A stream that is cut off is no failure of the test.
+    stream.request.on('error', () => {});
+    return stream;
+  }
+
+  broadcast(topic: string, count: number, size = 0): Promise<unknown> {
+    return this.server().ask(`broadcast?platform=${this.platform}&topic=${topic}&count=${count}&size=${size}`);
+  }
+
+  async stats(): Promise<{ clients: number; delivered: number }> {
+    return (await this.server().ask(`stats?platform=${this.platform}`)) as { clients: number; delivered: number };
+  }
+
+  /** Waits until no slot is held. */
+  untilAllHaveLeft(): Promise<void> {
+    return until('all have left', async () => (await this.stats()).clients === 0);
+  }
+
+  /** What the hubs, and what logs requests, have logged since the last time, on either platform. */
+  async logged(): Promise<LogLine[]> {
+    return (await this.server().ask('logged')) as LogLine[];
+  }
+
+  /** Answers when the application is closed. */
+  close(): Promise<unknown> {
+    return this.server().ask(`close?platform=${this.platform}`);
+  }
+}
+
+/** The same tests with every version of Nest, on every platform. */
+export function onEveryNest(application: string, tests: (app: NestApp) => void): void {
+  for (const version of nestVersions) {
+    describe(version.name, () => {
+      let server: NestServer;
+
+      beforeAll(async () => {
+        server = await NestServer.start(version, application);
+      });
+
+      afterAll(async () => {
+        closeStreams();
+        await server.stop();
+      });
+
+      for (const { name } of platforms) {
+        describe(`on ${name}`, () => tests(new NestApp(version.name, name, () => server)));
+      }
+    });
   }
 }

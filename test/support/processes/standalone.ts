@@ -1,13 +1,11 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { copyFile, cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { promisify } from 'node:util';
 
 import { until } from '../baseline.js';
 import { ROOT } from '../root.js';
-
-const PROGRAMS = ['standalone.mjs', 'broker-node.mjs', 'memory.mjs'];
+import { compile } from './compile.js';
 
 /** How a process ended. */
 export interface Ending {
@@ -79,11 +77,6 @@ interface Build {
   remove(): Promise<void>;
 }
 
-async function compile(project: string, outDir: string): Promise<void> {
-  const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
-  await promisify(execFile)(process.execPath, [tsc, '-p', project, '--outDir', outDir]);
-}
-
 async function newFolder(manifest: object): Promise<Build> {
   const folder = await mkdtemp(join(tmpdir(), 'nestjs-sse-hub-'));
   await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module', ...manifest }));
@@ -95,9 +88,7 @@ async function newFolder(manifest: object): Promise<Build> {
 export async function buildStandalone(): Promise<Build> {
   const build = await newFolder({});
   await compile(join(ROOT, 'src'), join(build.folder, 'library'));
-  for (const program of PROGRAMS) {
-    await copyFile(join(import.meta.dirname, 'standalone', program), join(build.folder, program));
-  }
+  await cp(join(import.meta.dirname, 'standalone'), build.folder, { recursive: true });
   return build;
 }
 
@@ -105,13 +96,9 @@ export async function buildStandalone(): Promise<Build> {
 export async function buildSample(): Promise<Build> {
   const { name, exports } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as Record<string, unknown>;
   const build = await newFolder({ name, exports });
-  const { folder } = build;
-  await compile(join(ROOT, 'src'), join(folder, 'dist'));
-  await copyFile(join(ROOT, 'tsconfig.json'), join(folder, 'tsconfig.json'));
-  await cp(join(ROOT, 'sample-app'), join(folder, 'sample-app'), {
-    recursive: true,
-    filter: (source) => basename(source) !== 'dist',
-  });
-  await compile(join(folder, 'sample-app'), join(folder, 'sample-app', 'dist'));
+  const [source, copy] = [join(ROOT, 'sample-app'), join(build.folder, 'sample-app')];
+  await cp(source, copy, { recursive: true, filter: (path) => basename(path) !== 'dist' });
+  await compile(copy, join(copy, 'dist'));
+  await compile(join(ROOT, 'src'), join(build.folder, 'dist'));
   return build;
 }
