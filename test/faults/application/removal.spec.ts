@@ -20,7 +20,7 @@ for (const platform of platforms) {
         const { sse, connect } = await serve(bench, platform, transport);
         const reasons = disconnectReasons(bench, sse);
         const stays = await connect('a', { expiresAt: Date.now() + 60_000 });
-        const expiresAt = Date.now() + 3_000;
+        const expiresAt = Date.now() + 1_500;
         const expiring = await connect('a', { expiresAt: new Date(expiresAt) });
         sse.broadcast('a', 'n', 1);
         expect(await expiring.messagesUpTo(1)).toEqual([1]);
