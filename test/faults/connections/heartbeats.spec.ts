@@ -88,7 +88,7 @@ for (const platform of platforms) {
         // Others come and go with a connection; one of each client's own would stay.
         await until('there are few timers', () => timers.places.length <= A_FEW).catch(() => {});
         expect(timers.places.slice(A_FEW)).toEqual([]);
-        expect(timers.places.join()).toContain('heartbeat.ts');
+        expect(timers.places.join()).toContain('timer-wheel.ts');
 
         stuck.response.pause();
         await fillUp(sse, 'bulk');
