@@ -32,7 +32,7 @@ export default {
   },
   // Bounds the waiting, as the patience of the tests does, and measures nothing. With FAULT_SECONDS tests take minutes.
   testTimeout: process.env['FAULT_SECONDS'] === undefined ? 300_000 : 1_800_000,
-  testSequencer: '<rootDir>/test/support/longest-first.js',
+  testSequencer: '<rootDir>/test/support/jest/longest-first.js',
   // Two cores is what small CI machines have, and tests of timing suffer when there are more processes than cores.
   maxWorkers: 2,
   // A process for every file: one that has run dozens keeps more of them than a server would have, and is slower by that.

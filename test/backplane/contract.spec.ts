@@ -6,8 +6,8 @@ import { NatsBackplane } from 'nestjs-sse-hub/nats';
 import { RedisBackplane } from 'nestjs-sse-hub/redis';
 import { backplaneContract, type ContractSubject } from 'nestjs-sse-hub/testing';
 
-import { findNats } from '../support/nats.js';
-import { findRedis } from '../support/redis.js';
+import { findNats } from '../support/brokers/nats-server.js';
+import { findRedis } from '../support/brokers/redis-server.js';
 
 interface Candidate {
   readonly name: string;

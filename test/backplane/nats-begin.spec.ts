@@ -7,9 +7,9 @@ import { type Link, Links } from '../../src/backplane/nats/connection.js';
 import { NatsLog } from '../../src/backplane/nats/log.js';
 import { resolveNatsOptions } from '../../src/backplane/nats/options.js';
 import { Subjects } from '../../src/backplane/nats/subjects.js';
-import { NatsServer } from '../support/nats.js';
+import { NatsServer } from '../support/brokers/nats-server.js';
+import { isInstalled } from '../support/brokers/server-process.js';
 import { seededRandom } from '../support/seed.js';
-import { isInstalled } from '../support/server-process.js';
 
 const NODES = 6;
 const ROUNDS = 60;

@@ -8,11 +8,11 @@ import { NatsBackplane, type NatsBackplaneOptions } from 'nestjs-sse-hub/nats';
 
 import type { Audience } from '../../src/backplane/presence.js';
 import { until } from '../support/baseline.js';
-import { BrokerProxy } from '../support/broker-proxy.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { ACKNOWLEDGEMENT, APPEND, DELIVERY, NatsProxy } from '../support/nats-proxy.js';
-import { NatsServer } from '../support/nats.js';
-import { freePort, isInstalled } from '../support/server-process.js';
+import { LogRecorder } from '../support/brokers/log-recorder.js';
+import { NatsServer } from '../support/brokers/nats-server.js';
+import { freePort, isInstalled } from '../support/brokers/server-process.js';
+import { BrokerProxy } from '../support/network/broker-proxy.js';
+import { ACKNOWLEDGEMENT, APPEND, DELIVERY, NatsProxy } from '../support/network/nats-proxy.js';
 import { event } from '../support/test-hub.js';
 
 ((await isInstalled('nats-server')) ? describe : describe.skip)('a backplane in NATS', () => {

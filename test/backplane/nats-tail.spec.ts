@@ -4,9 +4,9 @@ import { NatsBackplane } from 'nestjs-sse-hub/nats';
 
 import { encodeEntry } from '../../src/protocol/entry.js';
 import { until } from '../support/baseline.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { NatsServer } from '../support/nats.js';
-import { isInstalled } from '../support/server-process.js';
+import { LogRecorder } from '../support/brokers/log-recorder.js';
+import { NatsServer } from '../support/brokers/nats-server.js';
+import { isInstalled } from '../support/brokers/server-process.js';
 import { event } from '../support/test-hub.js';
 
 const LARGE = 'x'.repeat(1_000_000);

@@ -10,10 +10,10 @@ import { NatsBackplane, type NatsBackplaneOptions } from 'nestjs-sse-hub/nats';
 import { nanosOf } from '../../src/backplane/nats/log.js';
 import { Subjects, tokenOf } from '../../src/backplane/nats/subjects.js';
 import { until } from '../support/baseline.js';
-import { BrokerProxy } from '../support/broker-proxy.js';
-import { NatsServer } from '../support/nats.js';
+import { NatsServer } from '../support/brokers/nats-server.js';
+import { isInstalled } from '../support/brokers/server-process.js';
+import { BrokerProxy } from '../support/network/broker-proxy.js';
 import { seed } from '../support/seed.js';
-import { isInstalled } from '../support/server-process.js';
 
 // That a connection is lost is what one of these tests is about.
 Logger.overrideLogger(['error', 'fatal']);

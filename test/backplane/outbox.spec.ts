@@ -5,7 +5,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Outbox, type OutboxOptions, type Outgoing } from '../../src/backplane/broker/outbox.js';
 import { withTimeout } from '../../src/backplane/broker/with-timeout.js';
 import { until } from '../support/baseline.js';
-import { FakeBroker, type Luck } from '../support/fake-broker.js';
+import { FakeBroker, type Luck } from '../support/brokers/fake-broker.js';
 import { pick, seededRandom } from '../support/seed.js';
 import { event } from '../support/test-hub.js';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { Reachability } from '../../src/backplane/broker/reachability.js';
-import { LogRecorder } from '../support/log-recorder.js';
+import { LogRecorder } from '../support/brokers/log-recorder.js';
 
 function start() {
   const hub = new LogRecorder();

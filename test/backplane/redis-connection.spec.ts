@@ -8,9 +8,9 @@ import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis'
 import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis';
 
 import { until } from '../support/baseline.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { RedisSentinel, RedisServer } from '../support/redis.js';
-import { isInstalled } from '../support/server-process.js';
+import { LogRecorder } from '../support/brokers/log-recorder.js';
+import { RedisSentinel, RedisServer } from '../support/brokers/redis-server.js';
+import { isInstalled } from '../support/brokers/server-process.js';
 import { event } from '../support/test-hub.js';
 
 const isThere = await isInstalled('redis-server');

@@ -5,8 +5,8 @@ import { Redis } from 'ioredis';
 
 import { RedisLog } from '../../src/backplane/redis/log.js';
 import { resolveRedisOptions } from '../../src/backplane/redis/options.js';
-import { RedisServer } from '../support/redis.js';
-import { isInstalled } from '../support/server-process.js';
+import { RedisServer } from '../support/brokers/redis-server.js';
+import { isInstalled } from '../support/brokers/server-process.js';
 
 const isThere = await isInstalled('redis-server');
 

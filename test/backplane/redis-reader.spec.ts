@@ -4,10 +4,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis';
 
 import { until } from '../support/baseline.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { Proxy } from '../support/proxy.js';
-import { RedisServer } from '../support/redis.js';
-import { isInstalled } from '../support/server-process.js';
+import { LogRecorder } from '../support/brokers/log-recorder.js';
+import { RedisServer } from '../support/brokers/redis-server.js';
+import { isInstalled } from '../support/brokers/server-process.js';
+import { Proxy } from '../support/network/proxy.js';
 import { event } from '../support/test-hub.js';
 
 const isThere = await isInstalled('redis-server');

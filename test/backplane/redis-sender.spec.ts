@@ -10,10 +10,10 @@ import { resolveRedisOptions } from '../../src/backplane/redis/options.js';
 import { RedisSender } from '../../src/backplane/redis/sender.js';
 import { encodeEntry } from '../../src/protocol/entry.js';
 import { until } from '../support/baseline.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { MiB } from '../support/memory.js';
-import { RedisServer } from '../support/redis.js';
-import { isInstalled } from '../support/server-process.js';
+import { LogRecorder } from '../support/brokers/log-recorder.js';
+import { RedisServer } from '../support/brokers/redis-server.js';
+import { isInstalled } from '../support/brokers/server-process.js';
+import { MiB } from '../support/measures/memory.js';
 import { event } from '../support/test-hub.js';
 
 const isThere = await isInstalled('redis-server');

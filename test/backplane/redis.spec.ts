@@ -8,10 +8,10 @@ import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis
 
 import { formatId } from '../../src/backplane/redis/keys.js';
 import { until } from '../support/baseline.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { Proxy } from '../support/proxy.js';
-import { RedisServer } from '../support/redis.js';
-import { isInstalled } from '../support/server-process.js';
+import { LogRecorder } from '../support/brokers/log-recorder.js';
+import { RedisServer } from '../support/brokers/redis-server.js';
+import { isInstalled } from '../support/brokers/server-process.js';
+import { Proxy } from '../support/network/proxy.js';
 import { event } from '../support/test-hub.js';
 
 const isThere = await isInstalled('redis-server');

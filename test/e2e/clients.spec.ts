@@ -5,8 +5,8 @@ import { EventSource } from 'eventsource';
 import { type ConnectionChange, SSEError, topicPattern } from 'nestjs-sse-hub';
 
 import { until } from '../support/baseline.js';
-import { type EventStream, open } from '../support/event-stream.js';
 import { closeAll, platforms, startApp } from '../support/platforms.js';
+import { type EventStream, open } from '../support/readers/event-stream.js';
 import { direct, transports } from '../support/stream-controllers.js';
 
 afterEach(closeAll);

@@ -7,8 +7,8 @@ import { SSEService } from 'nestjs-sse-hub';
 import { Agent, fetch as undiciFetch } from 'undici';
 
 import { returnToBaseline, until } from '../support/baseline.js';
-import { RecordedEventSource } from '../support/event-source.js';
 import { platforms } from '../support/platforms.js';
+import { RecordedEventSource } from '../support/readers/event-source.js';
 import { direct, web } from '../support/stream-controllers.js';
 
 const bench = returnToBaseline();

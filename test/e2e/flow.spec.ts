@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 
-import { open } from '../support/event-stream.js';
 import { closeAll, platforms, startApp } from '../support/platforms.js';
+import { open } from '../support/readers/event-stream.js';
 import { transports } from '../support/stream-controllers.js';
 
 afterEach(closeAll);

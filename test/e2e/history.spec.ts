@@ -1,13 +1,13 @@
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { type ClientOptions, SSEService, topicPattern } from 'nestjs-sse-hub';
 
-import { open } from '../support/event-stream.js';
 import { closeAllPlain, startPlain } from '../support/plain-server.js';
+import { open } from '../support/readers/event-stream.js';
 
 afterEach(closeAllPlain);
 
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const everything = (): ClientOptions => ({ since: 0 });
 
 async function retained(url: string, topic: string, sse: SSEService): Promise<unknown[]> {

@@ -6,8 +6,8 @@ import { Test } from '@nestjs/testing';
 import { LastEventId, SSE_CONFIG, type SSEConfig, type SSEConfigFactory, SSEModule, SSEService } from 'nestjs-sse-hub';
 
 import { currentRequest } from '../../src/sse.middleware.js';
-import { open } from '../support/event-stream.js';
 import { closeAll, platforms, startApp } from '../support/platforms.js';
+import { open } from '../support/readers/event-stream.js';
 import { direct } from '../support/stream-controllers.js';
 
 afterEach(closeAll);

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { MemoryBackplane, SSEService, topicPattern } from 'nestjs-sse-hub';
 
 import { returnToBaseline, until } from '../support/baseline.js';
-import { LateBackplane } from '../support/lagging-backplane.js';
+import { LateBackplane } from '../support/brokers/lagging-backplane.js';
 import { platforms } from '../support/platforms.js';
 import { transports } from '../support/stream-controllers.js';
 

@@ -10,16 +10,10 @@ import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { EventStream, open } from '../support/event-stream.js';
 import { examples } from '../support/examples.js';
-import {
-  isRegistryReachable,
-  manifestOf,
-  PackedLibrary,
-  ROOT,
-  run,
-  supportedPeers,
-} from '../support/packed-library.js';
+import { isRegistryReachable, manifestOf, PackedLibrary, run, supportedPeers } from '../support/packed-library.js';
+import { EventStream, open } from '../support/readers/event-stream.js';
+import { ROOT } from '../support/root.js';
 
 /** The package as others get it: packed, installed into projects with nothing else in them, and used from there. */
 

@@ -12,10 +12,9 @@ import { SSEService, topicPattern } from 'nestjs-sse-hub';
 import { createApp } from '../../sample-app/create-app.js';
 import { NODE_NAME } from '../../sample-app/node-name.js';
 import { until } from '../support/baseline.js';
-import { RecordedEventSource } from '../support/event-source.js';
 import { type Platform, platforms } from '../support/platforms.js';
-
-const PROJECT = join(import.meta.dirname, '../..');
+import { RecordedEventSource } from '../support/readers/event-source.js';
+import { ROOT } from '../support/root.js';
 
 interface Received {
   readonly event: string;
@@ -153,7 +152,7 @@ for (const platform of platforms) {
       });
 
       it('puts nothing that comes from the server into the page as markup', async () => {
-        const script = await readFile(join(PROJECT, 'sample-app/public/app.js'), 'utf8');
+        const script = await readFile(join(ROOT, 'sample-app/public/app.js'), 'utf8');
         expect(script).not.toMatch(/innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser/);
       });
     });
@@ -535,7 +534,7 @@ for (const platform of platforms) {
         const { id } = await post<Execution>('/executions', { folder: 'src' });
         const viewer = await follow(`/executions/${id}/events`, ...names);
         await viewer.untilStopped();
-        const entries = (await readdir(join(PROJECT, 'src'))).toSorted();
+        const entries = (await readdir(join(ROOT, 'src'))).toSorted();
         const tasks = (event: string): string[] => dataOf(viewer, event).map(({ task }) => String(task));
         expect(tasks('task-start').toSorted()).toEqual(entries);
         expect(tasks('task-complete')).toEqual(tasks('task-start'));
@@ -550,7 +549,7 @@ for (const platform of platforms) {
         const { id } = await post<Execution>('/executions', { folder: 'sample-app/public' });
         const viewer = await curl(`/executions/${id}/events`);
         await viewer.untilEnd();
-        const path = join(PROJECT, 'sample-app/public/style.css');
+        const path = join(ROOT, 'sample-app/public/style.css');
         const content = await readFile(path);
         const file = createHash('sha256').update(content).digest('hex');
         const task = createHash('sha256').update(`${file}  style.css\n`).digest('hex');

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { until } from '../support/baseline.js';
-import type { RecordedEventSource } from '../support/event-source.js';
-import { findSampleBrokers, runSample, SampleNode, SampleNodes } from '../support/sample-nodes.js';
-import { buildSample, type Program } from '../support/standalone.js';
+import { findSampleBrokers, runSample, SampleNode, SampleNodes } from '../support/processes/sample-nodes.js';
+import { buildSample, type Program } from '../support/processes/standalone.js';
+import type { RecordedEventSource } from '../support/readers/event-source.js';
 
 const EXECUTION_EVENTS = ['task-start', 'task-complete', 'execution-complete', 'execution-failed'];
 

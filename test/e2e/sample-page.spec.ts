@@ -7,8 +7,8 @@ import type { Page } from 'playwright-core';
 
 import { createApp } from '../../sample-app/create-app.js';
 import { until } from '../support/baseline.js';
-import { CHROMIUM, DrivenChromium } from '../support/chromium.js';
 import { platforms } from '../support/platforms.js';
+import { CHROMIUM, DrivenChromium } from '../support/readers/chromium.js';
 
 let browser: DrivenChromium;
 let app: INestApplication;

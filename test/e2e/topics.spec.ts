@@ -12,8 +12,8 @@ import {
 import { Subject } from 'rxjs';
 
 import { until } from '../support/baseline.js';
-import { open } from '../support/event-stream.js';
 import { closeAll, platforms, startApp } from '../support/platforms.js';
+import { open } from '../support/readers/event-stream.js';
 import { transports } from '../support/stream-controllers.js';
 
 afterEach(closeAll);

@@ -15,9 +15,9 @@ import { type NodeResponseLike, SSEModule, SSEService } from 'nestjs-sse-hub';
 import { map, tap } from 'rxjs';
 
 import { until } from '../support/baseline.js';
-import { open } from '../support/event-stream.js';
 import { closeAllPlain, startPlain } from '../support/plain-server.js';
 import { closeAll, platforms, startApp } from '../support/platforms.js';
+import { open } from '../support/readers/event-stream.js';
 import { direct, transports } from '../support/stream-controllers.js';
 
 afterEach(async () => {

@@ -7,10 +7,10 @@ import { Controller, Get, Inject, Param, Redirect, type Type } from '@nestjs/com
 import { SSEError, type SSEModuleOptions, SSEService } from 'nestjs-sse-hub';
 
 import { until } from '../support/baseline.js';
-import { RecordedEventSource } from '../support/event-source.js';
-import { type EventStream, open } from '../support/event-stream.js';
+import { RawConnection } from '../support/network/raw-connection.js';
 import { closeAll, platforms, startApp } from '../support/platforms.js';
-import { RawConnection } from '../support/raw-connection.js';
+import { RecordedEventSource } from '../support/readers/event-source.js';
+import { type EventStream, open } from '../support/readers/event-stream.js';
 import { direct, nestSse } from '../support/stream-controllers.js';
 
 const sources: RecordedEventSource[] = [];

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import type { Audiences } from '../../src/backplane/presence.js';
 import { TopicPattern } from '../../src/hub/topics/topic-pattern.js';
-import { heap } from '../support/memory.js';
+import { heap } from '../support/measures/memory.js';
 import { TestHub } from '../support/test-hub.js';
 
 function plain({ topics, patterns }: Audiences): Record<string, Record<string, number>> {

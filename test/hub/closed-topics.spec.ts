@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 
+import { LaggingBackplane } from '../support/brokers/lagging-backplane.js';
 import { FakeTransport } from '../support/fake-transport.js';
-import { LaggingBackplane } from '../support/lagging-backplane.js';
 import { StandingClock, TestHub, TestLog, turn } from '../support/test-hub.js';
 
 let clock: StandingClock;

@@ -4,8 +4,8 @@ import type { LogListener } from '../../src/backplane/backplane.js';
 import type { GroupAct } from '../../src/hub/groups.js';
 import { formatCursor, ORIGIN, parseCursor, type Position } from '../../src/protocol/cursor.js';
 import type { Entry } from '../../src/protocol/entry.js';
+import { LaggingBackplane } from '../support/brokers/lagging-backplane.js';
 import { FakeTransport } from '../support/fake-transport.js';
-import { LaggingBackplane } from '../support/lagging-backplane.js';
 import { event, StandingClock, TestHub, TestLog, turn } from '../support/test-hub.js';
 
 let clock: StandingClock;

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { MemoryBackplane, SSEService } from 'nestjs-sse-hub';
 
+import { LaggingBackplane } from '../support/brokers/lagging-backplane.js';
 import { FakeTransport } from '../support/fake-transport.js';
-import { LaggingBackplane } from '../support/lagging-backplane.js';
 import { event, StandingClock, TestHub, TestLog, turn } from '../support/test-hub.js';
 
 let clock: StandingClock;
@@ -28,7 +28,7 @@ async function lateNode(): Promise<{ late: TestHub; view: LaggingBackplane }> {
   return { late, view };
 }
 
-describe('what is lost, found by the model of test/faults/model.spec.ts', () => {
+describe('what is lost, found by the model of test/faults/model/any-order.spec.ts', () => {
   it('a slow client of a pattern that began anew is told of what is evicted before a newer loss', async () => {
     const test = new TestHub({ maxHistoryBytes: 65_536, history: [{ topics: 'busy', maxSize: 1 }] });
     test.publish('quiet', LARGE);

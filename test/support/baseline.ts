@@ -5,10 +5,10 @@ import { runInThisContext } from 'node:vm';
 import { afterAll, afterEach, beforeEach, expect } from '@jest/globals';
 import type { SSEService } from 'nestjs-sse-hub';
 
-import { closeStreams, type EventStream, open, type OpenOptions } from './event-stream.js';
-import { recordHub } from './figures.js';
+import { recordHub } from './measures/figures.js';
 import { PATIENCE } from './patience.js';
 import { type AppOptions, closeAll, type Platform, type RunningApp, runningApps, startApp } from './platforms.js';
+import { closeStreams, type EventStream, open, type OpenOptions } from './readers/event-stream.js';
 
 // What a test knows as `process` is Jest's copy, whose listeners hear nothing.
 const realProcess = runInThisContext('process') as NodeJS.Process;

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import { formatCursor } from '../../src/protocol/cursor.js';
 import { Checker } from './checker.js';
-import type { ReceivedEvent } from './event-stream.js';
+import type { ReceivedEvent } from './readers/event-stream.js';
 
 const at = (ms: number, seq: number): string => formatCursor('e1', { ms, seq });
 

@@ -1,6 +1,6 @@
 import { comparePositions, parseCursor } from '../../src/protocol/cursor.js';
-import type { ReceivedEvent } from './event-stream.js';
-import { record } from './figures.js';
+import { record } from './measures/figures.js';
+import type { ReceivedEvent } from './readers/event-stream.js';
 
 interface Published {
   readonly cursor: string;

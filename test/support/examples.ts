@@ -1,9 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** The examples of README and of the doc comments, as modules that a compiler can check. */
+import { ROOT } from './root.js';
 
-const ROOT = join(import.meta.dirname, '..', '..');
+/** The examples of README and of the doc comments, as modules that a compiler can check. */
 
 /** Examples without imports have what they name from here and from `test/e2e/package/examples`. */
 const IMPORTS = `

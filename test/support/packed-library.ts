@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** The library as others get it: packed, and installed into folders with nothing else in them. */
+import { ROOT } from './root.js';
 
-export const ROOT = join(import.meta.dirname, '../..');
+/** The library as others get it: packed, and installed into folders with nothing else in them. */
 
 export interface Manifest {
   readonly version: string;

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 
 import { type ClientOptions, type SSEConfig, SSEService } from 'nestjs-sse-hub';
 
-import { recordHub } from './figures.js';
+import { recordHub } from './measures/figures.js';
 
 export interface PlainServer {
   readonly sse: SSEService;

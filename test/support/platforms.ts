@@ -6,7 +6,7 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { SSEModule, type SSEModuleOptions, SSEService } from 'nestjs-sse-hub';
 
-import { recordHub } from './figures.js';
+import { recordHub } from './measures/figures.js';
 
 export interface Platform {
   readonly name: string;

@@ -1,9 +1,9 @@
 import { expect } from '@jest/globals';
 import { SSEError, type SSEEvent, type SSEModuleOptions, type SSEService } from 'nestjs-sse-hub';
 
-import { type EventStream, open } from './event-stream.js';
 import { type Platform, startApp } from './platforms.js';
-import type { TopicEvent } from './readings.js';
+import { type EventStream, open } from './readers/event-stream.js';
+import type { TopicEvent } from './readers/readings.js';
 import type { Transport } from './stream-controllers.js';
 
 /** An application, and one client of it. */

@@ -2,8 +2,8 @@ import { expect } from '@jest/globals';
 import { type ClientOptions, SSEError, type SSEService } from 'nestjs-sse-hub';
 
 import type { Bench } from './baseline.js';
-import type { EventStream } from './event-stream.js';
 import type { AppOptions, Platform, RunningApp } from './platforms.js';
+import type { EventStream } from './readers/event-stream.js';
 import { RecordedLogger } from './recorded-logger.js';
 import type { Transport } from './stream-controllers.js';
 

@@ -1,8 +1,8 @@
 import { topicPattern } from '../../../src/hub/topics/topic-pattern.js';
 import { type Cursor, parseCursor, TERMINAL_CURSOR } from '../../../src/protocol/cursor.js';
 import type { Block } from '../../../src/protocol/encode.js';
+import { LaggingBackplane } from '../brokers/lagging-backplane.js';
 import type { FakeTransport } from '../fake-transport.js';
-import { LaggingBackplane } from '../lagging-backplane.js';
 import { TestHub, type TestLog } from '../test-hub.js';
 import type { Fact, Facts } from './facts.js';
 import type { Ledger } from './ledger.js';
