@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis';
 
-import type { Outgoing } from '../../src/backplane/broker/outbox.js';
+import type { Outgoing } from '../../src/backplane/broker/sender.js';
 import { openerOf } from '../../src/backplane/redis/connection.js';
 import { messageOfReply, RedisLog } from '../../src/backplane/redis/log.js';
 import { resolveRedisOptions } from '../../src/backplane/redis/options.js';

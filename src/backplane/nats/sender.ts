@@ -2,7 +2,7 @@ import { createInbox, headers, type Msg, type NatsConnection } from '@nats-io/tr
 
 import type { Cursor } from '../../protocol/cursor.js';
 import { BackplaneError, messageOf } from '../backplane-error.js';
-import { type Outgoing, Refused, type Sender } from '../broker/outbox.js';
+import { type Outgoing, Refused, type Sender } from '../broker/sender.js';
 import { ANSWER_TIMEOUT, type Link } from './connection.js';
 import { MESSAGE_ID, type NatsLog } from './log.js';
 import type { OwnAppends } from './own-appends.js';

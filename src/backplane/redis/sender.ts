@@ -1,6 +1,6 @@
 import type { Cursor } from '../../protocol/cursor.js';
 import { BackplaneError } from '../backplane-error.js';
-import { type Outgoing, Refused, type Sender } from '../broker/outbox.js';
+import { type Outgoing, Refused, type Sender } from '../broker/sender.js';
 import { withTimeout } from '../broker/with-timeout.js';
 import type { Connection } from './connection.js';
 import { parseId } from './keys.js';
