@@ -31,9 +31,6 @@ interface Item extends Outgoing {
   doubtful: number | undefined;
 }
 
-/** Milliseconds that closing waits for events which are still on their way. */
-export const CLOSE_PATIENCE = 1_000;
-
 /** What is sent before an answer has come. */
 const MAX_IN_FLIGHT = 512;
 const MAX_BYTES_IN_FLIGHT = 1024 * 1024;

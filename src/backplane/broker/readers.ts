@@ -1,3 +1,4 @@
+import type { Position } from '../../protocol/cursor.js';
 import type { LogListener } from '../backplane.js';
 
 /** Reads the log for one hub. */
@@ -6,6 +7,8 @@ export interface HubReader {
   readonly up: boolean;
   /** Milliseconds behind the end of the log, when that was last asked for. */
   readonly lag: number | undefined;
+  /** The last entry that was read in the present epoch. */
+  readonly position: Position | undefined;
   /** Settles when it is closed. */
   run(): Promise<void>;
   close(): void;
@@ -20,8 +23,8 @@ export interface Starting {
 }
 
 /** Who reads the log through one backplane. */
-export class Readers<Reader extends HubReader> {
-  readonly #readers = new Map<LogListener, Reader>();
+export class Readers {
+  readonly #readers = new Map<LogListener, HubReader>();
 
   /** @param patience Milliseconds that starting waits for the broker. */
   constructor(private readonly patience: number) {}
@@ -42,7 +45,7 @@ export class Readers<Reader extends HubReader> {
   }
 
   /** The one that has read for longest. */
-  get first(): Reader | undefined {
+  get first(): HubReader | undefined {
     const [first] = this.#readers.values();
     return first;
   }
@@ -52,7 +55,7 @@ export class Readers<Reader extends HubReader> {
   }
 
   /** Waits until the reader has settled, or has been waited for long enough: an application must start without a broker. */
-  start(hub: LogListener, make: (start: Starting) => Reader): Promise<void> {
+  start(hub: LogListener, make: (start: Starting) => HubReader): Promise<void> {
     return new Promise((resolve, reject) => {
       let isOver = false;
       const settled = (): void => {

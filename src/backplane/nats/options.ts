@@ -1,15 +1,7 @@
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 
-import {
-  anObjectWith,
-  assertOptions,
-  aWhole,
-  type Check,
-  type Checks,
-  DEFAULTS,
-  LIMIT_CHECKS,
-  withDefaults,
-} from '../../option-checks.js';
+import { anObjectWith, assertOptions, aWhole, type Check, type Checks, withDefaults } from '../../option-checks.js';
+import { BROKER_DEFAULTS, OUTBOX_CHECKS } from '../broker/options.js';
 
 /** Everything is optional; without `servers`, `options` and `connection` it is `nats://127.0.0.1:4222`. */
 export interface NatsBackplaneOptions {
@@ -76,7 +68,7 @@ const CHECKS: Checks<NatsBackplaneOptions> = {
   maxBytes: (value) => (value === Infinity ? undefined : aWhole(1_024, Number.MAX_SAFE_INTEGER, 'bytes')(value)),
   storage: (value) => (value === 'file' || value === 'memory' ? undefined : "'file' or 'memory'"),
   replicas: aWhole(1, 5, 'servers'),
-  ...LIMIT_CHECKS,
+  ...OUTBOX_CHECKS,
 };
 
 /** Fills in the defaults. Throws a `TypeError` that names the option, its value, and what is allowed. */
@@ -88,7 +80,7 @@ export function resolveNatsOptions(options: NatsBackplaneOptions): ResolvedNatsO
     );
   }
   return withDefaults<ResolvedNatsOptions>(options, {
-    ...DEFAULTS,
+    ...BROKER_DEFAULTS,
     domain: undefined,
     maxBytes: Infinity,
     storage: 'file',

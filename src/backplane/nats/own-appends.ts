@@ -83,7 +83,7 @@ export class OwnAppends {
     return this.#readUpTo >= time;
   }
 
-  /** Another life of the log has begun: where something was says nothing about where it is. */
+  /** Another epoch of the log has begun: where something was says nothing about where it is. */
   clear(): void {
     this.#settleUpTo(Infinity);
     this.#seen.clear();

@@ -3,7 +3,7 @@ import { createInbox, headers, type Msg, type NatsConnection } from '@nats-io/tr
 import type { Cursor } from '../../protocol/cursor.js';
 import { BackplaneError, messageOf } from '../backplane-error.js';
 import { type Outgoing, Refused, type Sender } from '../broker/sender.js';
-import { ANSWER_TIMEOUT, type Link } from './connection.js';
+import { ANSWER_TIMEOUT, type Connection } from './connection.js';
 import { MESSAGE_ID, type NatsLog } from './log.js';
 import type { OwnAppends } from './own-appends.js';
 
@@ -27,7 +27,7 @@ export interface SenderContext {
    * The connection, once this node has read everything that was stored while there was none: so an append that was on
    * its way when one broke has been looked for in the log before it is sent again, however long that took.
    */
-  readonly link: () => Link | undefined;
+  readonly connection: () => Connection | undefined;
 }
 
 interface Pending {
@@ -61,14 +61,14 @@ export class NatsSender implements Sender {
   #turn: Promise<void> = Promise.resolve();
   /** One has failed: what follows it has to wait for its repetition. */
   #failed = false;
-  #link: Link | undefined;
+  #connection: Connection | undefined;
   #inbox = '';
   #timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly context: SenderContext) {}
 
   open(): Promise<void> {
-    if (this.context.link()) return Promise.resolve();
+    if (this.context.connection()) return Promise.resolve();
     return Promise.reject(new BackplaneError('NATS cannot be reached', 'no'));
   }
 
@@ -101,14 +101,14 @@ export class NatsSender implements Sender {
     const { ownAppends, log } = this.context;
     const known = ownAppends.find(uid);
     if (known) return resolve(known);
-    const link = this.context.link();
-    if (!link) throw new BackplaneError('NATS cannot be reached', 'no');
-    const limit = link.nc.info?.max_payload ?? Infinity;
+    const connection = this.context.connection();
+    if (!connection) throw new BackplaneError('NATS cannot be reached', 'no');
+    const limit = connection.nc.info?.max_payload ?? Infinity;
     if (bytes + OVERHEAD > limit) {
       throw new Refused(`The entry is ${bytes} bytes; the max_payload of the NATS server is ${limit}.`, 'no');
     }
     this.#assertInTime(item);
-    this.#listen(link);
+    this.#listen(connection);
     const sentAt = performance.now();
     this.#doubts.set(item, { since: this.#doubts.get(item)?.since ?? sentAt, last: sentAt });
     this.#pending.set(n, { item, sentAt, settled, reject });
@@ -118,7 +118,7 @@ export class NatsSender implements Sender {
     });
     const fields = headers();
     fields.set(MESSAGE_ID, uid);
-    link.nc.publish(log.subjects.of(entry), text, { reply: `${this.#inbox}.${n}`, headers: fields });
+    connection.nc.publish(log.subjects.of(entry), text, { reply: `${this.#inbox}.${n}`, headers: fields });
     this.#watch(ANSWER_TIMEOUT);
   }
 
@@ -141,19 +141,19 @@ export class NatsSender implements Sender {
   }
 
   /** One subscription for all answers: a request of its own for every append costs several times as much. */
-  #listen(link: Link): void {
-    if (this.#link === link) return;
-    this.#link = link;
-    this.#inbox = createInbox(inboxPrefixOf(link.nc));
-    const subscription = link.nc.subscribe(`${this.#inbox}.*`, {
+  #listen(connection: Connection): void {
+    if (this.#connection === connection) return;
+    this.#connection = connection;
+    this.#inbox = createInbox(inboxPrefixOf(connection.nc));
+    const subscription = connection.nc.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
         if (!error) this.#hear(message);
       },
     });
-    void link.lost.then(({ message }) => {
-      if (this.#link !== link) return;
-      this.#link = undefined;
-      if (!link.nc.isClosed()) subscription.unsubscribe();
+    void connection.lost.then(({ message }) => {
+      if (this.#connection !== connection) return;
+      this.#connection = undefined;
+      if (!connection.nc.isClosed()) subscription.unsubscribe();
       // Also what was answered: a server that is back may have lost it.
       for (const [n, { reject }] of [...this.#unread, ...this.#pending]) this.#fail(n, reject, unknown(message));
     });

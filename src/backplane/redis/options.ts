@@ -1,14 +1,7 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 
-import {
-  anObjectWith,
-  assertOptions,
-  aWhole,
-  type Checks,
-  DEFAULTS,
-  LIMIT_CHECKS,
-  withDefaults,
-} from '../../option-checks.js';
+import { anObjectWith, assertOptions, aWhole, type Checks, withDefaults } from '../../option-checks.js';
+import { BROKER_DEFAULTS, OUTBOX_CHECKS } from '../broker/options.js';
 
 /** Everything is optional; without `url`, `options` and `client` it is `redis://127.0.0.1:6379`. */
 export interface RedisBackplaneOptions {
@@ -56,7 +49,7 @@ const CHECKS: Checks<RedisBackplaneOptions> = {
       : 'a text of 1 to 200 characters without spaces and braces',
   maxLength: aWhole(1, Number.MAX_SAFE_INTEGER, 'entries'),
   maxAge: aWhole(1, Number.MAX_SAFE_INTEGER, 'milliseconds'),
-  ...LIMIT_CHECKS,
+  ...OUTBOX_CHECKS,
 };
 
 /** Fills in the defaults. Throws a `TypeError` that names the option, its value, and what is allowed. */
@@ -65,5 +58,5 @@ export function resolveRedisOptions(options: RedisBackplaneOptions): ResolvedRed
   if (options.client && (options.url !== undefined || options.options)) {
     throw new TypeError('RedisBackplane options `url` and `options` have no effect beside `client`: leave them out.');
   }
-  return withDefaults<ResolvedRedisOptions>(options, DEFAULTS);
+  return withDefaults<ResolvedRedisOptions>(options, BROKER_DEFAULTS);
 }

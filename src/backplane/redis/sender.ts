@@ -1,10 +1,12 @@
 import type { Cursor } from '../../protocol/cursor.js';
 import { BackplaneError } from '../backplane-error.js';
 import { type Outgoing, Refused, type Sender } from '../broker/sender.js';
+import type { SharedConnection } from '../broker/shared-connection.js';
 import { withTimeout } from '../broker/with-timeout.js';
+import { randomEpoch } from '../epoch.js';
 import type { Connection } from './connection.js';
 import { parseId } from './keys.js';
-import { COMMAND_TIMEOUT, isReply, messageOfReply, randomEpoch, type RedisLog } from './log.js';
+import { COMMAND_TIMEOUT, isReply, messageOfReply, type RedisLog } from './log.js';
 import { APPEND } from './script.js';
 
 /** How long a publisher's appends are remembered after the last one. */
@@ -26,20 +28,19 @@ const QUIET = 60_000;
 
 type Answers = readonly [Error | null, unknown][];
 
-/** Appends over a connection of its own, opened when there is something to send. */
+/** Appends to the log in Redis: a batch is one pipeline, and each entry in it one call of the script `APPEND`. */
 export class RedisSender implements Sender {
-  #opening: Promise<Connection> | undefined;
-  #connection: Connection | undefined;
-  /** Counts connections, to tell whether one that opens late is still wanted. */
-  #life = 0;
-  /** This connection has been sent the text of the script, so its name will do. */
-  #introduced = false;
+  /** The connection that has been sent the text of the script, so its name will do. */
+  #introducedTo: Connection | undefined;
   #refusedAt = -Infinity;
 
-  constructor(private readonly log: RedisLog) {}
+  constructor(
+    private readonly log: RedisLog,
+    private readonly connection: SharedConnection<Connection>,
+  ) {}
 
   async open(): Promise<void> {
-    await this.connection();
+    await this.connection.open();
   }
 
   send(batch: readonly Outgoing[], oldest: number): readonly Promise<Cursor>[] {
@@ -47,43 +48,14 @@ export class RedisSender implements Sender {
     return batch.map(async (_, i) => this.#placeIn(await answers, i));
   }
 
-  /** For what else is asked of Redis. */
-  connection(): Promise<Connection> {
-    if (this.#connection && this.#connection.status !== 'ready') this.drop();
-    this.#opening ??= this.#open();
-    return this.#opening;
-  }
-
-  /** The next one will be another. */
-  drop(): void {
-    this.#life++;
-    this.#connection?.disconnect();
-    this.#connection = undefined;
-    this.#opening = undefined;
-    this.#introduced = false;
-  }
-
-  async #open(): Promise<Connection> {
-    const life = this.#life;
-    try {
-      const connection = await this.log.open(`${this.log.options.prefix}-append`);
-      if (life === this.#life) this.#connection = connection;
-      else connection.disconnect();
-      return connection;
-    } catch (error) {
-      if (life === this.#life) this.#opening = undefined;
-      throw error;
-    }
-  }
-
   async #sendAll(batch: readonly Outgoing[], oldest: number): Promise<Answers> {
-    const connection = this.#connection;
-    if (connection?.status !== 'ready') throw new BackplaneError('The connection to Redis is lost', 'no');
+    const connection = this.connection.current;
+    if (!connection) throw new BackplaneError('The connection to Redis is lost', 'no');
     try {
       return await this.#runScript(connection, batch, oldest);
     } catch (error) {
       // No answer: what is on its way there may still arrive, but whatever is sent from now on goes another way.
-      if (this.#connection === connection) this.drop();
+      if (this.connection.current === connection) this.connection.drop();
       throw error;
     }
   }
@@ -96,9 +68,9 @@ export class RedisSender implements Sender {
       const places = [keys.log, keys.head, keys.publisher(publisherOf(uid))] as const;
       const jump = Math.floor(Math.random() * JUMP);
       const args = [...places, text, n, after, oldest, randomEpoch(), jump, ...limits];
-      if (this.#introduced) pipeline.evalsha(APPEND.sha, places.length, ...args);
+      if (this.#introducedTo === connection) pipeline.evalsha(APPEND.sha, places.length, ...args);
       else pipeline.eval(APPEND.text, places.length, ...args);
-      this.#introduced = true;
+      this.#introducedTo = connection;
     }
     return (await withTimeout(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? [];
   }
@@ -118,9 +90,9 @@ export class RedisSender implements Sender {
     if (message.startsWith('STALE')) return new Refused(message, 'no');
     if (TOO_LARGE.test(message)) return new Refused(`Redis refuses it: ${message}`, 'no');
     if (!PASSING.test(message)) this.#tell(message);
-    if (message.startsWith('NOSCRIPT')) this.#introduced = false;
+    if (message.startsWith('NOSCRIPT')) this.#introducedTo = undefined;
     // A replica, or a node that is not ready: another connection finds the one that is in charge.
-    if (/^(READONLY|MASTERDOWN|LOADING|CLUSTERDOWN)/.test(message)) this.drop();
+    if (/^(READONLY|MASTERDOWN|LOADING|CLUSTERDOWN)/.test(message)) this.connection.drop();
     return new BackplaneError(`Redis refuses it: ${message}`, 'no');
   }
 
