@@ -5,8 +5,13 @@ import { randomEpoch } from './epoch.js';
 import { type Audience, countIn, type Presence } from './presence.js';
 
 /**
- * The log of a single process: an entry is delivered to every hub that uses it before `append` returns. It stores
- * nothing (the hubs' windows do), so a hub that starts later begins at the end.
+ * The backplane of a single process, which is the default: an entry is delivered to every hub that uses it before
+ * `append` returns. It stores nothing (the hubs' windows do), so a hub that starts later begins at the end.
+ *
+ * @example
+ * // Two hubs in one process, as two nodes would be: what one publishes reaches the clients of both.
+ * const backplane = new MemoryBackplane();
+ * const [a, b] = [new SSEService({ backplane }), new SSEService({ backplane })];
  */
 export class MemoryBackplane implements Backplane {
   readonly kind = 'memory';

@@ -28,7 +28,7 @@ export interface Broker {
 export interface BrokerContext {
   readonly readers: Readers;
   /** The name under which entries are appended now. */
-  publisher(): string;
+  readonly publisher: () => string;
 }
 
 /** A backplane whose log is in a broker: the entries of all its hubs leave by one outbox, and each hub has its reader. */

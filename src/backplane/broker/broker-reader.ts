@@ -15,7 +15,7 @@ export class AnotherEpoch extends Error {}
 /** Entries that this reader has handed out are not in the log. */
 export class LostEntries extends Error {}
 
-/** No waiting will mend it: the operator has to allow something. */
+/** Reading fails until an operator allows something: waiting will not mend it. */
 export class MissingRight extends BackplaneError {}
 
 /** One broker's side of reading. It says what it reads to the `Progress` that it was made with. */

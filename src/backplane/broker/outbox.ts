@@ -9,7 +9,7 @@ import { BackOff } from './back-off.js';
 import { type Outgoing, Refused, type Sender } from './sender.js';
 
 export interface OutboxOptions {
-  /** For error messages. */
+  /** Its name, for error messages. */
   readonly broker: string;
   /** Milliseconds. */
   readonly publishTimeout: number;
@@ -18,7 +18,7 @@ export interface OutboxOptions {
   readonly maxPendingBytes: number;
   /** Bytes of one encoded entry. */
   readonly maxEntryBytes: number;
-  /** For how many milliseconds the broker remembers what it has stored: what may be stored is not sent again later. */
+  /** Milliseconds for which the broker knows again what it has stored: what it may have is not sent again after that. */
   readonly memory: number;
 }
 

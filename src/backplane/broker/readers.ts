@@ -18,11 +18,11 @@ export interface HubReader {
 export interface Starting {
   /** The hub has the retained window, or has to start without. */
   settled(): void;
-  /** No waiting will mend it, so starting fails; `false` when nobody waits for that any more. */
+  /** Nothing but an operator can mend it, so starting fails; `false` when nobody waits for that any more. */
   refuse(error: Error): boolean;
 }
 
-/** Who reads the log through one backplane. */
+/** The readers of one backplane, one for each hub that has started. */
 export class Readers {
   readonly #readers = new Map<LogListener, HubReader>();
 
@@ -44,7 +44,7 @@ export class Readers {
     return lags.length > 0 ? Math.max(...lags) : undefined;
   }
 
-  /** The one that has read for longest. */
+  /** The reader that was started first. */
   get first(): HubReader | undefined {
     const [first] = this.#readers.values();
     return first;
@@ -54,7 +54,7 @@ export class Readers {
     return this.#readers.has(hub);
   }
 
-  /** Waits until the reader has settled, or has been waited for long enough: an application must start without a broker. */
+  /** Settles when the reader has, or when its time is up: an application must start without a broker. */
   start(hub: LogListener, make: (start: Starting) => HubReader): Promise<void> {
     return new Promise((resolve, reject) => {
       let isOver = false;

@@ -19,7 +19,7 @@ export interface Outgoing {
   readonly after: number;
 }
 
-/** A broker's side of an outbox. */
+/** One broker's side of appending: it sends what an outbox gives it. */
 export interface Sender {
   /** Called before the first batch, and before one is sent again: gets ready to send. Settles within some seconds. */
   open?(): Promise<unknown>;

@@ -48,7 +48,7 @@ export interface Head {
   readonly averageBytes: number;
 }
 
-/** What stands beside the log. */
+/** What stands beside the log, in the stream of its epoch. */
 interface EpochRecord {
   readonly epoch: string;
   /** When the stream was made that it belongs to: one that was deleted and made again is another log. */
@@ -213,7 +213,7 @@ export class NatsLog {
   }
 }
 
-/** Nonsense belongs to no stream, so the log begins anew. */
+/** What a message of that stream says. Nonsense belongs to no log, so that one begins anew. */
 function recordIn(text: string): EpochRecord {
   const nothing = { epoch: '', created: '' };
   try {

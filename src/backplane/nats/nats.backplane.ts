@@ -40,7 +40,7 @@ export class NatsBackplane extends BrokerBackplane {
       const whileRead = () => (readers.up ? connection.current : undefined);
       return {
         presence,
-        makeSender: () => new NatsSender({ log, ownAppends, connection: whileRead }),
+        makeSender: () => new NatsSender(log, ownAppends, whileRead),
         makeReader: (hub, listener) =>
           new BrokerReader('NATS', hub, listener, (progress) => new NatsReader(log, connection, ownAppends, progress)),
         end: async () => endOf(await log.head(await connection.open()), readers.first?.position),

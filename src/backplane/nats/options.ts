@@ -11,11 +11,19 @@ export interface NatsBackplaneOptions {
    * @defaultValue `'nats://127.0.0.1:4222'`, unless `options` or `connection` say where.
    */
   readonly servers?: string | readonly string[];
-  /** The client's own options, for authentication, TLS and whatever else. Reconnecting is the backplane's. */
+  /**
+   * The client's own options, for authentication, TLS and whatever else. Reconnecting is the backplane's.
+   *
+   * @example
+   * new NatsBackplane({ servers: 'tls://nats.example', options: { user: 'shop', pass: process.env['NATS_PASSWORD'] } });
+   */
   readonly options?: ConnectionOptions;
   /**
    * A connection of the application's. It is shared, and stays the application's: the backplane never closes it. Excludes
    * `servers` and `options`.
+   *
+   * @example
+   * new NatsBackplane({ connection: await connect({ servers: 'nats://localhost:4222' }) });
    */
   readonly connection?: NatsConnection;
   /**

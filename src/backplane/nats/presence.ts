@@ -7,23 +7,25 @@ import { type Audience, countIn, LEASE, LEASE_RENEWAL, type Presence } from '../
 import type { Connection } from './connection.js';
 import type { Subjects } from './subjects.js';
 
-/** Milliseconds that the others may take to answer; who has not by then is as good as dead. */
+/** Milliseconds that the other nodes may take to answer; whoever has not by then is left out, as if it were dead. */
 const ANSWER_TIME = 1_000;
-/** Milliseconds in which all who are there have been heard of. */
+/** Milliseconds within which a node that has just come has heard of all the others. */
 const ROLL_CALL = 250;
 
+/** What a node says to all others, when it comes, now and then, and when it leaves. */
 interface SignOfLife {
   readonly node: string;
-  /** It has just come, and wants to know who else is there; or it leaves. */
+  /** `hello`: it has just come, and wants to know who else is there. `bye`: it leaves. */
   readonly says?: 'hello' | 'bye';
 }
 
+/** What a node says when it is asked for the clients of a topic. */
 interface Answer {
   readonly node: string;
   readonly clients: number;
 }
 
-/** Being there, on one connection. */
+/** The time that this node is known to the others over one connection. */
 interface Session {
   readonly connection: Connection;
   readonly since: number;
@@ -31,8 +33,8 @@ interface Session {
 }
 
 /**
- * Counts by asking, so nothing is announced while nobody wants to know. Every node says now and then that it is there;
- * whoever asks waits for those it has heard of.
+ * Counts the clients of all nodes by asking them, so nothing is announced while nobody wants to know. Every node says now
+ * and then that it is there; whoever asks waits for the answers of those it has heard of.
  */
 export class NatsPresence implements Presence {
   readonly #node = randomUUID();
@@ -57,7 +59,7 @@ export class NatsPresence implements Presence {
     return Promise.resolve();
   }
 
-  /** There is a connection. */
+  /** To be called for every connection that is opened. */
   attach(connection: Connection): void {
     this.#end();
     this.#connection = connection;

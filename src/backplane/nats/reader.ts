@@ -23,7 +23,7 @@ interface Target {
   readonly askedAt: number;
 }
 
-/** What an outbox gives its entries. */
+/** IDs as an outbox gives them to its entries. */
 const OWN_ID = /^[\w-]{12}-\d+$/;
 
 const NOTHING: Place = { seq: 0, nanos: 0n };
@@ -35,7 +35,7 @@ const NOTHING: Place = { seq: 0, nanos: 0n };
  */
 export class NatsReader implements LogSource<Connection> {
   #stop: (() => void) | undefined;
-  /** Whosever message it is. */
+  /** The last message that was read, whosever it is. */
   #readTo = NOTHING;
   /** What is after `#readTo` is known to follow it. */
   #isContiguous = true;

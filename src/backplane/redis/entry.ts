@@ -2,7 +2,7 @@ import { comparePositions, type Position } from '../../protocol/cursor.js';
 import { decodeEntry, type Entry } from '../../protocol/entry.js';
 import { parseId } from './keys.js';
 
-/** An entry of the stream that may be one of ours, by what it says of itself. */
+/** An entry of the stream that looks like one of the log's, by what it says of itself. */
 export interface StreamEntry {
   readonly position: Position;
   readonly previous: Position;

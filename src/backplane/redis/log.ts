@@ -75,7 +75,7 @@ function headOf([epoch, ...ids]: readonly (string | null)[]): Head | undefined {
   return epoch && last && since ? { epoch, last, since } : undefined;
 }
 
-/** An answer that says no. */
+/** An error that Redis has answered with, other than one of the connection. */
 interface ReplyError extends Error {
   readonly name: 'ReplyError';
 }
@@ -84,7 +84,7 @@ function ask<T>(answer: Promise<T>): Promise<T> {
   return withTimeout(answer, COMMAND_TIMEOUT, 'Redis');
 }
 
-export function isReply(error: unknown): error is ReplyError {
+export function isReplyError(error: unknown): error is ReplyError {
   return error instanceof Error && error.name === 'ReplyError';
 }
 
@@ -94,5 +94,5 @@ export function messageOfReply({ message }: Error): string {
 }
 
 function isForbidden(error: unknown): boolean {
-  return isReply(error) && /^NOPERM .*\beval|unknown command .*eval/i.test(error.message);
+  return isReplyError(error) && /^NOPERM .*\beval|unknown command .*eval/i.test(error.message);
 }

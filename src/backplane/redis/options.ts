@@ -12,11 +12,19 @@ export interface RedisBackplaneOptions {
    * @defaultValue `'redis://127.0.0.1:6379'`, unless `options` or `client` say where.
    */
   readonly url?: string;
-  /** ioredis' own options, for Sentinel, TLS and whatever a URL cannot say. With `url`, they are added to it. */
+  /**
+   * ioredis' own options, for Sentinel, TLS and whatever a URL cannot say. With `url`, they are added to it.
+   *
+   * @example
+   * new RedisBackplane({ options: { sentinels: [{ host: 'sentinel-1', port: 26379 }], name: 'primary' } });
+   */
   readonly options?: RedisOptions;
   /**
    * A client of the application's, or a cluster. It stays the application's: it is only duplicated (`duplicate()`), for a
    * connection that appends and one that reads, which the backplane closes. Excludes `url` and `options`.
+   *
+   * @example
+   * new RedisBackplane({ client: new Cluster([{ host: 'redis-1', port: 6379 }]) });
    */
   readonly client?: Redis | Cluster;
   /**

@@ -16,13 +16,13 @@ import type { Connection } from './connection.js';
 import type { Keys } from './keys.js';
 import { COMMAND_TIMEOUT } from './log.js';
 
-/** Milliseconds that leaving may take. What it leaves undone, the leases do. */
+/** Milliseconds that leaving may take. What is not done by then, the end of the leases does. */
 const LEAVE_PATIENCE = 1_000;
 
-/** Stands among the patterns of every node that is alive. No pattern is empty. */
+/** A field that stands among the patterns of every node that is alive. No pattern is empty. */
 const SIGN_OF_LIFE = '';
 
-/** Counts from what every node announces of its clients: two hashes, which expire with it, and a set of all nodes. */
+/** Counts the clients of all nodes from what each has announced: two hashes, which expire with it, and a set of all nodes. */
 export class RedisPresence implements Presence {
   readonly #announcers = new Map<Audience, Announcer>();
 
@@ -120,7 +120,7 @@ class Announcer {
       .then(() => (this.#running = undefined));
   }
 
-  /** What has become of it is not known. The reader says that Redis is away. */
+  /** Redis may have got it or not, so everything is announced again. That Redis is away, the reader says. */
   #fail(): Promise<void> {
     this.#isKnown = false;
     return this.#backOff.wait();
