@@ -154,6 +154,7 @@ describe('who reads the log in a broker', () => {
       ({ refusals }) => void refusals.push(error),
       (cause) => refused.push(cause) > 0,
     );
+    await until('it gives up', () => refused.length > 0);
     await given.over;
     expect(refused).toEqual([error]);
     expect(given.hub.warnings).toEqual([]);

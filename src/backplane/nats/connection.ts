@@ -5,7 +5,7 @@ import { SharedConnection } from '../broker/shared-connection.js';
 import { withTimeout } from '../broker/with-timeout.js';
 import type { NatsBackplaneOptions } from './options.js';
 
-/** Milliseconds, with the handshake. */
+/** Milliseconds that connecting may take, with the handshake. */
 const CONNECT_TIMEOUT = 4_000;
 /**
  * Milliseconds after which what NATS should answer at once will not be answered. A server says nothing to what comes
@@ -13,12 +13,13 @@ const CONNECT_TIMEOUT = 4_000;
  */
 export const ANSWER_TIMEOUT = 3_000;
 
+/** What the client says of a connection that will not hold. */
 const LOST: ReadonlySet<Status['type']> = new Set(['disconnect', 'staleConnection', 'close']);
 
 /** A connection to NATS, as long as it holds: when it breaks, the next is another. */
 export class Connection {
   readonly js: JetStreamClient;
-  /** Settles when the connection is lost, or closed here. */
+  /** Settles when the connection is lost, or abandoned. */
   readonly lost: Promise<Error>;
   readonly #changes: AsyncIterable<Status> & { stop(): void };
   #isLost = false;
@@ -38,8 +39,8 @@ export class Connection {
     return !this.#isLost && !this.nc.isClosed();
   }
 
-  /** Lets go of it; one of the application's stays open. */
-  close(): void {
+  /** Counts as lost from now on, whatever becomes of it: nobody here uses it any more. */
+  abandon(): void {
     this.#changes.stop();
     this.#end();
   }
@@ -59,7 +60,7 @@ export function shareConnection(
   options: NatsBackplaneOptions,
   onOpen?: (connection: Connection) => void,
 ): SharedConnection<Connection> {
-  // Closing waits for a server that may not answer; nobody here needs to.
+  // Not waited for: closing needs an answer of the server, which may be what is missing.
   const close = (nc: NatsConnection): void => {
     if (!options.connection) nc.close().catch(() => {});
   };
@@ -81,7 +82,7 @@ export function shareConnection(
       open,
       isAlive: ({ alive }) => alive,
       close: (connection) => {
-        connection.close();
+        connection.abandon();
         close(connection.nc);
       },
     },

@@ -4,7 +4,7 @@ import { SharedConnection } from '../broker/shared-connection.js';
 import { withTimeout } from '../broker/with-timeout.js';
 import type { RedisBackplaneOptions } from './options.js';
 
-/** Milliseconds, with the handshake. */
+/** Milliseconds that connecting may take, with the handshake. */
 const CONNECT_TIMEOUT = 4_000;
 
 /**
