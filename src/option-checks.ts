@@ -5,8 +5,6 @@ export type Check = (value: unknown) => string | undefined;
 
 export type Checks<Options> = { readonly [Option in keyof Required<Options>]: Check };
 
-const MAX_TIME = 2 ** 31 - 1;
-
 export function aWhole(min: number, max: number, unit: string): Check {
   return (value) =>
     Number.isInteger(value) && (value as number) >= min && (value as number) <= max
@@ -17,25 +15,6 @@ export function aWhole(min: number, max: number, unit: string): Check {
 export function anObjectWith(what: string): Check {
   return (value) => (typeof value === 'object' && value !== null ? undefined : `an object with ${what}`);
 }
-
-/** For what an outbox keeps to, whatever the broker. */
-export const LIMIT_CHECKS = {
-  publishTimeout: aWhole(1, MAX_TIME, 'milliseconds'),
-  maxPending: aWhole(1, Number.MAX_SAFE_INTEGER, 'entries'),
-  maxPendingBytes: aWhole(1, Number.MAX_SAFE_INTEGER, 'bytes'),
-  maxEntryBytes: aWhole(1024, 256 * 1024 * 1024, 'bytes'),
-};
-
-/** Of what is an option with every broker. */
-export const DEFAULTS = {
-  prefix: 'sse',
-  maxLength: 100_000,
-  maxAge: 20 * 60_000,
-  publishTimeout: 5_000,
-  maxPending: 10_000,
-  maxPendingBytes: 64 * 1024 * 1024,
-  maxEntryBytes: 8 * 1024 * 1024,
-};
 
 /** Throws a `TypeError` that names the backplane, the option, its value, and what is allowed. */
 export function assertOptions<Options extends object>(

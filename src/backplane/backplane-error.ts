@@ -1,12 +1,12 @@
 import { warnOfOtherCopy } from './one-copy.js';
 
-/** Why an entry could not be appended to the log. */
+/** Why an entry could not be appended to the log, and whether it may be there all the same. */
 export class BackplaneError extends Error {
   override readonly name = 'BackplaneError';
 
   constructor(
     message: string,
-    /** Whether the entry is known not to be in the log. */
+    /** `no`: the entry is known not to be in the log. `unknown`: it may be there, or get there still. */
     readonly stored: 'no' | 'unknown',
     options?: { cause?: unknown },
   ) {

@@ -4,7 +4,7 @@ import type { Presence } from './presence.js';
 
 /** An entry that has its place in the log. */
 export interface LogEntry {
-  /** The life of the log it belongs to. */
+  /** The epoch of the log it belongs to: one history, from its first entry on. */
   readonly epoch: string;
   readonly position: Position;
   /** The position of the entry before it, so that a reader can tell when it has missed one. */
@@ -15,13 +15,13 @@ export interface LogEntry {
 
 /** The hub's side: how a backplane hands over what it reads. */
 export interface LogListener {
-  /** A life of the log begins for this reader: what it knew before is void, and what is not after `from` is unknown. */
+  /** An epoch begins for this reader: what it knew before is void, and what is not after `from` is unknown. */
   begin(epoch: string, from: Position): void;
   /** What follows, in log order, each entry once. The only entrance to local delivery. */
   deliver(entries: readonly LogEntry[]): void;
   /** The retained window has been delivered: clients may start. */
   ready(): void;
-  /** So many were passed over that have no place in the log: they are none of ours. */
+  /** So many entries were passed over that have no place in the log: somebody else has put them there. */
   skipped(count: number): void;
   /** Something that an operator should know, in a sentence or two. Said once, not for every event that it concerns. */
   warn(message: string): void;
@@ -45,10 +45,10 @@ export type Patience = 'timeout' | 'queue';
  * - Every entry comes back through `deliver`, also on the node that appended it: nothing is delivered only locally.
  * - Positions strictly increase, whatever clocks do. An epoch is never used for two histories: when it turns out that
  *   entries which were handed out are gone (a flush, an older backup, a replica that lacked them), a new epoch begins.
- * - An entry that was lost before this reader had it shows in the next one's `previous`. `begin` is only for when the
- *   log's life is another.
+ * - An entry that was lost before this reader had it shows in the next one's `previous`. `begin` is only for another
+ *   epoch.
  * - What is over-large or unreadable is delivered without its `entry`, so that who comes with its cursor finds the place.
- *   What others have put into the broker is passed over, once, whatever it claims; it is no sign of another life.
+ *   What others have put into the broker is passed over, once, whatever it claims; it is no sign of another epoch.
  *
  * Appending:
  * - `append` settles when the log has the entry, and not before, with the epoch and the position that it has got.
@@ -62,6 +62,7 @@ export type Patience = 'timeout' | 'queue';
  * `backplaneContract` in `nestjs-sse-hub/testing` checks what can be checked without stopping a broker.
  */
 export interface Backplane {
+  /** A name for `stats()`, such as `redis`. */
   readonly kind: string;
   /** Counts clients over all nodes; absent where that cannot be done. */
   readonly presence?: Presence | undefined;
@@ -69,7 +70,9 @@ export interface Backplane {
   readonly status: 'up' | 'down';
   /** How far the reader was behind the end of the log when that was last asked for, in milliseconds. */
   readonly lag?: number | undefined;
+  /** Starts to read for this reader, and says to it what is read. Idempotent. */
   start(reader: LogListener): Promise<void>;
+  /** Adds an entry at the end of the log, and answers with its place. */
   append(entry: Entry, patience: Patience): Promise<Cursor>;
   /** The position of the log's last entry, asked of the log itself. */
   end(): Promise<Position>;

@@ -1,19 +1,23 @@
-import { randomBytes } from 'node:crypto';
-
 import { type Cursor, ORIGIN, type Position } from '../protocol/cursor.js';
 import type { Entry } from '../protocol/entry.js';
 import type { Backplane, LogEntry, LogListener } from './backplane.js';
-import type { Audience, Presence } from './presence.js';
+import { randomEpoch } from './epoch.js';
+import { type Audience, countIn, type Presence } from './presence.js';
 
 /**
- * The log of a single process: an entry is delivered to every hub that uses it before `append` returns. It stores
- * nothing (the hubs' windows do), so a hub that starts later begins at the end.
+ * The backplane of a single process, which is the default: an entry is delivered to every hub that uses it before
+ * `append` returns. It stores nothing (the hubs' windows do), so a hub that starts later begins at the end.
+ *
+ * @example
+ * // Two hubs in one process, as two nodes would be: what one publishes reaches the clients of both.
+ * const backplane = new MemoryBackplane();
+ * const [a, b] = [new SSEService({ backplane }), new SSEService({ backplane })];
  */
 export class MemoryBackplane implements Backplane {
   readonly kind = 'memory';
   readonly status = 'up';
   readonly presence = new MemoryPresence();
-  readonly #epoch = BigInt(`0x${randomBytes(10).toString('hex')}`).toString(36);
+  readonly #epoch = randomEpoch();
   readonly #readers = new Set<LogListener>();
   /** Appended, and not delivered to everybody yet. */
   readonly #undelivered: LogEntry[] = [];
@@ -68,9 +72,7 @@ class MemoryPresence implements Presence {
   }
 
   count(topic: string): Promise<number> {
-    let count = 0;
-    for (const audience of this.#audiences) count += audience.count(topic);
-    return Promise.resolve(count);
+    return Promise.resolve(countIn(this.#audiences, topic));
   }
 }
 

@@ -46,3 +46,10 @@ export interface Presence {
   /** The clients of all nodes that an event on the topic would reach, each counted once. */
   count(topic: string): Promise<number>;
 }
+
+/** The clients of these hubs that an event on the topic would reach. */
+export function countIn(audiences: Iterable<Audience>, topic: string): number {
+  let count = 0;
+  for (const audience of audiences) count += audience.count(topic);
+  return count;
+}

@@ -3,10 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { type Link, Links } from '../../src/backplane/nats/connection.js';
+import type { SharedConnection } from '../../src/backplane/broker/shared-connection.js';
+import { type Connection, shareConnection } from '../../src/backplane/nats/connection.js';
 import { NatsLog } from '../../src/backplane/nats/log.js';
 import { resolveNatsOptions } from '../../src/backplane/nats/options.js';
-import { Subjects } from '../../src/backplane/nats/subjects.js';
 import { NatsServer } from '../support/brokers/nats-server.js';
 import { isInstalled } from '../support/brokers/server-process.js';
 import { seededRandom } from '../support/seed.js';
@@ -18,11 +18,11 @@ const SPREAD = 8;
 
 ((await isInstalled('nats-server')) ? describe : describe.skip)('a log in NATS that begins', () => {
   let server: NatsServer;
-  let nodes: Links[];
+  let nodes: SharedConnection<Connection>[];
 
   beforeAll(async () => {
     server = await NatsServer.start({ persistent: false });
-    nodes = Array.from({ length: NODES }, () => new Links({ servers: server.url }, () => {}));
+    nodes = Array.from({ length: NODES }, () => shareConnection({ servers: server.url }));
   });
 
   afterAll(async () => {
@@ -32,18 +32,18 @@ const SPREAD = 8;
 
   it('has one epoch, however many nodes come at once, and the server survives it', async () => {
     const random = seededRandom();
-    const links = await Promise.all(nodes.map((node) => node.open()));
+    const connections = await Promise.all(nodes.map((node) => node.open()));
     for (let round = 0; round < ROUNDS; round++) {
       const prefix = `test-${randomUUID()}`;
-      const epochOf = async (link: Link): Promise<string> => {
+      const epochOf = async (connection: Connection): Promise<string> => {
         await delay(random() * SPREAD);
-        const log = new NatsLog(new Subjects(prefix), resolveNatsOptions({ prefix }), () => {});
-        return (await log.head(link)).epoch;
+        const log = new NatsLog(resolveNatsOptions({ prefix }), () => {});
+        return (await log.head(connection)).epoch;
       };
-      const epochs = await Promise.all(links.map(epochOf));
-      epochs.push(await epochOf(links[0]!));
+      const epochs = await Promise.all(connections.map(epochOf));
+      epochs.push(await epochOf(connections[0]!));
       expect(new Set(epochs).size).toBe(1);
     }
-    expect(links.map(({ alive }) => alive)).toEqual(links.map(() => true));
+    expect(connections.map(({ alive }) => alive)).toEqual(connections.map(() => true));
   });
 });

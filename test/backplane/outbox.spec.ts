@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { describe, expect, it } from '@jest/globals';
 
-import { Outbox, type OutboxOptions, type Outgoing } from '../../src/backplane/broker/outbox.js';
+import { Outbox, type OutboxOptions } from '../../src/backplane/broker/outbox.js';
+import { type Outgoing } from '../../src/backplane/broker/sender.js';
 import { withTimeout } from '../../src/backplane/broker/with-timeout.js';
 import { until } from '../support/baseline.js';
 import { FakeBroker, type Luck } from '../support/brokers/fake-broker.js';

@@ -5,16 +5,16 @@ import { parseId } from '../../src/backplane/redis/keys.js';
 
 const SINCE = '100-0';
 const LAST = '200-7';
+const PRESENT = { epoch: 'now', since: parseId(SINCE)! };
 
-/** What is made of an entry that claims this, where the life `now` began at 100-0, and 200-7 was read last. */
+/** What is made of an entry that claims this, where the epoch `now` began at 100-0, and 200-7 was read last. */
 function verdict(
   { at = '300-1', after = LAST, epoch = 'now' }: { at?: string; after?: string; epoch?: string },
   evidence?: Evidence,
   last: string | undefined = LAST,
 ) {
   const place = { position: parseId(at)!, previous: parseId(after)!, epoch };
-  const life = { epoch: 'now', since: parseId(SINCE)! };
-  return judge(place, { life, last: last === undefined ? undefined : parseId(last) }, evidence);
+  return judge(place, { ...PRESENT, last: last === undefined ? undefined : parseId(last) }, evidence);
 }
 
 const evidence = (isOurs: boolean, hasLast: boolean): Evidence => ({ isOurs, hasLast });
@@ -28,12 +28,12 @@ describe('an entry in the stream of the log', () => {
     for (const after of ['300-1', '300-2', '9999999999999-0']) expect(verdict({ after })).toBe('foreign');
   });
 
-  it('is none of ours when it is of another life, but was added in this one', () => {
+  it('is none of ours when it is of another epoch, but was added in this one', () => {
     expect(verdict({ epoch: 'other' })).toBe('foreign');
     expect(verdict({ at: '100-1', after: '50-0', epoch: 'other' }, undefined, '50-0')).toBe('foreign');
   });
 
-  it('may be of any life from before this one', () => {
+  it('may be of any epoch from before this one', () => {
     expect(verdict({ at: SINCE, after: '50-0', epoch: 'other' }, undefined, '50-0')).toBe('next');
   });
 
@@ -98,5 +98,5 @@ describe('an entry in the stream of the log', () => {
 
 function judgeFirst(given?: Evidence) {
   const place = { position: parseId('300-1')!, previous: parseId('200-7')!, epoch: 'now' };
-  return judge(place, { life: { epoch: 'now', since: parseId(SINCE)! }, last: undefined }, given);
+  return judge(place, { ...PRESENT, last: undefined }, given);
 }

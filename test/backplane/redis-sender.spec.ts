@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis';
 
-import type { Outgoing } from '../../src/backplane/broker/outbox.js';
-import { openerOf } from '../../src/backplane/redis/connection.js';
+import type { Outgoing } from '../../src/backplane/broker/sender.js';
+import { openerOf, shareConnection } from '../../src/backplane/redis/connection.js';
 import { messageOfReply, RedisLog } from '../../src/backplane/redis/log.js';
 import { resolveRedisOptions } from '../../src/backplane/redis/options.js';
 import { RedisSender } from '../../src/backplane/redis/sender.js';
@@ -67,8 +67,10 @@ describe('what Redis says', () => {
   }
 
   it('forgets what it has appended without counting through all that was given up meanwhile', async () => {
-    const log = new RedisLog(openerOf({ url: server.url }), resolveRedisOptions({ prefix }), () => {});
-    const sender = new RedisSender(log);
+    const log = new RedisLog(resolveRedisOptions({ prefix }), () => {});
+    const open = openerOf({ url: server.url });
+    const connection = shareConnection(() => open('test'));
+    const sender = new RedisSender(log, connection);
     const forgotten = async (): Promise<number> => {
       const info = await server.run((redis) => redis.info('commandstats'));
       return Number(/cmdstat_hdel:calls=(\d+)/.exec(info)?.[1] ?? 0);
@@ -84,7 +86,7 @@ describe('what Redis says', () => {
       const remembered = await server.run((redis) => redis.hkeys(log.keys.publisher('publisher')));
       expect(remembered.toSorted()).toEqual([String(last), 'floor', 'top']);
     } finally {
-      sender.drop();
+      connection.drop();
     }
   });
 

@@ -184,7 +184,7 @@ describe('the options of RedisBackplane', () => {
     expect(reader.data).toEqual(numbers(0, 20));
   });
 
-  it('begins another life that nodes can read when the log ends before what they have', async () => {
+  it('begins another epoch that nodes can read when the log ends before what they have', async () => {
     const { log, reader } = await start();
     const { position } = await log.append(event('0'), 'timeout');
     const lost = await log.append(event('1'), 'timeout');
@@ -201,7 +201,7 @@ describe('the options of RedisBackplane', () => {
     expect(reader.data).toEqual(['0', '2']);
   });
 
-  it('stays in one life when what stands beside the log was tampered with, and goes on', async () => {
+  it('stays in one epoch when what stands beside the log was tampered with, and goes on', async () => {
     const { log, reader } = await start();
     await log.append(event('0'), 'timeout');
     const tamper = async (n: number, field: string, value: string): Promise<void> => {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Milliseconds. The least keeps a broker that fails at once from being asked in a tight loop. */
+/** Milliseconds. `LEAST` keeps a broker that fails at once from being asked in a tight loop. */
 const LEAST = 10;
 const FIRST = 50;
 const MOST = 2_000;
@@ -13,7 +13,7 @@ export class BackOff {
   #attempts = 0;
   #wake: AbortController | undefined;
 
-  /** How often it was waited since the last success. */
+  /** How many waits there were since the last success. */
   get attempts(): number {
     return this.#attempts;
   }
@@ -31,7 +31,7 @@ export class BackOff {
   async wait(): Promise<void> {
     const most = Math.min(MOST, FIRST * 2 ** this.#attempts++);
     this.#wake = new AbortController();
-    // Aborted is only over sooner.
+    // Rejects when it is woken, which is only the sooner end of the wait.
     await delay(LEAST + Math.random() * most, undefined, { ref: false, signal: this.#wake.signal }).catch(() => {});
     this.#wake = undefined;
   }

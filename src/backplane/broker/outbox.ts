@@ -6,42 +6,10 @@ import { encodeEntry } from '../../protocol/entry.js';
 import { BackplaneError } from '../backplane-error.js';
 import type { Patience } from '../backplane.js';
 import { BackOff } from './back-off.js';
-
-/** An entry on its way to the broker. Sent again, it is the same object. */
-export interface Outgoing {
-  /** Counts the appends of this outbox, from 1 on. */
-  readonly n: number;
-  /** Publisher, `-` and `n`. The same whenever it is sent, and no other's: for the broker to tell a repetition. */
-  readonly uid: string;
-  readonly entry: Entry;
-  /** The entry, encoded. */
-  readonly text: string;
-  readonly bytes: number;
-  /**
-   * The `n` of the one sent just before it on the same connection, 0 when it is the first: a broker that can should
-   * refuse it without that one, because then that one will be sent again, and before it.
-   */
-  readonly after: number;
-}
-
-/** A broker's side of an outbox. */
-export interface Sender {
-  /** Called before the first batch, and before one is sent again: gets ready to send. Settles within some seconds. */
-  open?(): Promise<unknown>;
-  /**
-   * Sends these entries in this order, without waiting for one to be stored before the next is sent. A promise for what
-   * the broker does not answer for settles within some seconds. They reject with a `BackplaneError` that says whether
-   * *this attempt* may have stored it; any other error counts as `unknown`. All are sent again, except with `Refused`.
-   * Everything before `oldest` is settled and will never be sent again.
-   */
-  send(batch: readonly Outgoing[], oldest: number): readonly Promise<Cursor>[];
-}
-
-/** What a `Sender` rejects with when sending the entry again makes no sense. */
-export class Refused extends BackplaneError {}
+import { type Outgoing, Refused, type Sender } from './sender.js';
 
 export interface OutboxOptions {
-  /** For error messages. */
+  /** Its name, for error messages. */
   readonly broker: string;
   /** Milliseconds. */
   readonly publishTimeout: number;
@@ -50,7 +18,7 @@ export interface OutboxOptions {
   readonly maxPendingBytes: number;
   /** Bytes of one encoded entry. */
   readonly maxEntryBytes: number;
-  /** For how many milliseconds the broker remembers what it has stored: what may be stored is not sent again later. */
+  /** Milliseconds for which the broker knows again what it has stored: what it may have is not sent again after that. */
   readonly memory: number;
 }
 
@@ -62,9 +30,6 @@ interface Item extends Outgoing {
   /** When it was first sent in an attempt that may have stored it. */
   doubtful: number | undefined;
 }
-
-/** Milliseconds that closing waits for events which are still on their way. */
-export const CLOSE_PATIENCE = 1_000;
 
 /** What is sent before an answer has come. */
 const MAX_IN_FLIGHT = 512;

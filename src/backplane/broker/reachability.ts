@@ -36,7 +36,7 @@ export class Reachability {
     this.listener.up();
   }
 
-  /** To be called before it is tried again: only the first failure in a row is told. */
+  /** To be called for every failure to read: only the first in a row is told. */
   failed(error: unknown): void {
     this.#up = false;
     this.listener.settled();

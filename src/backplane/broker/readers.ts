@@ -1,3 +1,4 @@
+import type { Position } from '../../protocol/cursor.js';
 import type { LogListener } from '../backplane.js';
 
 /** Reads the log for one hub. */
@@ -6,6 +7,8 @@ export interface HubReader {
   readonly up: boolean;
   /** Milliseconds behind the end of the log, when that was last asked for. */
   readonly lag: number | undefined;
+  /** The last entry that was read in the present epoch. */
+  readonly position: Position | undefined;
   /** Settles when it is closed. */
   run(): Promise<void>;
   close(): void;
@@ -15,13 +18,13 @@ export interface HubReader {
 export interface Starting {
   /** The hub has the retained window, or has to start without. */
   settled(): void;
-  /** No waiting will mend it, so starting fails; `false` when nobody waits for that any more. */
+  /** Nothing but an operator can mend it, so starting fails; `false` when nobody waits for that any more. */
   refuse(error: Error): boolean;
 }
 
-/** Who reads the log through one backplane. */
-export class Readers<Reader extends HubReader> {
-  readonly #readers = new Map<LogListener, Reader>();
+/** The readers of one backplane, one for each hub that has started. */
+export class Readers {
+  readonly #readers = new Map<LogListener, HubReader>();
 
   /** @param patience Milliseconds that starting waits for the broker. */
   constructor(private readonly patience: number) {}
@@ -41,8 +44,8 @@ export class Readers<Reader extends HubReader> {
     return lags.length > 0 ? Math.max(...lags) : undefined;
   }
 
-  /** The one that has read for longest. */
-  get first(): Reader | undefined {
+  /** The reader that was started first. */
+  get first(): HubReader | undefined {
     const [first] = this.#readers.values();
     return first;
   }
@@ -51,8 +54,8 @@ export class Readers<Reader extends HubReader> {
     return this.#readers.has(hub);
   }
 
-  /** Waits until the reader has settled, or has been waited for long enough: an application must start without a broker. */
-  start(hub: LogListener, make: (start: Starting) => Reader): Promise<void> {
+  /** Settles when the reader has, or when its time is up: an application must start without a broker. */
+  start(hub: LogListener, make: (start: Starting) => HubReader): Promise<void> {
     return new Promise((resolve, reject) => {
       let isOver = false;
       const settled = (): void => {

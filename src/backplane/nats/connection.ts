@@ -1,10 +1,11 @@
 import { type JetStreamClient, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection, type Status } from '@nats-io/transport-node';
 
+import { SharedConnection } from '../broker/shared-connection.js';
 import { withTimeout } from '../broker/with-timeout.js';
 import type { NatsBackplaneOptions } from './options.js';
 
-/** Milliseconds, with the handshake. */
+/** Milliseconds that connecting may take, with the handshake. */
 const CONNECT_TIMEOUT = 4_000;
 /**
  * Milliseconds after which what NATS should answer at once will not be answered. A server says nothing to what comes
@@ -12,14 +13,16 @@ const CONNECT_TIMEOUT = 4_000;
  */
 export const ANSWER_TIMEOUT = 3_000;
 
+/** What the client says of a connection that will not hold. */
 const LOST: ReadonlySet<Status['type']> = new Set(['disconnect', 'staleConnection', 'close']);
 
-/** One connection, one life: when it breaks there will be another, and what was sent on it may have to be sent again. */
-export class Link {
+/** A connection to NATS, as long as it holds: when it breaks, the next is another. */
+export class Connection {
   readonly js: JetStreamClient;
-  /** Settles when the connection is lost, or of no use. */
+  /** Settles when the connection is lost, or abandoned. */
   readonly lost: Promise<Error>;
-  #alive = true;
+  readonly #changes: AsyncIterable<Status> & { stop(): void };
+  #isLost = false;
   #lose: (error: Error) => void = () => {};
 
   constructor(
@@ -28,111 +31,72 @@ export class Link {
   ) {
     this.js = jsm.jetstream();
     this.lost = new Promise((resolve) => (this.#lose = resolve));
+    this.#changes = nc.status() as AsyncIterable<Status> & { stop(): void };
+    void this.#watch().finally(() => this.#end());
   }
 
   get alive(): boolean {
-    return this.#alive && !this.nc.isClosed();
+    return !this.#isLost && !this.nc.isClosed();
   }
 
-  lose(): void {
-    this.#alive = false;
+  /** Counts as lost from now on, whatever becomes of it: nobody here uses it any more. */
+  abandon(): void {
+    this.#changes.stop();
+    this.#end();
+  }
+
+  async #watch(): Promise<void> {
+    for await (const { type } of this.#changes) if (LOST.has(type)) this.#end();
+  }
+
+  #end(): void {
+    this.#isLost = true;
     this.#lose(new Error('the connection to NATS was lost'));
   }
 }
 
-/** Opens connections, one at a time, shared by all who use the log in this process. */
-export class Links {
-  #current: Link | undefined;
-  #opening: Promise<Link> | undefined;
-  #unwatch: (() => void) | undefined;
-  /** Counts connections, to tell whether one that opens late is still wanted. */
-  #life = 0;
-
-  constructor(
-    private readonly options: NatsBackplaneOptions,
-    private readonly onOpen: (link: Link) => void,
-  ) {}
-
-  /** The connection, if there is one. */
-  get current(): Link | undefined {
-    return this.#current?.alive ? this.#current : undefined;
-  }
-
-  /** Answers with a connection that works, or rejects within some seconds. */
-  open(): Promise<Link> {
-    if (this.current) return Promise.resolve(this.current);
-    this.#opening ??= this.#open();
-    return this.#opening;
-  }
-
-  /** Lets go of the connection, also of one that is just being opened; one of the application's stays open. */
-  drop(): void {
-    this.#life++;
-    const link = this.#current;
-    this.#current = undefined;
-    this.#opening = undefined;
-    this.#unwatch?.();
-    this.#unwatch = undefined;
-    if (!link) return;
-    link.lose();
-    this.#close(link.nc);
-  }
-
-  // Closing waits for a server that may not answer; nobody here needs to.
-  #close(nc: NatsConnection): void {
-    if (!this.options.connection) nc.close().catch(() => {});
-  }
-
-  async #open(): Promise<Link> {
-    this.drop();
-    const life = this.#life;
-    try {
-      const nc = this.options.connection ?? (await this.#connect());
-      const link = await this.#try(nc);
-      if (life !== this.#life) {
-        this.#close(nc);
-        throw new Error('the connection to NATS is not needed any more');
-      }
-      this.#current = link;
-      this.#watch(link);
-      this.onOpen(link);
-      return link;
-    } finally {
-      if (life === this.#life) this.#opening = undefined;
-    }
-  }
-
-  async #try(nc: NatsConnection): Promise<Link> {
-    const { domain } = this.options;
+/** The connection for everything, the application's where one was handed in. */
+export function shareConnection(
+  options: NatsBackplaneOptions,
+  onOpen?: (connection: Connection) => void,
+): SharedConnection<Connection> {
+  // Not waited for: closing needs an answer of the server, which may be what is missing.
+  const close = (nc: NatsConnection): void => {
+    if (!options.connection) nc.close().catch(() => {});
+  };
+  const open = async (): Promise<Connection> => {
+    const nc = options.connection ?? (await connectTo(options));
     try {
       // One that was handed in may just be looking for its server.
       await withTimeout(nc.flush(), ANSWER_TIMEOUT, 'NATS');
+      const { domain } = options;
       const where = domain === undefined ? {} : { domain };
-      return new Link(nc, await jetstreamManager(nc, { checkAPI: false, timeout: ANSWER_TIMEOUT, ...where }));
+      return new Connection(nc, await jetstreamManager(nc, { checkAPI: false, timeout: ANSWER_TIMEOUT, ...where }));
     } catch (error) {
-      this.#close(nc);
+      close(nc);
       throw error;
     }
-  }
+  };
+  return new SharedConnection(
+    {
+      open,
+      isAlive: ({ alive }) => alive,
+      close: (connection) => {
+        connection.abandon();
+        close(connection.nc);
+      },
+    },
+    onOpen,
+  );
+}
 
-  #watch(link: Link): void {
-    const changes = link.nc.status() as AsyncIterable<Status> & { stop(): void };
-    this.#unwatch = () => changes.stop();
-    const watch = async (): Promise<void> => {
-      for await (const { type } of changes) if (LOST.has(type)) link.lose();
-    };
-    void watch().finally(() => link.lose());
-  }
-
-  /**
-   * The client must neither connect again by itself nor keep for later what is published meanwhile: then nobody could
-   * tell what became of an append.
-   */
-  #connect(): Promise<NatsConnection> {
-    const { servers, options } = this.options;
-    const own = { reconnect: false, timeout: CONNECT_TIMEOUT, waitOnFirstConnect: false };
-    const where = servers === undefined ? {} : { servers: [servers].flat() };
-    // A stack trace for every request would cost more than the request.
-    return connect({ name: 'nestjs-sse-hub', noAsyncTraces: true, ...options, ...where, ...own });
-  }
+/**
+ * The client must neither connect again by itself nor keep for later what is published meanwhile: then nobody could tell
+ * what became of an append.
+ */
+function connectTo({ servers, options }: NatsBackplaneOptions): Promise<NatsConnection> {
+  const own = { reconnect: false, timeout: CONNECT_TIMEOUT, waitOnFirstConnect: false };
+  const where = servers === undefined ? {} : { servers: [servers].flat() };
+  // A stack trace for every request would cost more than the request.
+  return connect({ name: 'nestjs-sse-hub', noAsyncTraces: true, ...options, ...where, ...own });
 }

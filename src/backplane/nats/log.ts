@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import {
@@ -10,9 +9,10 @@ import {
 } from '@nats-io/jetstream';
 
 import { messageOf } from '../backplane-error.js';
-import { type Link } from './connection.js';
+import { randomEpoch } from '../epoch.js';
+import type { Connection } from './connection.js';
 import type { ResolvedNatsOptions } from './options.js';
-import type { Subjects } from './subjects.js';
+import { Subjects } from './subjects.js';
 
 /**
  * Milliseconds for which the server tells a message that is sent again by its ID. What arrives later than this was
@@ -33,7 +33,7 @@ export const MESSAGE_ID = 'Nats-Msg-Id';
 
 const NANOS = 1_000_000;
 
-/** Where the log stands: its life, and what is in it. */
+/** Where the log stands: its epoch, and what is in it. */
 export interface Head {
   readonly epoch: string;
   /** Of the oldest entry that is retained; beyond `last` when there is none. */
@@ -48,7 +48,7 @@ export interface Head {
   readonly averageBytes: number;
 }
 
-/** What stands beside the log. */
+/** What stands beside the log, in the stream of its epoch. */
 interface EpochRecord {
   readonly epoch: string;
   /** When the stream was made that it belongs to: one that was deleted and made again is another log. */
@@ -57,19 +57,21 @@ interface EpochRecord {
 
 /** The log in NATS: a stream, with its epoch in a stream of its own, because a restored stream is the same for NATS. */
 export class NatsLog {
+  readonly subjects: Subjects;
   #configured = false;
 
   constructor(
-    readonly subjects: Subjects,
     readonly options: ResolvedNatsOptions,
     private readonly warn: (message: string) => void,
-  ) {}
+  ) {
+    this.subjects = new Subjects(options.prefix);
+  }
 
   /** Where the log stands; one that has not begun does now. */
-  async head(link: Link): Promise<Head> {
-    const [info, epoch] = await Promise.all([this.#made(link), this.#record(link)]);
+  async head(connection: Connection): Promise<Head> {
+    const [info, epoch] = await Promise.all([this.#made(connection), this.#record(connection)]);
     const { messages, bytes, first_seq, last_seq, last_ts } = info.state;
-    const of = epoch?.created === info.created ? epoch : await this.#begin(link, info.created, epoch);
+    const of = epoch?.created === info.created ? epoch : await this.#giveEpoch(connection, info.created, epoch);
     return {
       epoch: of.epoch,
       first: messages > 0 ? first_seq : last_seq + 1,
@@ -81,34 +83,34 @@ export class NatsLog {
   }
 
   /** Whether there is anything from this sequence on, whosever it is. */
-  async hasFrom(link: Link, seq: number): Promise<boolean> {
+  async hasFrom(connection: Connection, seq: number): Promise<boolean> {
     const query: SeqMsgRequest & NextMsgRequest = { seq, next_by_subj: '>' };
-    return (await link.jsm.streams.getMessage(this.subjects.stream, query)) !== null;
+    return (await connection.jsm.streams.getMessage(this.subjects.stream, query)) !== null;
   }
 
-  /** Ends this life of the log: entries that were handed out in it are gone. Once, however many ask for it. */
-  async renew(link: Link, epoch: string): Promise<void> {
-    const [info, record] = await Promise.all([this.#made(link), this.#record(link)]);
-    if (record?.epoch === epoch) await this.#begin(link, info.created, record);
+  /** Ends this epoch of the log: entries that were handed out in it are gone. Once, however many ask for it. */
+  async renew(connection: Connection, epoch: string): Promise<void> {
+    const [info, record] = await Promise.all([this.#made(connection), this.#record(connection)]);
+    if (record?.epoch === epoch) await this.#giveEpoch(connection, info.created, record);
   }
 
   /** The stream of the log. While a server is just making it, it says that it was made in the year 1. */
-  async #made(link: Link): Promise<StreamInfo> {
+  async #made(connection: Connection): Promise<StreamInfo> {
     for (let i = 0; i < MOST_LOOKS; i++) {
-      const info = await this.#stream(link);
+      const info = await this.#stream(connection);
       if (nanosOf(info.created) > 0n) return info;
       await delay(BETWEEN_LOOKS, undefined, { ref: false });
     }
     throw new Error('the stream of the log is still being made');
   }
 
-  async #stream(link: Link): Promise<StreamInfo> {
+  async #stream(connection: Connection): Promise<StreamInfo> {
     const { stream } = this.subjects;
-    const info = await unlessMissing(link.jsm.streams.info(stream));
+    const info = await unlessMissing(connection.jsm.streams.info(stream));
     const isChecked = this.#configured;
     this.#configured = true;
-    if (info) return isChecked || this.#isAsConfigured(info.config) ? info : this.#configure(link, info);
-    return this.#make(link, { name: stream, ...this.#limits, ...this.#fixed, subjects: [...this.subjects.all] });
+    if (info) return isChecked || this.#isAsConfigured(info.config) ? info : this.#configure(connection, info);
+    return this.#make(connection, { name: stream, ...this.#limits, ...this.#fixed, subjects: [...this.subjects.all] });
   }
 
   /** The server takes none that is longer than what it keeps. */
@@ -142,11 +144,11 @@ export class NatsLog {
   }
 
   /** Another version of the application, or the operator, made the stream: the options of the node that starts count. */
-  async #configure(link: Link, info: StreamInfo): Promise<StreamInfo> {
+  async #configure(connection: Connection, info: StreamInfo): Promise<StreamInfo> {
     const subjects = [...new Set([...info.config.subjects, ...this.subjects.all])];
     try {
       const wanted = { ...info.config, ...this.#limits, discard: 'old' as const, subjects };
-      return await link.jsm.streams.update(this.subjects.stream, wanted);
+      return await connection.jsm.streams.update(this.subjects.stream, wanted);
     } catch (error) {
       this.warn(
         `The stream ${this.subjects.stream} in NATS has other limits than the backplane's options say, and cannot be ` +
@@ -157,56 +159,61 @@ export class NatsLog {
   }
 
   /** Another node may be making it: servers then say many things, such as that it overlaps with itself. */
-  async #make(link: Link, config: Partial<StreamConfig> & { name: string }): Promise<StreamInfo> {
+  async #make(connection: Connection, config: Partial<StreamConfig> & { name: string }): Promise<StreamInfo> {
     try {
-      return await link.jsm.streams.add(config);
+      return await connection.jsm.streams.add(config);
     } catch (error) {
-      const made = error instanceof JetStreamApiError && (await unlessMissing(link.jsm.streams.info(config.name)));
+      const made =
+        error instanceof JetStreamApiError && (await unlessMissing(connection.jsm.streams.info(config.name)));
       if (made) return made;
       throw error;
     }
   }
 
-  async #record(link: Link): Promise<(EpochRecord & { readonly seq: number }) | undefined> {
+  async #record(connection: Connection): Promise<(EpochRecord & { readonly seq: number }) | undefined> {
     const { epochStream, epoch } = this.subjects;
     // NATS 2.9.10 dies of a look into a stream that another node is just making.
-    const info = await unlessMissing(link.jsm.streams.info(epochStream));
+    const info = await unlessMissing(connection.jsm.streams.info(epochStream));
     if (!info || info.state.messages === 0) return undefined;
-    const message = await unlessMissing(link.jsm.streams.getMessage(epochStream, { last_by_subj: epoch }));
+    const message = await unlessMissing(connection.jsm.streams.getMessage(epochStream, { last_by_subj: epoch }));
     return message ? { ...recordIn(message.string()), seq: message.seq } : undefined;
   }
 
   /** Gives the log another epoch, unless somebody else has just done so. */
-  async #begin(link: Link, created: string, before: { readonly seq: number } | undefined): Promise<EpochRecord> {
+  async #giveEpoch(
+    connection: Connection,
+    created: string,
+    before: { readonly seq: number } | undefined,
+  ): Promise<EpochRecord> {
     const { epochStream, epoch } = this.subjects;
-    const lastSequence = before?.seq ?? (await this.#makeEpochStream(link)).state.last_seq;
+    const lastSequence = before?.seq ?? (await this.#makeEpochStream(connection)).state.last_seq;
     // What is in the stream by now may be the epoch that another node has just given the log.
-    const given = before ? undefined : await this.#record(link);
+    const given = before ? undefined : await this.#record(connection);
     if (given?.created === created) return given;
     const record = { epoch: randomEpoch(), created };
     try {
       // A stream that is just being made does not listen yet.
       const options = { expect: { streamName: epochStream, lastSequence }, retries: 4 };
-      await link.js.publish(epoch, JSON.stringify(record), options);
+      await connection.js.publish(epoch, JSON.stringify(record), options);
     } catch (error) {
       if (!isApiError(error, WRONG_LAST_SEQUENCE)) throw error;
-      const known = await this.#record(link);
+      const known = await this.#record(connection);
       if (known?.created === created) return known;
       throw new Error('the epoch of the log in NATS is being changed by others', { cause: error });
     }
     return record;
   }
 
-  #makeEpochStream(link: Link): Promise<StreamInfo> {
+  #makeEpochStream(connection: Connection): Promise<StreamInfo> {
     const { storage, replicas } = this.options;
     const { epochStream: name, epoch } = this.subjects;
-    const description = 'Which life of the log it is; see nestjs-sse-hub';
+    const description = 'Which epoch of the log it is; see nestjs-sse-hub';
     const config = { name, subjects: [epoch], max_msgs: 1, storage, num_replicas: replicas, description };
-    return this.#make(link, config);
+    return this.#make(connection, config);
   }
 }
 
-/** Nonsense belongs to no stream, so the log begins anew. */
+/** What a message of that stream says. Nonsense belongs to no log, so that one begins anew. */
 function recordIn(text: string): EpochRecord {
   const nothing = { epoch: '', created: '' };
   try {
@@ -216,10 +223,6 @@ function recordIn(text: string): EpochRecord {
   } catch {
     return nothing;
   }
-}
-
-export function randomEpoch(): string {
-  return BigInt(`0x${randomBytes(10).toString('hex')}`).toString(36);
 }
 
 /** A time of the server's, such as 2024-01-31T12:00:00.123456789Z. Zero for none: Go's is in the year 1. */

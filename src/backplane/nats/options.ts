@@ -1,54 +1,102 @@
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 
-import {
-  anObjectWith,
-  assertOptions,
-  aWhole,
-  type Check,
-  type Checks,
-  DEFAULTS,
-  LIMIT_CHECKS,
-  withDefaults,
-} from '../../option-checks.js';
+import { anObjectWith, assertOptions, aWhole, type Check, type Checks, withDefaults } from '../../option-checks.js';
+import { BROKER_DEFAULTS, OUTBOX_CHECKS } from '../broker/options.js';
 
-/** Everything is optional; without `servers`, `options` and `connection` it is `nats://127.0.0.1:4222`. */
+/** The options of a `NatsBackplane`, all optional: where NATS is, how much the log keeps, and how long appends wait. */
 export interface NatsBackplaneOptions {
-  /** `nats://`, `tls://` or host and port, one or several of a cluster. */
+  /**
+   * Where NATS is: `nats://`, `tls://` or host and port, of one server or several of a cluster.
+   *
+   * @defaultValue `'nats://127.0.0.1:4222'`, unless `options` or `connection` say where.
+   */
   readonly servers?: string | readonly string[];
-  /** The client's own options, for authentication, TLS and whatever else. Reconnecting is the backplane's. */
+  /**
+   * The client's own options, for authentication, TLS and whatever else. Reconnecting is the backplane's.
+   *
+   * @example
+   * new NatsBackplane({ servers: 'tls://nats.example', options: { user: 'shop', pass: process.env['NATS_PASSWORD'] } });
+   */
   readonly options?: ConnectionOptions;
-  /** A connection of the application's. It is shared, and stays the application's: the backplane never closes it. */
+  /**
+   * A connection of the application's. It is shared, and stays the application's: the backplane never closes it. Excludes
+   * `servers` and `options`.
+   *
+   * @example
+   * new NatsBackplane({ connection: await connect({ servers: 'nats://localhost:4222' }) });
+   */
   readonly connection?: NatsConnection;
-  /** JetStream domain. */
+  /**
+   * The JetStream domain of the log, 1 to 64 letters, digits, `_` and `-`.
+   *
+   * @defaultValue that of the server
+   */
   readonly domain?: string;
   /**
-   * Name of the stream, and first token of its subjects; hubs with the same prefix share one log. Letters, digits, `_`
-   * and `-`. Default: `sse`.
+   * The name of the stream, and first token of its subjects: 1 to 64 letters, digits, `_` and `-`. Hubs with the same
+   * prefix share one log.
+   *
+   * @defaultValue `'sse'`
    */
   readonly prefix?: string;
-  /** Entries that the log keeps. Should be more than all topics' `maxHistorySize` together. Default: 100,000. */
+  /**
+   * How many entries the log keeps. Should be more than all topics' `maxHistorySize` together.
+   *
+   * @defaultValue `100_000`
+   */
   readonly maxLength?: number;
-  /** Milliseconds that the log keeps an entry; should be at least `maxHistoryAge`. Default: 20 minutes. */
+  /**
+   * Milliseconds that the log keeps an entry, 100 or more. Should be at least `maxHistoryAge`.
+   *
+   * @defaultValue `1_200_000` (20 minutes)
+   */
   readonly maxAge?: number;
-  /** Bytes that the log keeps; `Infinity` for no limit but the server's. Default: `Infinity`. */
+  /**
+   * Bytes that the log keeps, 1,024 or more; `Infinity` for no limit but the server's.
+   *
+   * @defaultValue `Infinity`
+   */
   readonly maxBytes?: number;
-  /** Where the server keeps the log: `file` survives its restart, `memory` does not. For a new stream. Default: `file`. */
+  /**
+   * Where the server keeps a log that it has yet to make: `file` survives its restart, `memory` does not.
+   *
+   * @defaultValue `'file'`
+   */
   readonly storage?: 'file' | 'memory';
-  /** Servers of the cluster that keep the log, 1 to 5. For a new stream. Default: 1. */
+  /**
+   * How many servers of the cluster keep a log that is yet to be made, 1 to 5.
+   *
+   * @defaultValue `1`
+   */
   readonly replicas?: number;
-  /** Milliseconds after which `publish` rejects when NATS does not answer. Default: 5,000. */
+  /**
+   * Milliseconds after which `publish` rejects when NATS does not answer, and that a start waits for NATS.
+   *
+   * @defaultValue `5_000`
+   */
   readonly publishTimeout?: number;
-  /** Entries that wait while NATS is away; what is beyond is dropped, logged and counted. Default: 10,000. */
+  /**
+   * How many entries may wait for NATS; what is beyond is dropped, logged and counted.
+   *
+   * @defaultValue `10_000`
+   */
   readonly maxPending?: number;
-  /** The same in bytes. Default: 64 MiB. */
+  /**
+   * How many bytes may wait for NATS; what is beyond is dropped, logged and counted.
+   *
+   * @defaultValue `67_108_864` (64 MiB)
+   */
   readonly maxPendingBytes?: number;
   /**
-   * Bytes of one entry in NATS, JSON with data, comment and metadata: larger ones are neither written nor read. What the
-   * server takes (`max_payload`, 1 MiB unless configured) is a limit too. Default: 8 MiB.
+   * Bytes of one entry in NATS, as JSON with its data, comment and metadata. Larger ones are neither written nor read.
+   * Should be well above `maxEventSize`. What the server takes (`max_payload`, 1 MiB unless configured) is a limit too.
+   *
+   * @defaultValue `8_388_608` (8 MiB)
    */
   readonly maxEntryBytes?: number;
 }
 
+/** The options that have a value, given or not; `domain` needs none. */
 export type ResolvedNatsOptions = Required<
   Omit<NatsBackplaneOptions, 'servers' | 'options' | 'connection' | 'domain'>
 > & { readonly domain: string | undefined };
@@ -76,10 +124,14 @@ const CHECKS: Checks<NatsBackplaneOptions> = {
   maxBytes: (value) => (value === Infinity ? undefined : aWhole(1_024, Number.MAX_SAFE_INTEGER, 'bytes')(value)),
   storage: (value) => (value === 'file' || value === 'memory' ? undefined : "'file' or 'memory'"),
   replicas: aWhole(1, 5, 'servers'),
-  ...LIMIT_CHECKS,
+  ...OUTBOX_CHECKS,
 };
 
-/** Fills in the defaults. Throws a `TypeError` that names the option, its value, and what is allowed. */
+/**
+ * The options with their defaults.
+ *
+ * @throws `TypeError` for one that makes no sense, with its name, its value and what is allowed.
+ */
 export function resolveNatsOptions(options: NatsBackplaneOptions): ResolvedNatsOptions {
   assertOptions('NatsBackplane', options, CHECKS);
   if (options.connection && (options.servers !== undefined || options.options)) {
@@ -88,7 +140,7 @@ export function resolveNatsOptions(options: NatsBackplaneOptions): ResolvedNatsO
     );
   }
   return withDefaults<ResolvedNatsOptions>(options, {
-    ...DEFAULTS,
+    ...BROKER_DEFAULTS,
     domain: undefined,
     maxBytes: Infinity,
     storage: 'file',

@@ -11,7 +11,7 @@ const REMEMBERED = 4_096;
 export class OwnAppends {
   readonly #seen = new Map<string, Cursor>();
   readonly #waiting = new Map<string, (cursor: Cursor) => void>();
-  /** What NATS has answered for, and was not read yet: sequences by ID. */
+  /** Sequences of what NATS has answered for, and was not read yet, by ID. */
   readonly #stored = new Map<string, number>();
   /** The last entry that was read. */
   #last: Cursor = { epoch: '0', position: ORIGIN };
@@ -46,7 +46,7 @@ export class OwnAppends {
     this.#stored.delete(uid);
   }
 
-  /** NATS has it. */
+  /** NATS has stored it, with this sequence. */
   answered(uid: string, seq: number): void {
     if (!this.#waiting.has(uid)) return;
     this.#stored.set(uid, seq);
@@ -83,7 +83,7 @@ export class OwnAppends {
     return this.#readUpTo >= time;
   }
 
-  /** Another life of the log has begun: where something was says nothing about where it is. */
+  /** Another epoch of the log has begun: where something was says nothing about where it is. */
   clear(): void {
     this.#settleUpTo(Infinity);
     this.#seen.clear();
@@ -103,7 +103,7 @@ export class OwnAppends {
     this.#settle(uid, cursor);
   }
 
-  /** They were stored, and have not been read where they should have come: they were trimmed. */
+  /** What was stored up to here, and was not read where it should have come, was trimmed. */
   #settleUpTo(end: number): void {
     const { epoch, position } = this.#last;
     for (const [uid, seq] of this.#stored) {

@@ -3,50 +3,52 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Msg } from '@nats-io/transport-node';
 
-import { type Audience, LEASE, LEASE_RENEWAL, type Presence } from '../presence.js';
-import type { Link } from './connection.js';
+import { type Audience, countIn, LEASE, LEASE_RENEWAL, type Presence } from '../presence.js';
+import type { Connection } from './connection.js';
 import type { Subjects } from './subjects.js';
 
-/** Milliseconds that the others may take to answer; who has not by then is as good as dead. */
+/** Milliseconds that the other nodes may take to answer; whoever has not by then is left out, as if it were dead. */
 const ANSWER_TIME = 1_000;
-/** Milliseconds in which all who are there have been heard of. */
+/** Milliseconds within which a node that has just come has heard of all the others. */
 const ROLL_CALL = 250;
 
+/** What a node says to all others, when it comes, now and then, and when it leaves. */
 interface SignOfLife {
   readonly node: string;
-  /** It has just come, and wants to know who else is there; or it leaves. */
+  /** `hello`: it has just come, and wants to know who else is there. `bye`: it leaves. */
   readonly says?: 'hello' | 'bye';
 }
 
+/** What a node says when it is asked for the clients of a topic. */
 interface Answer {
   readonly node: string;
   readonly clients: number;
 }
 
-/** Being there, on one connection. */
-interface Stay {
-  readonly link: Link;
+/** The time that this node is known to the others over one connection. */
+interface Session {
+  readonly connection: Connection;
   readonly since: number;
   end(): void;
 }
 
 /**
- * Counts by asking, so nothing is announced while nobody wants to know. Every node says now and then that it is there;
- * whoever asks waits for those it has heard of.
+ * Counts the clients of all nodes by asking them, so nothing is announced while nobody wants to know. Every node says now
+ * and then that it is there; whoever asks waits for the answers of those it has heard of.
  */
 export class NatsPresence implements Presence {
   readonly #node = randomUUID();
   readonly #audiences = new Set<Audience>();
   /** The other nodes, and until when they count as alive. */
   readonly #leases = new Map<string, number>();
-  #link: Link | undefined;
-  #stay: Stay | undefined;
+  #connection: Connection | undefined;
+  #session: Session | undefined;
 
   constructor(private readonly subjects: Subjects) {}
 
   join(audience: Audience): void {
     this.#audiences.add(audience);
-    if (this.#link?.alive && !this.#stay) this.#begin(this.#link);
+    if (this.#connection?.alive && !this.#session) this.#begin(this.#connection);
   }
 
   leave(audience: Audience): Promise<void> {
@@ -57,48 +59,47 @@ export class NatsPresence implements Presence {
     return Promise.resolve();
   }
 
-  /** There is a connection. */
-  attach(link: Link): void {
+  /** To be called for every connection that is opened. */
+  attach(connection: Connection): void {
     this.#end();
-    this.#link = link;
-    if (this.#audiences.size > 0) this.#begin(link);
-    void link.lost.then(() => {
-      if (this.#stay?.link === link) this.#end();
+    this.#connection = connection;
+    if (this.#audiences.size > 0) this.#begin(connection);
+    void connection.lost.then(() => {
+      if (this.#session?.connection === connection) this.#end();
     });
   }
 
   async count(topic: string): Promise<number> {
-    const stay = this.#stay;
-    if (!stay?.link.alive) throw new Error('NATS cannot be reached');
-    let count = 0;
-    for (const audience of this.#audiences) count += audience.count(topic);
-    for (const clients of (await this.#ask(stay, topic)).values()) count += clients;
+    const session = this.#session;
+    if (!session?.connection.alive) throw new Error('NATS cannot be reached');
+    let count = countIn(this.#audiences, topic);
+    for (const clients of (await this.#ask(session, topic)).values()) count += clients;
     return count;
   }
 
-  #begin(link: Link): void {
+  #begin(connection: Connection): void {
     const { subjects } = this;
     const own = subjects.presence(this.#node);
     const hear = { callback: guarded((message) => this.#hear(message)) };
     const subscriptions = [
-      link.nc.subscribe(subjects.presence('alive'), hear),
-      link.nc.subscribe(own, hear),
-      link.nc.subscribe(subjects.presence('ask'), { callback: guarded((message) => this.#answer(message)) }),
+      connection.nc.subscribe(subjects.presence('alive'), hear),
+      connection.nc.subscribe(own, hear),
+      connection.nc.subscribe(subjects.presence('ask'), { callback: guarded((message) => this.#answer(message)) }),
     ];
     const timer = setInterval(() => this.#say(), LEASE_RENEWAL).unref();
     const end = (): void => {
       clearInterval(timer);
-      if (link.nc.isClosed()) return;
+      if (connection.nc.isClosed()) return;
       for (const subscription of subscriptions) subscription.unsubscribe();
     };
-    this.#stay = { link, since: performance.now(), end };
+    this.#session = { connection, since: performance.now(), end };
     // When NATS was away all nodes say it at once, so the others tell nobody else that they are there.
     this.#say('hello', own);
   }
 
   #end(): void {
-    this.#stay?.end();
-    this.#stay = undefined;
+    this.#session?.end();
+    this.#session = undefined;
     this.#leases.clear();
   }
 
@@ -121,25 +122,24 @@ export class NatsPresence implements Presence {
   #answer(message: Msg): void {
     const { node, topic } = message.json<{ node: string; topic: string }>();
     if (node === this.#node || typeof topic !== 'string' || message.reply === undefined) return;
-    let clients = 0;
-    for (const audience of this.#audiences) clients += audience.count(topic);
+    const clients = countIn(this.#audiences, topic);
     this.#publish(message.reply, { node: this.#node, clients } satisfies Answer);
   }
 
-  async #ask({ link, since }: Stay, topic: string): Promise<Map<string, number>> {
+  async #ask({ connection, since }: Session, topic: string): Promise<Map<string, number>> {
     // Whoever has just come may not have heard of all the others yet.
     const rollCall = since + ROLL_CALL - performance.now();
     if (rollCall > 0) await delay(rollCall, undefined, { ref: false });
     const answers = new Map<string, number>();
     if (this.#others.length === 0) return answers;
     const question = JSON.stringify({ node: this.#node, topic });
-    const asked = await link.nc.requestMany(this.subjects.presence('ask'), question, { maxWait: ANSWER_TIME });
+    const asked = await connection.nc.requestMany(this.subjects.presence('ask'), question, { maxWait: ANSWER_TIME });
     for await (const message of asked) {
       const { node, clients } = message.json<Answer>();
       answers.set(node, clients);
       if (this.#others.every((other) => answers.has(other))) break;
     }
-    if (!link.alive) throw await link.lost;
+    if (!connection.alive) throw await connection.lost;
     return answers;
   }
 
@@ -151,7 +151,7 @@ export class NatsPresence implements Presence {
 
   #publish(subject: string, value: SignOfLife | Answer, reply?: string): void {
     try {
-      this.#stay?.link.nc.publish(subject, JSON.stringify(value), reply === undefined ? {} : { reply });
+      this.#session?.connection.nc.publish(subject, JSON.stringify(value), reply === undefined ? {} : { reply });
     } catch {
       // The connection is just being closed. Whoever asks goes without this node, which will be back on another one.
     }

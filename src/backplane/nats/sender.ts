@@ -2,8 +2,8 @@ import { createInbox, headers, type Msg, type NatsConnection } from '@nats-io/tr
 
 import type { Cursor } from '../../protocol/cursor.js';
 import { BackplaneError, messageOf } from '../backplane-error.js';
-import { type Outgoing, Refused, type Sender } from '../broker/outbox.js';
-import { ANSWER_TIMEOUT, type Link } from './connection.js';
+import { type Outgoing, Refused, type Sender } from '../broker/sender.js';
+import { ANSWER_TIMEOUT, type Connection } from './connection.js';
 import { MESSAGE_ID, type NatsLog } from './log.js';
 import type { OwnAppends } from './own-appends.js';
 
@@ -20,16 +20,7 @@ const FAULTS_OF_ENTRIES: ReadonlySet<number | undefined> = new Set([10_054, 10_0
 /** What a message has beside its entry: the protocol line, its headers. */
 const OVERHEAD = 512;
 
-export interface SenderContext {
-  readonly log: NatsLog;
-  readonly ownAppends: OwnAppends;
-  /**
-   * The connection, once this node has read everything that was stored while there was none: so an append that was on
-   * its way when one broke has been looked for in the log before it is sent again, however long that took.
-   */
-  readonly link: () => Link | undefined;
-}
-
+/** An entry that was sent, and has not been read yet. */
 interface Pending {
   readonly item: Outgoing;
   readonly sentAt: number;
@@ -37,38 +28,49 @@ interface Pending {
   readonly reject: (error: BackplaneError) => void;
 }
 
-/** When what may be stored was first sent, and last. */
+/** When an entry that may be stored was first sent, and last. */
 interface Doubt {
   readonly since: number;
   readonly last: number;
 }
 
+/** What JetStream answers to an append. */
 interface Answer {
   readonly error?: { readonly err_code?: number; readonly description?: string };
   readonly seq?: number;
 }
 
 /**
- * Appends in order: without waiting for answers, as long as they come quickly. What NATS has answered for is settled when
- * this node has read it.
+ * Appends to the log in NATS in order, without waiting for answers as long as they come quickly. What NATS has answered
+ * for is settled when this node has read it.
  */
 export class NatsSender implements Sender {
-  /** What NATS has not answered for, by its number, oldest first. */
+  /** Entries that NATS has not answered for, by their numbers, oldest first. */
   readonly #pending = new Map<number, Pending>();
-  /** What NATS has answered for. It is not sent again, however long it takes until this node reads it. */
+  /** Entries that NATS has answered for. They are not sent again, however long it takes until this node reads them. */
   readonly #unread = new Map<number, Pending>();
   readonly #doubts = new WeakMap<Outgoing, Doubt>();
   #turn: Promise<void> = Promise.resolve();
   /** One has failed: what follows it has to wait for its repetition. */
   #failed = false;
-  #link: Link | undefined;
+  /** The connection on which answers are heard. */
+  #listeningOn: Connection | undefined;
   #inbox = '';
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(private readonly context: SenderContext) {}
+  /**
+   * @param connection The connection, once this node has read everything that was stored while there was none: so an
+   *   append that was on its way when one broke has been looked for in the log before it is sent again, however long that
+   *   took.
+   */
+  constructor(
+    private readonly log: NatsLog,
+    private readonly ownAppends: OwnAppends,
+    private readonly connection: () => Connection | undefined,
+  ) {}
 
   open(): Promise<void> {
-    if (this.context.link()) return Promise.resolve();
+    if (this.connection()) return Promise.resolve();
     return Promise.reject(new BackplaneError('NATS cannot be reached', 'no'));
   }
 
@@ -98,17 +100,17 @@ export class NatsSender implements Sender {
 
   #publish(item: Outgoing, resolve: Resolve, reject: Reject, settled: Promise<Cursor>): void {
     const { n, uid, entry, text, bytes } = item;
-    const { ownAppends, log } = this.context;
+    const { ownAppends, log } = this;
     const known = ownAppends.find(uid);
     if (known) return resolve(known);
-    const link = this.context.link();
-    if (!link) throw new BackplaneError('NATS cannot be reached', 'no');
-    const limit = link.nc.info?.max_payload ?? Infinity;
+    const connection = this.connection();
+    if (!connection) throw new BackplaneError('NATS cannot be reached', 'no');
+    const limit = connection.nc.info?.max_payload ?? Infinity;
     if (bytes + OVERHEAD > limit) {
       throw new Refused(`The entry is ${bytes} bytes; the max_payload of the NATS server is ${limit}.`, 'no');
     }
     this.#assertInTime(item);
-    this.#listen(link);
+    this.#listen(connection);
     const sentAt = performance.now();
     this.#doubts.set(item, { since: this.#doubts.get(item)?.since ?? sentAt, last: sentAt });
     this.#pending.set(n, { item, sentAt, settled, reject });
@@ -118,13 +120,13 @@ export class NatsSender implements Sender {
     });
     const fields = headers();
     fields.set(MESSAGE_ID, uid);
-    link.nc.publish(log.subjects.of(entry), text, { reply: `${this.#inbox}.${n}`, headers: fields });
+    connection.nc.publish(log.subjects.of(entry), text, { reply: `${this.#inbox}.${n}`, headers: fields });
     this.#watch(ANSWER_TIMEOUT);
   }
 
   /** What was not found in the log must not get there behind what followed it, or for the second time. */
   #assertInTime(item: Outgoing): void {
-    const { ownAppends, log } = this.context;
+    const { ownAppends, log } = this;
     const doubt = this.#doubts.get(item);
     const mayBeGone = doubt !== undefined && ownAppends.hasMissedSince(doubt.since);
     if (!mayBeGone && ownAppends.isOvertaken(item.uid)) {
@@ -141,25 +143,25 @@ export class NatsSender implements Sender {
   }
 
   /** One subscription for all answers: a request of its own for every append costs several times as much. */
-  #listen(link: Link): void {
-    if (this.#link === link) return;
-    this.#link = link;
-    this.#inbox = createInbox(inboxPrefixOf(link.nc));
-    const subscription = link.nc.subscribe(`${this.#inbox}.*`, {
+  #listen(connection: Connection): void {
+    if (this.#listeningOn === connection) return;
+    this.#listeningOn = connection;
+    this.#inbox = createInbox(inboxPrefixOf(connection.nc));
+    const subscription = connection.nc.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
-        if (!error) this.#hear(message);
+        if (!error) this.#onAnswer(message);
       },
     });
-    void link.lost.then(({ message }) => {
-      if (this.#link !== link) return;
-      this.#link = undefined;
-      if (!link.nc.isClosed()) subscription.unsubscribe();
+    void connection.lost.then(({ message }) => {
+      if (this.#listeningOn !== connection) return;
+      this.#listeningOn = undefined;
+      if (!connection.nc.isClosed()) subscription.unsubscribe();
       // Also what was answered: a server that is back may have lost it.
       for (const [n, { reject }] of [...this.#unread, ...this.#pending]) this.#fail(n, reject, unknown(message));
     });
   }
 
-  #hear(message: Msg): void {
+  #onAnswer(message: Msg): void {
     const n = Number(message.subject.slice(this.#inbox.length + 1));
     const pending = this.#pending.get(n);
     if (!pending) return;
@@ -174,7 +176,7 @@ export class NatsSender implements Sender {
     if (seq === undefined) return;
     this.#pending.delete(n);
     this.#unread.set(n, pending);
-    this.context.ownAppends.answered(pending.item.uid, seq);
+    this.ownAppends.answered(pending.item.uid, seq);
   }
 
   #fail(n: number, reject: Reject, error: BackplaneError): void {
@@ -192,7 +194,7 @@ export class NatsSender implements Sender {
   }
 
   #settleDoubt({ item, sentAt }: Pending, { stored }: BackplaneError): void {
-    this.context.ownAppends.forget(item.uid);
+    this.ownAppends.forget(item.uid);
     // This attempt has stored nothing, and it was the first.
     if (stored === 'no' && this.#doubts.get(item)?.since === sentAt) this.#doubts.delete(item);
   }

@@ -5,7 +5,7 @@ import type { Entry } from '../../protocol/entry.js';
 /** Bytes of an encoded topic. A subject of several thousand is refused by servers, and all are in their memory. */
 const MAX_TOKEN = 200;
 
-/** The names of the log in NATS. */
+/** The names of one log in NATS: its streams, and the subjects of what is in them. */
 export class Subjects {
   readonly stream: string;
   /** The stream with the epoch, beside the log, and its subject. */

@@ -6,7 +6,7 @@ import {
   type JsMsg,
 } from '@nats-io/jetstream';
 
-import type { Link } from './connection.js';
+import type { Connection } from './connection.js';
 
 /** Messages that may be on their way at a time: a node that was busy gets them in steps. */
 const WINDOW = 128;
@@ -61,8 +61,8 @@ export class Tail {
    *
    * @param size Bytes that a message is expected to have at most.
    */
-  async open(link: Link, stream: string, from: number, size: number): Promise<void> {
-    const info = await link.jsm.consumers.add(stream, {
+  async open(connection: Connection, stream: string, from: number, size: number): Promise<void> {
+    const info = await connection.jsm.consumers.add(stream, {
       ack_policy: AckPolicy.None,
       deliver_policy: DeliverPolicy.StartSequence,
       opt_start_seq: Math.max(1, from),
@@ -72,7 +72,7 @@ export class Tail {
       max_deliver: 1,
     });
     if (this.#over) return;
-    const messages = await link.js.consumers.getConsumerFromInfo(info).consume({
+    const messages = await connection.js.consumers.getConsumerFromInfo(info).consume({
       max_messages: Math.min(WINDOW, Math.max(LEAST_WINDOW, Math.floor(WINDOW_BYTES / size))),
       expires: PULL_EXPIRES,
       idle_heartbeat: IDLE_HEARTBEAT,

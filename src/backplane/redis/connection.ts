@@ -1,14 +1,16 @@
 import { type Cluster, Redis, type RedisOptions } from 'ioredis';
 
+import { SharedConnection } from '../broker/shared-connection.js';
 import { withTimeout } from '../broker/with-timeout.js';
 import type { RedisBackplaneOptions } from './options.js';
 
-/** Milliseconds, with the handshake. */
+/** Milliseconds that connecting may take, with the handshake. */
 const CONNECT_TIMEOUT = 4_000;
 
 /**
- * One connection, one life: when it breaks, whoever uses it opens another, and knows what has to be sent again. ioredis
- * must neither keep commands for later nor send them twice, because then nobody could tell what became of an append.
+ * What the backplane needs, whatever the application's options say. A connection that breaks is never mended: whoever uses
+ * it opens another, and knows what has to be sent again. ioredis must neither keep commands for later nor send them twice,
+ * because then nobody could tell what became of an append.
  */
 const OWN: RedisOptions = {
   lazyConnect: true,
@@ -35,6 +37,16 @@ export type Connection = Redis | Cluster;
 /** Answers with a connection that is ready, or rejects within some seconds. */
 export type Open = (name: string) => Promise<Connection>;
 
+/** The connection for everything but reading, which needs one of its own because it blocks. */
+export function shareConnection(open: () => Promise<Connection>): SharedConnection<Connection> {
+  return new SharedConnection({
+    open,
+    isAlive: ({ status }) => status === 'ready',
+    close: (connection) => connection.disconnect(),
+  });
+}
+
+/** Opens connections as these options say. */
 export function openerOf({ url, options, client }: RedisBackplaneOptions): Open {
   const given = options ?? (client as Redis | undefined)?.options;
   /** In the order in which they are asked: one that does not answer takes all the time that there is to connect. */

@@ -1,13 +1,12 @@
 import { comparePositions, type Position } from '../../protocol/cursor.js';
-import type { Entry } from '../../protocol/entry.js';
-import { decodeEntry } from '../../protocol/entry.js';
+import { decodeEntry, type Entry } from '../../protocol/entry.js';
 import { parseId } from './keys.js';
 
-/** An entry of the stream that may be one of ours, by what it says of itself. */
+/** An entry of the stream that looks like one of the log's, by what it says of itself. */
 export interface StreamEntry {
   readonly position: Position;
   readonly previous: Position;
-  /** The life of the log in which it was added. */
+  /** The epoch of the log in which it was added. */
   readonly epoch: string;
   /** `undefined` when it is too large, or cannot be read. */
   readonly entry: Entry | undefined;
@@ -35,8 +34,10 @@ function fieldOf(fields: readonly string[], name: string): string | undefined {
 
 /** What a reader knows of the log when an entry comes. */
 export interface Chain {
-  /** The life that is read, and where it began. */
-  readonly life: { readonly epoch: string; readonly since: Position };
+  /** The epoch that is read. */
+  readonly epoch: string;
+  /** Where it began. */
+  readonly since: Position;
   /** The entry that was read last; `undefined` at the beginning. */
   readonly last: Position | undefined;
 }
@@ -59,11 +60,11 @@ export interface Evidence {
  */
 export function judge(
   { position, previous, epoch }: Omit<StreamEntry, 'entry'>,
-  { life, last }: Chain,
+  { epoch: present, since, last }: Chain,
   evidence?: Evidence,
 ): 'next' | 'hole' | 'foreign' | 'lost' | 'doubtful' {
   if (comparePositions(previous, position) >= 0) return 'foreign';
-  if (epoch !== life.epoch && comparePositions(position, life.since) > 0) return 'foreign';
+  if (epoch !== present && comparePositions(position, since) > 0) return 'foreign';
   const order = last && comparePositions(previous, last);
   if (order === 0) return 'next';
   if (!evidence) return 'doubtful';

@@ -1,6 +1,6 @@
 import type { Position } from '../../protocol/cursor.js';
 
-/** Where the log is. In a cluster all keys have to be on one node, so they share one hash tag. */
+/** The names of all keys of one log. In a cluster they have to be on one node, so they share one hash tag. */
 export class Keys {
   /** The stream. */
   readonly log: string;

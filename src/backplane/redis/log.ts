@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto';
-
 import type { Position } from '../../protocol/cursor.js';
-import { BackplaneError } from '../backplane-error.js';
+import { MissingRight } from '../broker/broker-reader.js';
 import { withTimeout } from '../broker/with-timeout.js';
-import type { Connection, Open } from './connection.js';
+import { randomEpoch } from '../epoch.js';
+import type { Connection } from './connection.js';
 import type { Evidence } from './entry.js';
 import { formatId, Keys, parseId } from './keys.js';
 import type { ResolvedRedisOptions } from './options.js';
@@ -12,43 +11,35 @@ import { BEGIN, EVIDENCE, RENEW, type Script } from './script.js';
 /** Milliseconds after which a command that Redis should answer at once will not be answered. */
 export const COMMAND_TIMEOUT = 4_000;
 
-/** Where the log stands: its life, and its last entry. */
+/** Where the log stands: its epoch, and its last entry. */
 export interface Head {
   readonly epoch: string;
   readonly last: Position;
-  /** Where the life began: what is before that may be of earlier ones. */
+  /** Where the epoch began: what is before that may be of earlier ones. */
   readonly since: Position;
 }
 
-/** No waiting will mend it: the operator has to allow something. */
-export class MissingRight extends BackplaneError {}
-
-export function randomEpoch(): string {
-  return BigInt(`0x${randomBytes(10).toString('hex')}`).toString(36);
-}
-
-/** The log in Redis: what is beside the stream. */
+/** The log in Redis: a stream, and beside it a hash with its epoch and where it ends. */
 export class RedisLog {
   readonly keys: Keys;
 
   constructor(
-    readonly open: Open,
     readonly options: ResolvedRedisOptions,
     readonly warn: (message: string) => void,
   ) {
     this.keys = new Keys(options.prefix);
   }
 
-  /** Where the log stands, or `undefined` when there is none: it was never begun, or flushed. */
-  async head(connection: Connection): Promise<Head | undefined> {
-    return headOf(await ask(connection.hmget(this.keys.head, 'epoch', 'last', 'since')));
-  }
-
-  /** Where the log stands; one that has not begun does now. Throws `MissingRight` when this user may not run scripts. */
-  async begin(connection: Connection): Promise<Head> {
+  /** Where the log stands; one that has not begun does now. Rejects with `MissingRight` when this user may not run scripts. */
+  async head(connection: Connection): Promise<Head> {
     const head = headOf((await this.#run(connection, BEGIN, randomEpoch())) as (string | null)[]);
     if (!head) throw new Error(`the stream ${this.keys.log} is beyond exact numbers; delete it`);
     return head;
+  }
+
+  /** Where the log stands, or `undefined` when there is none: it was never begun, or flushed. */
+  async headIfBegun(connection: Connection): Promise<Head | undefined> {
+    return headOf(await ask(connection.hmget(this.keys.head, 'epoch', 'last', 'since')));
   }
 
   /** What the log says of an entry, and of the one that was read before it. */
@@ -58,7 +49,7 @@ export class RedisLog {
     return { isOurs: isOurs!, hasLast: hasLast! };
   }
 
-  /** Ends this life of the log, unless it is over: entries that were handed out are gone. */
+  /** Ends this epoch of the log, unless it is over: entries that were handed out in it are gone. */
   async renew(connection: Connection, epoch: string): Promise<void> {
     await this.#run(connection, RENEW, epoch, randomEpoch());
   }
@@ -84,7 +75,7 @@ function headOf([epoch, ...ids]: readonly (string | null)[]): Head | undefined {
   return epoch && last && since ? { epoch, last, since } : undefined;
 }
 
-/** An answer that says no. */
+/** An error that Redis has answered with, other than one of the connection. */
 interface ReplyError extends Error {
   readonly name: 'ReplyError';
 }
@@ -93,7 +84,7 @@ function ask<T>(answer: Promise<T>): Promise<T> {
   return withTimeout(answer, COMMAND_TIMEOUT, 'Redis');
 }
 
-export function isReply(error: unknown): error is ReplyError {
+export function isReplyError(error: unknown): error is ReplyError {
   return error instanceof Error && error.name === 'ReplyError';
 }
 
@@ -103,5 +94,5 @@ export function messageOfReply({ message }: Error): string {
 }
 
 function isForbidden(error: unknown): boolean {
-  return isReply(error) && /^NOPERM .*\beval|unknown command .*eval/i.test(error.message);
+  return isReplyError(error) && /^NOPERM .*\beval|unknown command .*eval/i.test(error.message);
 }

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
 
 import { BackOff } from '../broker/back-off.js';
+import type { SharedConnection } from '../broker/shared-connection.js';
 import { withTimeout } from '../broker/with-timeout.js';
 import {
   ANNOUNCEMENT_INTERVAL,
   type Audience,
   type Audiences,
+  countIn,
   LEASE,
   LEASE_RENEWAL,
   type Presence,
@@ -14,24 +16,24 @@ import type { Connection } from './connection.js';
 import type { Keys } from './keys.js';
 import { COMMAND_TIMEOUT } from './log.js';
 
-/** Milliseconds that leaving may take. What it leaves undone, the leases do. */
+/** Milliseconds that leaving may take. What is not done by then, the end of the leases does. */
 const LEAVE_PATIENCE = 1_000;
 
-/** Stands among the patterns of every node that is alive. No pattern is empty. */
+/** A field that stands among the patterns of every node that is alive. No pattern is empty. */
 const SIGN_OF_LIFE = '';
 
-/** Counts from what every node announces of its clients: two hashes, which expire with it, and a set of all nodes. */
+/** Counts the clients of all nodes from what each has announced: two hashes, which expire with it, and a set of all nodes. */
 export class RedisPresence implements Presence {
   readonly #announcers = new Map<Audience, Announcer>();
 
   constructor(
     private readonly keys: Keys,
-    private readonly connect: () => Promise<Connection>,
+    private readonly connection: SharedConnection<Connection>,
   ) {}
 
   join(audience: Audience): void {
     if (this.#announcers.has(audience)) return;
-    this.#announcers.set(audience, new Announcer(audience, this.keys, this.connect));
+    this.#announcers.set(audience, new Announcer(audience, this.keys, this.connection));
   }
 
   async leave(audience: Audience): Promise<void> {
@@ -41,19 +43,12 @@ export class RedisPresence implements Presence {
   }
 
   async count(topic: string): Promise<number> {
-    const connection = await this.connect();
-    let count = 0;
-    for (const audience of this.#announcers.keys()) count += audience.count(topic);
+    const connection = await this.connection.open();
+    const here = countIn(this.#announcers.keys(), topic);
     const own = new Set([...this.#announcers.values()].map(({ node }) => node));
     const nodes = await withTimeout(connection.smembers(this.keys.nodes), COMMAND_TIMEOUT, 'Redis');
-    return (
-      count +
-      (await this.#countOn(
-        nodes.filter((node) => !own.has(node)),
-        topic,
-        connection,
-      ))
-    );
+    const others = nodes.filter((node) => !own.has(node));
+    return here + (await this.#countOn(others, topic, connection));
   }
 
   async #countOn(nodes: readonly string[], topic: string, connection: Connection): Promise<number> {
@@ -97,7 +92,7 @@ class Announcer {
   constructor(
     private readonly audience: Audience,
     private readonly keys: Keys,
-    private readonly connect: () => Promise<Connection>,
+    private readonly connection: SharedConnection<Connection>,
   ) {
     this.#timer = setInterval(() => this.#announce(), ANNOUNCEMENT_INTERVAL).unref();
   }
@@ -112,7 +107,7 @@ class Announcer {
     await this.#running;
     const { node, keys } = this;
     if (!this.#isKnown) return;
-    const connection = await this.connect();
+    const connection = await this.connection.open();
     await connection.pipeline().del(keys.topicsOf(node), keys.patternsOf(node)).srem(keys.nodes, node).exec();
   }
 
@@ -125,14 +120,14 @@ class Announcer {
       .then(() => (this.#running = undefined));
   }
 
-  /** What has become of it is not known. The reader says that Redis is away. */
+  /** Redis may have got it or not, so everything is announced again. That Redis is away, the reader says. */
   #fail(): Promise<void> {
     this.#isKnown = false;
     return this.#backOff.wait();
   }
 
   async #tryToAnnounce(): Promise<void> {
-    const connection = await this.connect();
+    const connection = await this.connection.open();
     const changes = this.audience.changes(!this.#isKnown);
     const isRenewed = performance.now() - this.#renewedAt < LEASE_RENEWAL;
     if (this.#isKnown && isRenewed && changes.topics.size === 0 && changes.patterns.size === 0) return;

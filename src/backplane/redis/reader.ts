@@ -1,15 +1,11 @@
 import { comparePositions, type Position } from '../../protocol/cursor.js';
-import type { LogEntry, LogListener } from '../backplane.js';
-import { BackOff } from '../broker/back-off.js';
-import { Reachability, type ReachabilityListener } from '../broker/reachability.js';
-import type { HubReader } from '../broker/readers.js';
+import type { LogEntry } from '../backplane.js';
+import { AnotherEpoch, CHECK_INTERVAL, type LogSource, LostEntries } from '../broker/broker-reader.js';
+import type { Progress } from '../broker/progress.js';
 import { withTimeout } from '../broker/with-timeout.js';
-import type { Connection } from './connection.js';
-import { epochOf, judge, readEntry, type StreamEntry } from './entry.js';
-import { COMMAND_TIMEOUT, type Head, MissingRight, type RedisLog } from './log.js';
-
-/** Milliseconds between looks at the log's head. FLUSHALL disconnects nobody, so a silent log has to be asked. */
-const TICK = 1_000;
+import type { Connection, Open } from './connection.js';
+import { type Chain, epochOf, judge, readEntry, type StreamEntry } from './entry.js';
+import { COMMAND_TIMEOUT, type Head, type RedisLog } from './log.js';
 
 /** Entries per reply: few while they are large, because a reply is in memory as a whole. Fewer when reading fails. */
 const MAX_COUNT = 1_000;
@@ -19,121 +15,70 @@ const FULL_REPLY = 1024 * 1024;
 
 type Reply = readonly [id: string, fields: string[]][];
 
-/** The log is not the one that was read so far. */
-class AnotherEpoch extends Error {}
-
-/** Entries that this reader has handed out are not in the log. */
-class LostEntries extends Error {}
-
 /**
- * Reads the log for one hub, over a connection of its own: the retained window, then what is added. There is only one
- * way of reading, from an explicit ID on, so nothing can get lost between the two.
+ * Reads the log in Redis, over a connection of its own: the retained window, then what is added. There is only one way
+ * of reading, from an explicit ID on, so nothing can get lost between the two.
  */
-export class RedisReader implements HubReader {
-  readonly #backOff = new BackOff();
-  readonly #reachability: Reachability;
+export class RedisReader implements LogSource<Connection> {
   #connection: Connection | undefined;
-  #over = false;
-  #lag: number | undefined;
-  /** The life of the log that is being read, as it stood when reading began. */
-  #life: Head | undefined;
+  /** Where the log stood when reading of this epoch began. */
+  #begun: Head | undefined;
   /** The last ID that was read, whosever entry it is. */
   #readTo = '0-0';
-  /** The last entry that was handed out; `undefined` until `begin` was reported. */
-  #last: Position | undefined;
-  #ready = false;
   #count = FIRST_COUNT;
-  #askedAt = 0;
+  #checkedAt = 0;
 
   constructor(
     private readonly log: RedisLog,
-    private readonly hub: LogListener,
-    private readonly listener: ReachabilityListener,
-  ) {
-    this.#reachability = new Reachability('Redis', hub, listener);
+    private readonly open: Open,
+    private readonly progress: Progress,
+  ) {}
+
+  connect(): Promise<Connection> {
+    return this.open(`${this.log.options.prefix}-read`);
   }
 
-  get up(): boolean {
-    return this.#reachability.up;
-  }
-
-  get lag(): number | undefined {
-    return this.#lag;
-  }
-
-  /** Reads until it is closed, whatever happens to Redis. */
-  async run(): Promise<void> {
-    while (!this.#over) {
-      try {
-        await this.#live();
-      } catch (error) {
-        if (error instanceof MissingRight && this.listener.refuse(error)) return;
-        if (!this.#isOver()) this.#reachability.failed(error);
-        // It may have been too much for the line to carry in time.
-        this.#count = Math.max(1, this.#count >> 2);
-      } finally {
-        this.#connection?.disconnect();
-        this.#connection = undefined;
-      }
-      if (!this.#isOver()) await this.#backOff.wait();
-    }
-  }
-
-  close(): void {
-    this.#over = true;
-    this.#reachability.lost();
-    this.#connection?.disconnect();
-    this.#backOff.wake();
-  }
-
-  // What is closed while one waits is not what it was before.
-  #isOver(): boolean {
-    return this.#over;
-  }
-
-  /** The life of one connection. */
-  async #live(): Promise<void> {
-    const connection = await this.log.open(`${this.log.options.prefix}-read`);
+  async read(connection: Connection): Promise<void> {
+    const { progress } = this;
     this.#connection = connection;
-    while (!this.#isOver()) {
-      try {
-        await this.#check(connection);
-        await this.#follow(connection);
-      } catch (error) {
-        if (error instanceof LostEntries) await this.log.renew(connection, this.#life!.epoch);
-        else if (!(error instanceof AnotherEpoch)) throw error;
-        this.#reachability.lost();
-        if (this.#last) this.hub.warn(`${error.message} Clients are reset.`);
-        this.#life = undefined;
-        await this.#backOff.wait();
-      }
-    }
-  }
-
-  async #follow(connection: Connection): Promise<void> {
-    while (!this.#isOver()) {
+    await this.#check(connection);
+    while (!progress.isClosed) {
       const count = this.#count;
-      const reply = await this.#read(connection);
-      if (this.#isOver()) return;
-      // Before clients get any of it: either this life is over, or it was added as this life began. Then it is part of it.
-      if (this.#ready && this.#namesAnotherLife(reply)) await this.#check(connection);
+      const reply = await this.#ask(connection);
+      if (progress.isClosed) return;
+      // Before clients get any of it: either this epoch is over, or it was added as the epoch began, and is part of it.
+      if (progress.isReady && this.#namesAnotherEpoch(reply)) await this.#check(connection);
       if (reply.length > 0) await this.#take(connection, reply);
       // Not only when it is empty: others may publish all the time.
-      if (!this.#ready && reply.length < count) await this.#becomeReady(connection);
-      if (performance.now() - this.#askedAt > TICK) await this.#check(connection);
+      if (!progress.isReady && reply.length < count) await this.#becomeReady(connection);
+      if (performance.now() - this.#checkedAt > CHECK_INTERVAL) await this.#check(connection);
     }
+  }
+
+  renew(connection: Connection, epoch: string): Promise<void> {
+    return this.log.renew(connection, epoch);
+  }
+
+  release(connection: Connection): void {
+    connection.disconnect();
+  }
+
+  stop(): void {
+    this.#connection?.disconnect();
   }
 
   /** Is it still the log that was read so far, and as long as that? */
   async #check(connection: Connection): Promise<void> {
-    if (!this.#life) return this.#startOver(connection);
-    const head = await this.log.head(connection);
-    this.#askedAt = performance.now();
+    const { progress } = this;
+    if (progress.epoch === undefined) return this.#startOver(connection);
+    const head = await this.log.headIfBegun(connection);
+    this.#checkedAt = performance.now();
     if (!head) throw new AnotherEpoch('The log in Redis is gone: it was flushed or deleted.');
-    if (head.epoch !== this.#life.epoch) throw new AnotherEpoch('The log in Redis is another one now.');
-    if (this.#last && comparePositions(head.last, this.#last) < 0) await this.#assertKept(connection, this.#last);
-    this.#lag = Math.max(0, head.last.ms - (this.#last ?? head.last).ms);
-    if (this.#ready) this.#succeed();
+    if (head.epoch !== progress.epoch) throw new AnotherEpoch('The log in Redis is another one now.');
+    const { last } = progress;
+    if (last && comparePositions(head.last, last) < 0) await this.#assertKept(connection, last);
+    progress.lag = Math.max(0, head.last.ms - (last ?? head.last).ms);
+    if (progress.isReady) progress.caughtUp();
   }
 
   /** Another's entry that was taken for the last one is behind the log's end too; but it is there. */
@@ -143,35 +88,41 @@ export class RedisReader implements HubReader {
   }
 
   async #startOver(connection: Connection): Promise<void> {
-    const head = await this.log.begin(connection);
-    this.#life = head;
+    this.#begun = await this.log.head(connection);
     this.#readTo = '0-0';
-    this.#last = undefined;
-    this.#ready = false;
-    this.#askedAt = performance.now();
+    this.#checkedAt = performance.now();
+    this.progress.startOver(this.#begun.epoch);
   }
 
   async #becomeReady(connection: Connection): Promise<void> {
-    // Flushed while it was being read? Then what was read is of two lives.
+    // Flushed while it was being read? Then what was read is of two epochs.
     await this.#check(connection);
-    if (!this.#last) this.#begin(this.#life!.last);
-    this.#ready = true;
-    this.hub.ready();
-    this.#succeed();
+    if (!this.progress.last) this.progress.begin(this.#begun!.last);
+    this.progress.caughtUp();
   }
 
-  async #read(connection: Connection): Promise<Reply> {
+  async #ask(connection: Connection): Promise<Reply> {
     const { log } = this.log.keys;
     const [count, from] = [this.#count, this.#readTo];
-    const [answer, patience] = this.#ready
-      ? [connection.xread('COUNT', count, 'BLOCK', TICK, 'STREAMS', log, from), COMMAND_TIMEOUT + TICK]
+    const [answer, patience] = this.progress.isReady
+      ? [
+          connection.xread('COUNT', count, 'BLOCK', CHECK_INTERVAL, 'STREAMS', log, from),
+          COMMAND_TIMEOUT + CHECK_INTERVAL,
+        ]
       : [connection.xread('COUNT', count, 'STREAMS', log, from), COMMAND_TIMEOUT];
-    const [stream] = (await withTimeout(answer, patience, 'Redis')) ?? [];
-    return stream?.[1] ?? [];
+    try {
+      const [stream] = (await withTimeout(answer, patience, 'Redis')) ?? [];
+      return stream?.[1] ?? [];
+    } catch (error) {
+      // It may have been too much for the line to carry in time.
+      this.#count = Math.max(1, count >> 2);
+      throw error;
+    }
   }
 
-  #namesAnotherLife(reply: Reply): boolean {
-    return reply.some(([, fields]) => (epochOf(fields) ?? this.#life!.epoch) !== this.#life!.epoch);
+  #namesAnotherEpoch(reply: Reply): boolean {
+    const { epoch } = this.progress;
+    return reply.some(([, fields]) => (epochOf(fields) ?? epoch) !== epoch);
   }
 
   async #take(connection: Connection, reply: Reply): Promise<void> {
@@ -190,45 +141,36 @@ export class RedisReader implements HubReader {
       }
     } finally {
       // What was read before it turned out that entries are lost was in the log.
-      if (!this.#isOver()) {
-        if (skipped > 0) this.hub.skipped(skipped);
-        if (entries.length > 0) this.hub.deliver(entries);
-      }
+      this.progress.skipped(skipped);
+      this.progress.deliver(entries);
     }
     this.#fit(reply.length, size);
   }
 
+  get #chain(): Chain {
+    const { epoch, since } = this.#begun!;
+    return { epoch, since, last: this.progress.last };
+  }
+
   #judge(read: StreamEntry): 'next' | 'foreign' | undefined {
-    const verdict = judge(read, { life: this.#life!, last: this.#last });
+    const verdict = judge(read, this.#chain);
     return verdict === 'next' || verdict === 'foreign' ? verdict : undefined;
   }
 
   async #judgeDoubtful(connection: Connection, read: StreamEntry): Promise<'next' | 'hole' | 'foreign'> {
-    const evidence = await this.log.evidenceOf(connection, read.position, this.#last);
-    const verdict = judge(read, { life: this.#life!, last: this.#last }, evidence);
+    const evidence = await this.log.evidenceOf(connection, read.position, this.progress.last);
+    const verdict = judge(read, this.#chain, evidence);
     if (verdict === 'next' || verdict === 'hole' || verdict === 'foreign') return verdict;
     throw new LostEntries('The log in Redis goes on before what was read of it.');
   }
 
   #logEntryOf({ position, previous, entry }: StreamEntry, isBehindHole: boolean): LogEntry {
-    if (!this.#last) this.#begin(previous);
-    const before = isBehindHole ? previous : this.#last!;
-    this.#last = position;
-    return { epoch: this.#life!.epoch, position, previous: before, entry };
-  }
-
-  #begin(from: Position): void {
-    this.#last = from;
-    this.hub.begin(this.#life!.epoch, from);
+    if (!this.progress.last) this.progress.begin(previous);
+    return this.progress.advance(position, entry, isBehindHole ? previous : undefined);
   }
 
   #fit(length: number, size: number): void {
     if (size > FULL_REPLY) this.#count = Math.min(this.#count, Math.max(MIN_COUNT, Math.floor(length / 2)));
     else if (length === this.#count && size < FULL_REPLY / 4) this.#count = Math.min(MAX_COUNT, this.#count * 2);
-  }
-
-  #succeed(): void {
-    this.#backOff.reset();
-    this.#reachability.succeeded();
   }
 }

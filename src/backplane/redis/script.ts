@@ -152,7 +152,7 @@ return { is_ours() and 1 or 0, #redis.call('XRANGE', KEYS[1], last, last) }
 
 /**
  * Another epoch, for a log that has lost what was handed out in this one. Once, however many ask for it. The log ends
- * where the stream does: what stands beside it may be what was lost, and would then look lost in every life.
+ * where the stream does: what stands beside it may be what was lost, and would then look lost in every epoch.
  */
 export const RENEW = new Script(`${TOP_OF_STREAM}
 if redis.call('HGET', KEYS[2], 'epoch') ~= ARGV[1] then return 0 end

@@ -1,5 +1,5 @@
 import { BackplaneError } from '../../../src/backplane/backplane-error.js';
-import type { Outgoing, Sender } from '../../../src/backplane/broker/outbox.js';
+import type { Outgoing, Sender } from '../../../src/backplane/broker/sender.js';
 import type { Cursor } from '../../../src/protocol/cursor.js';
 
 /**
