@@ -27,7 +27,6 @@ import {
   assertOptionNames,
   type ClientOptions,
   literalOf,
-  type RequestLike,
   resolveClient,
   resolveTopics,
   type StreamOptions,
@@ -55,6 +54,7 @@ import {
   requestOf,
   variesOf,
 } from './transport/node-response.js';
+import { acceptEncodingFrom, type RequestLike } from './transport/request.js';
 import { WebEntrance } from './transport/web-response.js';
 
 /**
@@ -562,9 +562,7 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   #encodingFor(request: RequestLike | undefined): Encoding {
-    const accepted =
-      request instanceof Request ? request.headers.get('accept-encoding') : request?.headers['accept-encoding'];
-    return encodingFor([accepted ?? []].flat().join(','), this.#config.compression);
+    return encodingFor(acceptEncodingFrom(request), this.#config.compression);
   }
 
   #entryOf(args: [TopicEvent, BroadcastOptions?] | [string, string, unknown, string?, BroadcastOptions?]): EventEntry {

@@ -1,23 +1,19 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
-import { clearImmediate, setImmediate } from 'node:timers';
+import type { Http2ServerResponse } from 'node:http2';
 
 import { Batch, type Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS, STREAM_HEADERS } from '../protocol/headers.js';
 import {
   breakOffAtEnd,
   closeConnectionBehind,
-  connectionOf,
   destroyUnlessClosed,
   discardBody,
   isBehindStream,
-  listen,
-  type NodeRequest,
-  unlisten,
   whenClosed,
 } from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
 import { ownHeaders } from './headers.js';
+import { type RequestLike, whenGone } from './request.js';
 import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
 
 /** The answer to a request for a stream as a web-standard `Response`. */
@@ -27,7 +23,7 @@ export class WebEntrance implements Entrance {
 
   constructor(
     headers: OutgoingHttpHeaders,
-    private readonly request: NodeRequest | Request | undefined,
+    private readonly request: RequestLike | undefined,
     private readonly encoding: Encoding,
     private readonly varies: readonly string[],
     /** Milliseconds that the rest of an ended stream may take to leave. */
@@ -109,7 +105,7 @@ class WebResponseTransport implements Transport {
   #onOver: (() => void) | undefined;
 
   constructor(
-    private readonly request: NodeRequest | Request | undefined,
+    private readonly request: RequestLike | undefined,
     private readonly encoding: Encoding,
     private readonly slowTimeout: number,
     private readonly raw: ServerResponse | Http2ServerResponse | undefined,
@@ -270,30 +266,4 @@ class WebResponseTransport implements Transport {
     this.#stopWatching?.();
     this.#stopWatching = undefined;
   }
-}
-
-/** Calls back when the request is over without the body having been cancelled; answers how to stop that. */
-function whenGone(request: NodeRequest | Request | undefined, callback: () => void): () => void {
-  if (!request) return () => {};
-  if (request instanceof Request) {
-    if (request.signal.aborted) return soon(callback);
-    request.signal.addEventListener('abort', callback, { once: true });
-    return () => request.signal.removeEventListener('abort', callback);
-  }
-  const { stream, socket } = request as Partial<Http2ServerRequest>;
-  if ((stream ?? socket)?.destroyed) return soon(callback);
-  stream?.once('close', callback);
-  const connection = connectionOf(request);
-  const passenger = { request, connectionClosed: callback };
-  if (connection) listen(connection, passenger);
-  return () => {
-    stream?.off('close', callback);
-    if (connection) unlisten(connection, passenger);
-  };
-}
-
-/** Calls back when the caller is done; answers how to stop that. */
-function soon(callback: () => void): () => void {
-  const scheduled = setImmediate(callback);
-  return () => clearImmediate(scheduled);
 }
