@@ -18,7 +18,7 @@ export type {
   SSEClient,
 } from './sse.client.js';
 export { SSEError, type SSEErrorCode } from './sse.error.js';
-export type { FastifyReplyLike, NodeResponseLike } from './transport/node-response.js';
+export type { FastifyReplyLike, NodeResponseLike } from './transport/raw-response.js';
 export type { RequestLike } from './transport/request.js';
 
 export { TERMINAL_CURSOR } from './protocol/cursor.js';

@@ -45,15 +45,15 @@ import { SSEError } from './sse.error.js';
 import { type CurrentRequest, currentRequest, keepsRequests, routeOfResponse } from './sse.middleware.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
 import { MessageEntrance, type StreamMessage } from './transport/message-stream.js';
+import { NodeEntrance } from './transport/node-response.js';
 import {
   assertResponse,
   isAnswered,
-  NodeEntrance,
   type NodeResponseLike,
   rawResponseOf,
   requestOf,
   variesOf,
-} from './transport/node-response.js';
+} from './transport/raw-response.js';
 import { acceptEncodingFrom, type RequestLike } from './transport/request.js';
 import { WebEntrance } from './transport/web-response.js';
 

@@ -3,17 +3,14 @@ import {
   type IncomingMessage,
   type OutgoingHttpHeaders,
   OutgoingMessage,
-  type ServerResponse,
   validateHeaderName,
   validateHeaderValue,
 } from 'node:http';
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { Http2ServerRequest } from 'node:http2';
 import { Socket } from 'node:net';
 
-import { show } from '../protocol/event.js';
 import type { Batch, Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS, STREAM_HEADERS } from '../protocol/headers.js';
-import { SSEError } from '../sse.error.js';
 import {
   breakOff,
   bytesLeft,
@@ -32,62 +29,12 @@ import {
 } from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
 import { type OwnHeaders, ownHeaders, putHeader } from './headers.js';
+import { type NodeResponseLike, type RawResponse, rawResponseOf, requestOf, takeOver } from './raw-response.js';
 import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
-
-/** A Fastify reply, as far as it is needed here. */
-export interface FastifyReplyLike {
-  readonly raw: ServerResponse | Http2ServerResponse;
-  getHeaders(): OutgoingHttpHeaders;
-  hijack(): unknown;
-}
-
-/** What an event stream can be written to directly: Express, Fastify, `node:http` and `node:http2`. */
-export type NodeResponseLike = ServerResponse | Http2ServerResponse | FastifyReplyLike;
-
-type RawResponse = ServerResponse & { flush?: () => void };
 
 /** Bytes that HTTP/2 is given at a time: a frame of it holds no more, unless both sides have agreed on that. */
 const PIECE = 16_384;
 const NONE: readonly Buffer[] = [];
-
-function isFastifyReply(response: NodeResponseLike): response is FastifyReplyLike {
-  return 'raw' in response && 'hijack' in response;
-}
-
-/** Throws `INVALID_ROUTE`: without `@Res()` a handler's parameter is `undefined`, and a request looks much like a response. */
-export function assertResponse(response: unknown): asserts response is NodeResponseLike {
-  const isObject = typeof response === 'object' && response !== null;
-  const raw = isObject
-    ? (rawResponseOf(response as NodeResponseLike) as Partial<ServerResponse> | undefined)
-    : undefined;
-  if (typeof raw?.writeHead === 'function') return;
-  throw new SSEError(
-    'INVALID_ROUTE',
-    `createClient() was given ${isObject ? 'an object that is no response' : show(response)}. It takes the response: ` +
-      'in Nest, the parameter with @Res() of a handler of @Get().',
-  );
-}
-
-/** The response of Node's own under whatever the framework has put around it. */
-export function rawResponseOf(response: NodeResponseLike): ServerResponse | Http2ServerResponse {
-  return isFastifyReply(response) ? response.raw : response;
-}
-
-export function requestOf(response: NodeResponseLike): IncomingMessage | Http2ServerRequest {
-  return rawResponseOf(response).req;
-}
-
-/** Whether something has been sent already, the beginning of a stream for instance. */
-export function isAnswered(response: NodeResponseLike): boolean {
-  const raw = rawResponseOf(response);
-  return raw.headersSent || raw.writableEnded;
-}
-
-/** Why answers differ, as far as the framework has said so yet. */
-export function variesOf(response: NodeResponseLike): string[] {
-  const values = [rawResponseOf(response).getHeader('Vary'), isFastifyReply(response) && response.getHeaders()['vary']];
-  return [...new Set(values.flatMap((value) => (value ? String(value).split(/,\s*/) : [])))];
-}
 
 /** The answer to a request for a stream, straight onto the response. */
 export class NodeEntrance implements Entrance {
@@ -146,16 +93,8 @@ export class NodeEntrance implements Entrance {
     return raw;
   }
 
-  // From here on the framework leaves the response alone. What it has put on it so far (CORS above all) must stay:
-  // a Fastify reply keeps its headers to itself until it sends.
   #takeOver(): RawResponse {
-    const raw = rawResponseOf(this.response) as RawResponse;
-    if (isFastifyReply(this.response)) {
-      for (const [name, value] of Object.entries(this.response.getHeaders())) {
-        if (value !== undefined) raw.setHeader(name, value);
-      }
-      this.response.hijack();
-    }
+    const raw = takeOver(this.response);
     for (const [name, value] of this.#headers) putHeader(raw, name, value);
     return raw;
   }
