@@ -271,7 +271,8 @@ class MessageTransport implements Transport {
   // Nest ends the response when it has written all that it was given. Outside of Nest there is nothing to cut.
   #complete(ending: Ending = 'end'): void {
     this.#listener = undefined;
-    if (ending === 'cut' && this.options.response) breakOffAtEnd(this.options.response);
+    const { response } = this.options;
+    if (ending === 'cut' && response && !this.subscriber.closed) breakOffAtEnd(response);
     this.#origin.runInAsyncScope(() => this.subscriber.complete());
   }
 }

@@ -6,7 +6,7 @@ import {
   validateHeaderName,
   validateHeaderValue,
 } from 'node:http';
-import type { Http2ServerRequest } from 'node:http2';
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import { Socket } from 'node:net';
 
 import type { Batch, Frame } from '../protocol/frame.js';
@@ -257,7 +257,16 @@ class NodeResponseTransport implements Transport, Passenger {
     this.#detach();
     // A response that still waits for its turn must not take the one before it on the connection with it.
     if (this.#socket && this.#raw.socket === this.#socket) this.#socket.destroy();
+    else if (this.#isHttp2) this.#resetStream();
     else this.#raw.destroy();
+  }
+
+  // Without a code the reader would take what is missing for an orderly end.
+  #resetStream(): void {
+    const { stream } = this.#raw as unknown as Http2ServerResponse;
+    stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    // Its code leaves only when the connection takes it, and what waits must not be kept until then.
+    stream.destroy();
   }
 
   #isFlushed(): boolean {
@@ -266,6 +275,8 @@ class NodeResponseTransport implements Transport, Passenger {
 
   #detach(): void {
     this.#listener = undefined;
+    // The socket may carry what ends the response until the end of the turn: nothing may follow that.
+    this.#plain = false;
     this.#raw.off('close', this.#onClose);
     this.#raw.off('prefinish', this.#onClose);
     if (this.#connection) unlisten(this.#connection, this);

@@ -146,6 +146,7 @@ class WebResponseTransport implements Transport {
 
   open(listener: TransportListener): void {
     this.#listener = listener;
+    if (this.#over) return queueMicrotask(() => this.#gone());
     if (this.request && !(this.request instanceof Request)) discardBody(this.request);
     this.#stopWatching = whenGone(this.request, () => {
       this.#gone();
