@@ -25,8 +25,8 @@ export function connectionOf(request: NodeRequest): Connection | undefined {
   return request.socket instanceof Socket ? request.socket : undefined;
 }
 
-/** A stream that depends on a connection. */
-export interface Passenger {
+/** What depends on a connection: a stream, as a rule. */
+export interface ConnectionListener {
   readonly request: NodeRequest;
   connectionClosed(): void;
 }
@@ -35,15 +35,15 @@ export interface Passenger {
  * The streams of a connection: one, as a rule; several where a handler merges them into one response, or on HTTP/2. One
  * listener serves them all.
  */
-const passengers = new WeakMap<Connection, Passenger | Set<Passenger>>();
+const listeners = new WeakMap<Connection, ConnectionListener | Set<ConnectionListener>>();
 
-/** From now on the connection is not given up for being quiet, and the passenger is told when it closes. */
-export function listen(connection: Connection, passenger: Passenger): void {
-  const known = passengers.get(connection);
+/** From now on the connection is not given up for being quiet, and the listener is told when it closes. */
+export function listen(connection: Connection, listener: ConnectionListener): void {
+  const known = listeners.get(connection);
   if (known instanceof Set) {
-    known.add(passenger);
+    known.add(listener);
   } else {
-    passengers.set(connection, known ? new Set([known, passenger]) : passenger);
+    listeners.set(connection, known ? new Set([known, listener]) : listener);
     if (known) return;
     connection.on('close', onClose);
     keepQuiet(connection);
@@ -51,31 +51,31 @@ export function listen(connection: Connection, passenger: Passenger): void {
 }
 
 /** The opposite. Idempotent. */
-export function unlisten(connection: Connection, passenger: Passenger): void {
-  const known = passengers.get(connection);
-  if (known instanceof Set) known.delete(passenger);
-  if (known !== passenger && !(known instanceof Set && known.size === 0)) return;
-  passengers.delete(connection);
+export function unlisten(connection: Connection, listener: ConnectionListener): void {
+  const known = listeners.get(connection);
+  if (known instanceof Set) known.delete(listener);
+  if (known !== listener && !(known instanceof Set && known.size === 0)) return;
+  listeners.delete(connection);
   connection.off('close', onClose);
   restoreTimeout(connection);
 }
 
-function passengersOf(connection: Connection): readonly Passenger[] {
-  const known = passengers.get(connection);
+function listenersOf(connection: Connection): readonly ConnectionListener[] {
+  const known = listeners.get(connection);
   if (!known) return [];
   return known instanceof Set ? [...known] : [known];
 }
 
 // Shared by all connections: a closure for each would be memory that every idle client pays for.
 function onClose(this: Connection): void {
-  for (const passenger of passengersOf(this)) passenger.connectionClosed();
+  for (const listener of listenersOf(this)) listener.connectionClosed();
 }
 
 /** Whether the request was pipelined behind a stream, so that it can be answered only when that has ended. */
 export function isBehindStream(request: NodeRequest): boolean {
   const connection = connectionOf(request);
   if (!(connection instanceof Socket)) return false;
-  return passengersOf(connection).some((passenger) => passenger.request !== request);
+  return listenersOf(connection).some((listener) => listener.request !== request);
 }
 
 /** What a session's timeout was: sessions do not know their server. */

@@ -160,9 +160,9 @@ class MessageTransport implements Transport {
   #listen(request: IncomingMessage | Http2ServerRequest, connectionClosed: () => void): void {
     const connection = connectionOf(request);
     if (!connection) return;
-    const passenger = { request, connectionClosed };
-    listen(connection, passenger);
-    this.subscriber.add(() => unlisten(connection, passenger));
+    const listener = { request, connectionClosed };
+    listen(connection, listener);
+    this.subscriber.add(() => unlisten(connection, listener));
   }
 
   write(batch: Batch): void {

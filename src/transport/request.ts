@@ -34,11 +34,11 @@ export function whenGone(request: RequestLike | undefined, callback: () => void)
   if ((stream ?? socket)?.destroyed) return soon(callback);
   stream?.once('close', callback);
   const connection = connectionOf(request);
-  const passenger = { request, connectionClosed: callback };
-  if (connection) listen(connection, passenger);
+  const listener = { request, connectionClosed: callback };
+  if (connection) listen(connection, listener);
   return () => {
     stream?.off('close', callback);
-    if (connection) unlisten(connection, passenger);
+    if (connection) unlisten(connection, listener);
   };
 }
 

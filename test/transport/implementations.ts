@@ -127,21 +127,23 @@ async function connectHttp1(
   return { ...(await arrived), other };
 }
 
-function onHttp2(): Implementation {
+function onHttp2(name: string, compression?: Compression): Implementation {
   const arrivals = new Arrivals();
-  const server = http2.createServer((_, response) =>
-    arrivals.answer((slowTimeout) => directEntrance(response, slowTimeout), response),
-  );
+  const server = http2.createServer((_, response) => {
+    const raw = compression ? undefined : response;
+    arrivals.answer((slowTimeout) => directEntrance(response, slowTimeout, compression), raw);
+  });
   const sessions = new Set<http2.ClientHttp2Session>();
   return {
     ...ALL,
-    name: 'createClient() on HTTP/2',
+    name,
     start: () => listening(server),
     connect: async (options = {}) => {
       const arrived = arrivals.expect(options);
       const { method, after } = options;
       const session = after instanceof Http2Client ? after.session : undefined;
-      const other = new Http2Client(urlOf(server), { ...(method && { method }), ...(session && { session }) });
+      const headers = compression && { 'accept-encoding': 'gzip' };
+      const other = new Http2Client(urlOf(server), { method, headers, session });
       sessions.add(other.session);
       return { ...(await arrived), other };
     },
@@ -283,11 +285,14 @@ function wrapWrite(response: ServerResponse): void {
   response.write = (...args: unknown[]) => write(...args);
 }
 
+const COMPRESSION = { threshold: 256, level: 6 };
+
 export const implementations: readonly Implementation[] = [
   onHttp1('createClient() on HTTP/1.1'),
-  onHttp1('createClient() on HTTP/1.1, compressed', { compression: { threshold: 256, level: 6 } }),
+  onHttp1('createClient() on HTTP/1.1, compressed', { compression: COMPRESSION }),
   onHttp1('createClient() behind a middleware that wraps write()', { prepare: wrapWrite }),
-  onHttp2(),
+  onHttp2('createClient() on HTTP/2'),
+  onHttp2('createClient() on HTTP/2, compressed', COMPRESSION),
   ...platforms.flatMap((platform) => (['direct', 'web', 'sse'] as const).map((route) => inNest(platform, route))),
   onWebStandard('addClient() without a request', () => ({})),
   onWebStandard('addClient() with a web-standard request', () => {

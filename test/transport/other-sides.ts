@@ -121,6 +121,12 @@ export class Http1Client implements OtherSide {
   }
 }
 
+interface Http2Options {
+  readonly method?: string | undefined;
+  readonly headers?: http2.OutgoingHttpHeaders | undefined;
+  readonly session?: http2.ClientHttp2Session | undefined;
+}
+
 /** A client of HTTP/2. Whoever is given its session comes on the same connection. */
 export class Http2Client implements OtherSide {
   readonly session: http2.ClientHttp2Session;
@@ -128,11 +134,14 @@ export class Http2Client implements OtherSide {
   readonly #body = new Body();
   #headers: http2.IncomingHttpHeaders | undefined;
 
-  constructor(url: string, { method = 'GET', session }: { method?: string; session?: http2.ClientHttp2Session } = {}) {
+  constructor(url: string, { method = 'GET', headers, session }: Http2Options = {}) {
     const { origin, pathname } = new URL(url);
     this.session = session ?? http2.connect(origin).on('error', () => {});
-    this.#stream = this.session.request({ ':path': pathname, ':method': method });
-    this.#stream.on('response', (headers) => (this.#headers = headers));
+    this.#stream = this.session.request({ ...headers, ':path': pathname, ':method': method });
+    this.#stream.on('response', (answered) => {
+      this.#headers = answered;
+      this.#body.compressed(answered['content-encoding']);
+    });
     this.#stream.on('data', (chunk: Buffer) => this.#body.add(chunk));
     // Reported with the last bytes still to be read, when it was an orderly one.
     this.#stream.on('end', () => this.#stream.rstCode === 0 && this.#body.end('end'));
