@@ -8,7 +8,7 @@ import { ThrottledLog } from './hub/reporting/throttled-log.js';
 import { CURSOR_PREFIX } from './protocol/event.js';
 import { SSEError } from './sse.error.js';
 import { CurrentRequest, currentRequest, keepRoute, onBehalfOf, rawOf, type Route } from './sse.middleware.js';
-import { isFirstMessage, isMessage, recipientOf, type StreamMessage, wasMessage } from './transport/message-stream.js';
+import { isFirstMessage, isMessage, recipientOf, type StreamMessage, wasMessage } from './transport/message.js';
 
 /** Where Nest keeps what decorators say: that a handler is one of `@Sse()`, its parameters, `passthrough`, interceptors. */
 const SSE_METADATA = '__sse__';

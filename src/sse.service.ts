@@ -44,7 +44,8 @@ import {
 import { SSEError } from './sse.error.js';
 import { type CurrentRequest, currentRequest, keepsRequests, routeOfResponse } from './sse.middleware.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
-import { MessageEntrance, type StreamMessage } from './transport/message-stream.js';
+import { MessageEntrance } from './transport/message-stream.js';
+import type { StreamMessage } from './transport/message.js';
 import { NodeEntrance } from './transport/node-response.js';
 import {
   assertResponse,

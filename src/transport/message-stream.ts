@@ -24,20 +24,12 @@ import {
   unlisten,
   whenClosed,
 } from './connection.js';
+import { lengthOf, Message, type MessageListener, type StreamMessage } from './message.js';
 import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
 import { waitingLine } from './waiting-line.js';
 
 /** Bytes. Nest writes all that it is given before the event loop goes on, at 18 µs for each event. */
 const PORTION = 16_384;
-
-/** The fields of Nest's `MessageEvent`. */
-export interface StreamMessage {
-  readonly data?: string;
-  readonly id?: string;
-  readonly type?: string;
-  readonly retry?: number;
-  readonly comment?: string;
-}
 
 export interface MessageStreamOptions {
   /**
@@ -97,7 +89,7 @@ export class MessageEntrance implements Entrance {
   }
 }
 
-class MessageTransport implements Transport {
+class MessageTransport implements Transport, MessageListener {
   readonly atOnce = true;
   readonly portion: number;
   #listener: TransportListener | undefined;
@@ -216,10 +208,9 @@ class MessageTransport implements Transport {
     this.subscriber.next(new Message(block, tells ? this : undefined, this.options.recipient));
   }
 
-  /** The subscriber is at this message now. */
-  took(size: number): void {
-    this.#waiting -= size;
-    this.#taken += size;
+  took(length: number): void {
+    this.#waiting -= length;
+    this.#taken += length;
     if (this.#waitsFor === 'nest' && this.#waiting < this.#limit) this.#standInLine();
   }
 
@@ -275,73 +266,4 @@ class MessageTransport implements Transport {
     if (ending === 'cut' && response && !this.subscriber.closed) breakOffAtEnd(response);
     this.#origin.runInAsyncScope(() => this.subscriber.complete());
   }
-}
-
-function lengthOf({ data = '', comment = '' }: Pick<Block, 'data' | 'comment'>): number {
-  return data.length + comment.length + 64;
-}
-
-/** Stands in the JSON of a message. */
-const MARK = 'nestjs-sse-hub';
-
-/**
- * Nest reads `retry` exactly when it writes a message, and of all fields only this one not before: so the getter tells
- * how far Nest is, although it offers no backpressure. https://github.com/nestjs/nest, SseStream and its formatMessage
- *
- * A message that has a `retry`, the first one above all, keeps it as a field like the others, because interceptors that
- * copy messages (`{ ...message }`, ClassSerializerInterceptor) leave getters behind.
- */
-class Message implements StreamMessage {
-  declare readonly data?: string;
-  declare readonly id?: string;
-  declare readonly type?: string;
-  declare readonly comment?: string;
-  #transport: MessageTransport | undefined;
-  readonly #recipient: object | undefined;
-
-  constructor(block: Block, transport: MessageTransport | undefined, recipient: object | undefined) {
-    const { id, event, data, comment, retry } = block;
-    if (id !== undefined) this.id = id;
-    if (event !== undefined) this.type = event;
-    if (data !== undefined) this.data = data;
-    if (comment !== undefined) this.comment = comment;
-    if (retry !== undefined) Object.defineProperty(this, 'retry', { value: retry, enumerable: true });
-    this.#transport = transport;
-    this.#recipient = recipient;
-  }
-
-  get retry(): number | undefined {
-    this.#transport?.took(lengthOf(this));
-    this.#transport = undefined;
-    return undefined;
-  }
-
-  /** Caches and envelopes make JSON of it. It says what it was, so that it is known when it comes back out of a cache. */
-  toJSON(): object {
-    return { ...Object.fromEntries(Object.entries(this)), [MARK]: true };
-  }
-
-  static recipientOf(value: object): object | undefined {
-    return #recipient in value ? value.#recipient : undefined;
-  }
-}
-
-/** Whom a message of `stream()` is for. */
-export function recipientOf(value: unknown): object | undefined {
-  return value instanceof Message ? Message.recipientOf(value) : undefined;
-}
-
-export function isMessage(value: unknown): boolean {
-  return value instanceof Message;
-}
-
-/** It is one that a stream begins with. */
-export function isFirstMessage(value: unknown): boolean {
-  return value instanceof Message && Object.hasOwn(value, 'retry');
-}
-
-/** It is a message of `stream()` that has been stored as JSON, or a copy that has lost what it carried inside. */
-export function wasMessage(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return value instanceof Message || Object.hasOwn(value, MARK);
 }

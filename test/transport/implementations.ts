@@ -8,7 +8,8 @@ import { Observable, type Subscriber } from 'rxjs';
 
 import { Frame } from '../../src/protocol/frame.js';
 import { encodingFor } from '../../src/transport/encoding.js';
-import { MessageEntrance, type StreamMessage } from '../../src/transport/message-stream.js';
+import { MessageEntrance } from '../../src/transport/message-stream.js';
+import { type StreamMessage } from '../../src/transport/message.js';
 import { NodeEntrance } from '../../src/transport/node-response.js';
 import { type NodeResponseLike, rawResponseOf, requestOf } from '../../src/transport/raw-response.js';
 import type { Entrance, Transport } from '../../src/transport/transport.js';
