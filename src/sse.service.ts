@@ -44,6 +44,7 @@ import {
 import { SSEError } from './sse.error.js';
 import { type CurrentRequest, currentRequest, keepsRequests, routeOfResponse } from './sse.middleware.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
+import { EndedStreams } from './transport/ended-streams.js';
 import { MessageEntrance } from './transport/message-stream.js';
 import type { StreamMessage } from './transport/message.js';
 import { NodeEntrance } from './transport/node-response.js';
@@ -55,6 +56,7 @@ import {
   requestOf,
   variesOf,
 } from './transport/raw-response.js';
+import type { ResponseLimits } from './transport/response-transport.js';
 import { acceptEncodingFrom, type RequestLike } from './transport/request.js';
 import { WebEntrance } from './transport/web-response.js';
 
@@ -98,6 +100,7 @@ export class SSEService<Events extends object = AnyEvents>
 {
   readonly #config: ResolvedConfig;
   readonly #hub: Hub;
+  readonly #limits: ResponseLimits;
   /**
    * Clients come and go here, each in the asynchronous context of its own request. An observer that throws is logged, and
    * disturbs nobody.
@@ -111,6 +114,8 @@ export class SSEService<Events extends object = AnyEvents>
   /** Throws `INVALID_CONFIG`. */
   constructor(config?: SSEConfig) {
     this.#config = resolveConfig(config);
+    const { highWaterMark, slowTimeout } = this.#config;
+    this.#limits = { highWaterMark, ended: new EndedStreams(slowTimeout) };
     this.#hub = new Hub(this.#config, new Logger('SSEService'));
     this.connections = this.#hub.connectionChanges();
   }
@@ -135,6 +140,7 @@ export class SSEService<Events extends object = AnyEvents>
    * process.once('SIGTERM', () => void sse.shutdown());
    */
   shutdown(): Promise<void> {
+    this.#limits.ended.giveUpIn(this.#config.drainTimeout);
     return this.#hub.shutdown();
   }
 
@@ -175,7 +181,7 @@ export class SSEService<Events extends object = AnyEvents>
       const entrance = new MessageEntrance(subscriber, {
         highWaterMark: nest ? this.#config.highWaterMark : Infinity,
         noContent: () => new HttpException('', 204),
-        slowTimeout: this.#config.slowTimeout,
+        ended: this.#limits.ended,
         response: nest && rawResponseOf(nest.response as NodeResponseLike),
         recipient: current,
         onFirst: nest?.onFirst,
@@ -209,7 +215,7 @@ export class SSEService<Events extends object = AnyEvents>
     const entrance = new NodeEntrance(
       response,
       options.headers ?? {},
-      this.#config,
+      this.#limits,
       this.#encodingFor(requestOf(response)),
     );
     return this.#connect(options, options.topics ?? [], options.request ?? requestOf(response), entrance).id;
@@ -240,7 +246,7 @@ export class SSEService<Events extends object = AnyEvents>
       request,
       this.#encodingFor(request),
       current ? variesOf(current.response as NodeResponseLike) : [],
-      this.#config.slowTimeout,
+      this.#limits.ended,
       current && rawResponseOf(current.response as NodeResponseLike),
     );
     const client = this.#connect(options, options.topics ?? [], request, entrance);

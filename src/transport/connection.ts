@@ -4,6 +4,8 @@ import { constants, type Http2ServerRequest, type Http2ServerResponse, type Http
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
+import type { EndedStreams } from './ended-streams.js';
+
 /** A connection, with what Node keeps on it: how much its handle has not sent yet, and the response it carries. */
 export type Carrier = Socket & {
   readonly _handle?: { readonly writeQueueSize?: number } | null;
@@ -244,18 +246,20 @@ function closeWithServer(response: ServerResponse | Http2ServerResponse): void {
 export function destroyUnlessClosed(
   response: ServerResponse | Http2ServerResponse,
   destroy: () => void,
-  timeout: number,
+  ended: EndedStreams,
 ): void {
   if (isGone(response)) return;
-  const timer = setTimeout(destroy, timeout).unref();
+  const timer = setTimeout(destroy, ended.slowTimeout).unref();
+  const forget = ended.add(destroy);
   response.once('close', () => {
     clearTimeout(timer);
+    forget();
     closeWithServer(response);
   });
 }
 
 /** The same for a response that others may write to: it goes when for so long nothing of what it holds was taken. */
-export function destroyUnlessRead(response: ServerResponse | Http2ServerResponse, timeout: number): void {
+export function destroyUnlessRead(response: ServerResponse | Http2ServerResponse, ended: EndedStreams): void {
   if (isGone(response)) return;
   // What has nothing to leave yet has not been left lying.
   let before = response.writableLength > 0 ? progressOf(response) : undefined;
@@ -264,9 +268,13 @@ export function destroyUnlessRead(response: ServerResponse | Http2ServerResponse
     if (response.writableLength === 0) stop();
     else if (now === before) response.destroy();
     before = now;
-  }, timeout).unref();
+  }, ended.slowTimeout).unref();
+  const forget = ended.add(() => {
+    if (response.writableLength > 0) response.destroy();
+  });
   const stop = (): void => {
     clearInterval(timer);
+    forget();
     response.off('close', stop);
   };
   response.on('close', stop);

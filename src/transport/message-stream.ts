@@ -24,6 +24,7 @@ import {
   unlisten,
   whenClosed,
 } from './connection.js';
+import type { EndedStreams } from './ended-streams.js';
 import { lengthOf, Message, type MessageListener, type StreamMessage } from './message.js';
 import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
 import { waitingLine } from './waiting-line.js';
@@ -37,8 +38,7 @@ export interface MessageStreamOptions {
    * it, as Nest does, can be held to a limit; Infinity for any other.
    */
   readonly highWaterMark: number;
-  /** Milliseconds after which the last messages are given up when none of them leaves. */
-  readonly slowTimeout: number;
+  readonly ended: EndedStreams;
   readonly noContent: () => Error;
   /** The response that Nest writes the messages to, where it is known. */
   readonly response: ServerResponse | Http2ServerResponse | undefined;
@@ -234,10 +234,10 @@ class MessageTransport implements Transport, MessageListener {
   }
 
   end(ending: Ending): void {
-    const { response, slowTimeout } = this.options;
+    const { response, ended } = this.options;
     this.#complete(ending);
     // Merged with others, it may have ended on a response that goes on, and is read.
-    if (response) destroyUnlessRead(response, slowTimeout);
+    if (response) destroyUnlessRead(response, ended);
   }
 
   async close(ending: Ending): Promise<void> {

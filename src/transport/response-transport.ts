@@ -17,14 +17,14 @@ import {
   whenClosed,
 } from './connection.js';
 import type { Encoding } from './encoding.js';
+import type { EndedStreams } from './ended-streams.js';
 import type { NodeResponseLike } from './raw-response.js';
 import type { Ending, Transport, TransportListener } from './transport.js';
 
 export interface ResponseLimits {
   /** Bytes that may wait before whoever writes is asked to. */
   readonly highWaterMark: number;
-  /** Milliseconds that the rest of an ended stream may take to leave. */
-  readonly slowTimeout: number;
+  readonly ended: EndedStreams;
 }
 
 /** What transports over a response of Node's have in common: its beginning and its end, and who is told of them. */
@@ -95,7 +95,7 @@ export abstract class ResponseTransport<Raw extends ServerResponse | Http2Server
     this.detach();
     if (this.raw.writableEnded) return;
     this.endResponse(ending);
-    if (!this.isFlushed) destroyUnlessClosed(this.raw, () => this.destroy(), this.limits.slowTimeout);
+    if (!this.isFlushed) destroyUnlessClosed(this.raw, () => this.destroy(), this.limits.ended);
   }
 
   async close(ending: Ending): Promise<void> {

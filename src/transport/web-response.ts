@@ -12,6 +12,7 @@ import {
   whenClosed,
 } from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
+import type { EndedStreams } from './ended-streams.js';
 import { ownHeaders } from './headers.js';
 import { type RequestLike, whenGone } from './request.js';
 import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
@@ -26,8 +27,7 @@ export class WebEntrance implements Entrance {
     private readonly request: RequestLike | undefined,
     private readonly encoding: Encoding,
     private readonly varies: readonly string[],
-    /** Milliseconds that the rest of an ended stream may take to leave. */
-    private readonly slowTimeout: number,
+    private readonly ended: EndedStreams,
     /** Where the framework writes the body to, if that is known. */
     private readonly raw: ServerResponse | Http2ServerResponse | undefined,
   ) {
@@ -44,14 +44,14 @@ export class WebEntrance implements Entrance {
   }
 
   admit(): Transport {
-    const transport = new WebResponseTransport(this.request, this.encoding, this.slowTimeout, this.raw);
+    const transport = new WebResponseTransport(this.request, this.encoding, this.ended, this.raw);
     this.#answer(transport.body, this.encoding);
     return transport;
   }
 
   turnAway(frame: Frame, ending: Ending, last: boolean): void {
     if (last && this.raw) closeConnectionBehind(this.raw);
-    const transport = new WebResponseTransport(this.request, IDENTITY, this.slowTimeout, this.raw);
+    const transport = new WebResponseTransport(this.request, IDENTITY, this.ended, this.raw);
     this.#answer(transport.body);
     transport.write(new Batch([frame]));
     transport.end(ending);
@@ -107,7 +107,7 @@ class WebResponseTransport implements Transport {
   constructor(
     private readonly request: RequestLike | undefined,
     private readonly encoding: Encoding,
-    private readonly slowTimeout: number,
+    private readonly ended: EndedStreams,
     private readonly raw: ServerResponse | Http2ServerResponse | undefined,
   ) {
     if (encoding.head) this.#waiting.push(encoding.head);
@@ -170,8 +170,8 @@ class WebResponseTransport implements Transport {
     this.#feed();
     this.#endIfEmpty();
     // The framework may not have written yet what it has read.
-    if (this.raw) destroyUnlessClosed(this.raw, () => this.destroy(), this.slowTimeout);
-    else if (!this.#over) this.#patience = setTimeout(() => this.destroy(), this.slowTimeout).unref();
+    if (this.raw) destroyUnlessClosed(this.raw, () => this.destroy(), this.ended);
+    else if (!this.#over) this.#patience = setTimeout(() => this.destroy(), this.ended.slowTimeout).unref();
   }
 
   async close(ending: Ending): Promise<void> {

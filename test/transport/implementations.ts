@@ -8,6 +8,7 @@ import { Observable, type Subscriber } from 'rxjs';
 
 import { Frame } from '../../src/protocol/frame.js';
 import { encodingFor } from '../../src/transport/encoding.js';
+import { EndedStreams } from '../../src/transport/ended-streams.js';
 import { MessageEntrance } from '../../src/transport/message-stream.js';
 import { type StreamMessage } from '../../src/transport/message.js';
 import { NodeEntrance } from '../../src/transport/node-response.js';
@@ -83,7 +84,7 @@ function answerWith(entrance: Entrance, { answer }: AnswerOptions): Transport {
 }
 
 function directEntrance(response: NodeResponseLike, slowTimeout: number, compression?: Compression): Entrance {
-  const limits = { highWaterMark: HIGH_WATER_MARK, slowTimeout };
+  const limits = { highWaterMark: HIGH_WATER_MARK, ended: new EndedStreams(slowTimeout) };
   const accepted = requestOf(response).headers['accept-encoding'];
   return new NodeEntrance(response, {}, limits, encodingFor(accepted as string | undefined, compression));
 }
@@ -173,7 +174,14 @@ function inNest(platform: Platform, route: Route): Implementation {
       const raw = rawResponseOf(response);
       let entrance!: WebEntrance;
       arrivals.answer((slowTimeout) => {
-        entrance = new WebEntrance({}, raw.req, encodingFor(undefined, undefined), [], slowTimeout, raw);
+        entrance = new WebEntrance(
+          {},
+          raw.req,
+          encodingFor(undefined, undefined),
+          [],
+          new EndedStreams(slowTimeout),
+          raw,
+        );
         return entrance;
       });
       return entrance.response;
@@ -214,7 +222,7 @@ function messageEntrance(
 ): Entrance {
   return new MessageEntrance(subscriber, {
     highWaterMark: response ? HIGH_WATER_MARK : Infinity,
-    slowTimeout,
+    ended: new EndedStreams(slowTimeout),
     noContent: () => new HttpException('', 204),
     response,
     recipient: undefined,
@@ -236,7 +244,8 @@ function onWebStandard(
     connect: (options = {}) => {
       const { request, abort } = makeRequest();
       const { slowTimeout = LONG } = options;
-      const entrance = new WebEntrance({}, request, encodingFor(undefined, undefined), [], slowTimeout, undefined);
+      const ended = new EndedStreams(slowTimeout);
+      const entrance = new WebEntrance({}, request, encodingFor(undefined, undefined), [], ended, undefined);
       const transport = answerWith(entrance, options);
       return Promise.resolve({ transport, other: new BodyReader(entrance.response, abort) });
     },
