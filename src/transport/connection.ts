@@ -6,7 +6,10 @@ import type { Writable } from 'node:stream';
 
 import type { EndedStreams } from './ended-streams.js';
 
-/** A connection, with what Node keeps on it: how much its handle has not sent yet, and the response it carries. */
+/** What a request comes on: a socket, or on HTTP/2 the session, which it shares with others. */
+export type Connection = Socket | Http2Session;
+
+/** A socket, with what Node keeps on it: how much its handle has not sent yet, and the response that it carries. */
 export type Carrier = Socket & {
   readonly _handle?: { readonly writeQueueSize?: number } | null;
   readonly _httpMessage?: unknown;
@@ -14,28 +17,23 @@ export type Carrier = Socket & {
   readonly parser?: unknown;
 };
 
-const NOTHING = Buffer.alloc(0);
-
 export type NodeRequest = IncomingMessage | Http2ServerRequest;
 
-/** What a request came on: on HTTP/2 the session, which it shares. */
-export type Connection = Socket | Http2Session;
-
-/** Undefined where something stands in for a connection, in Fastify's `inject()` for instance, or it is gone. */
+/** The connection of a request: `undefined` where something stands in for a connection, in Fastify's `inject()` for instance, or it is gone. */
 export function connectionOf(request: NodeRequest): Connection | undefined {
   if (request.httpVersionMajor > 1) return (request as Http2ServerRequest).stream.session;
   return request.socket instanceof Socket ? request.socket : undefined;
 }
 
-/** What depends on a connection: a stream, as a rule. */
+/** What has to know when a connection closes: a stream, as a rule. */
 export interface ConnectionListener {
   readonly request: NodeRequest;
   connectionClosed(): void;
 }
 
 /**
- * The streams of a connection: one, as a rule; several where a handler merges them into one response, or on HTTP/2. One
- * listener serves them all.
+ * Who listens to a connection: one stream, as a rule; several where a handler merges them into one response, or on
+ * HTTP/2. One function on the connection serves them all.
  */
 const listeners = new WeakMap<Connection, ConnectionListener | Set<ConnectionListener>>();
 
@@ -52,7 +50,7 @@ export function listen(connection: Connection, listener: ConnectionListener): vo
   }
 }
 
-/** The opposite. Idempotent. */
+/** The opposite of `listen`. Idempotent. */
 export function unlisten(connection: Connection, listener: ConnectionListener): void {
   const known = listeners.get(connection);
   if (known instanceof Set) known.delete(listener);
@@ -85,6 +83,7 @@ const timeouts = new WeakMap<Http2Session, number>();
 
 type WithTimeout = Http2Session & { readonly timeout?: number };
 
+/** A stream may be silent for longer than a connection may be idle, and what it says is not to wait for more. */
 function keepQuiet(connection: Connection): void {
   if (connection instanceof Socket) {
     connection.setNoDelay(true);
@@ -95,7 +94,7 @@ function keepQuiet(connection: Connection): void {
   connection.setTimeout(0);
 }
 
-/** As Node does with a connection that goes on to its next request. */
+/** Puts the idle timeout back, as Node does with a connection that goes on to its next request. */
 function restoreTimeout(connection: Connection): void {
   if (connection.destroyed) return;
   const { server } = connection as Carrier;
@@ -131,7 +130,7 @@ export function isBackedUp(response: ServerResponse | Http2ServerResponse): bool
   return carrierOf(response).writableNeedDrain;
 }
 
-/** Calls back when that is over. */
+/** Calls back when there is room again. */
 export function onceDrained(response: ServerResponse | Http2ServerResponse, callback: () => void): void {
   const carrier = carrierOf(response);
   const listener = (): void => {
@@ -142,7 +141,7 @@ export function onceDrained(response: ServerResponse | Http2ServerResponse, call
   EventEmitter.prototype.on.call(carrier, 'drain', listener);
 }
 
-/** What a response leaves through, whatever has been put around it: without a connection, as in a pipeline, itself. */
+/** What a response leaves through, whatever has been put around it. One that has no connection yet is its own. */
 function carrierOf(response: ServerResponse | Http2ServerResponse): Writable {
   if (response.req.httpVersionMajor > 1) return (response as Http2ServerResponse).stream;
   return (response as ServerResponse).socket ?? response;
@@ -180,6 +179,8 @@ function withoutConnection(argument: unknown): unknown {
   return headers;
 }
 
+const NOTHING = Buffer.alloc(0);
+
 /**
  * Ends a response behind what was written to it so that its reader takes that for a fault: without the last chunk on
  * HTTP/1.1, and with RST_STREAM on HTTP/2. What middleware has put around `end()` runs. HTTP/1.0 knows no difference.
@@ -200,7 +201,7 @@ export function breakOff(
   end();
 }
 
-/** The same for a response that a framework ends, when it does. */
+/** Has a response break off in this way when the framework ends it. */
 export function breakOffAtEnd(response: ServerResponse | Http2ServerResponse): void {
   const end = response.end.bind(response) as () => unknown;
   Object.assign(response, {
@@ -242,7 +243,7 @@ function closeWithServer(response: ServerResponse | Http2ServerResponse): void {
   if (connection instanceof Socket && (connection as Carrier).server?.listening === false) connection.destroySoon();
 }
 
-/** Whoever does not read must not keep the end of a stream in memory for ever. */
+/** Gives an ended response up in time: whoever does not read must not keep the end of a stream in memory for ever. */
 export function destroyUnlessClosed(
   response: ServerResponse | Http2ServerResponse,
   destroy: () => void,
@@ -258,7 +259,7 @@ export function destroyUnlessClosed(
   });
 }
 
-/** The same for a response that others may write to: it goes when for so long nothing of what it holds was taken. */
+/** The same for a response that others may write to: it is given up when nothing of what it holds was taken for so long. */
 export function destroyUnlessRead(response: ServerResponse | Http2ServerResponse, ended: EndedStreams): void {
   if (isGone(response)) return;
   // What has nothing to leave yet has not been left lying.

@@ -40,8 +40,8 @@ export class Http1ResponseTransport extends ResponseTransport<RawResponse> {
    *
    * Nothing of the response is read for it. Express gives each response a hidden class of its own, and reading three
    * fields of a thousand of them in turn took 4 µs each, a quarter of a delivery. The socket says the same, and all sockets
-   * are alike: its cork goes up and down with that of the response that it carries, and a response that is over has told
-   * so with 'prefinish', and this transport let go of it.
+   * are alike: its cork goes up and down with that of the response that it carries. A response that is over has said so
+   * with 'prefinish', and from then on is not `#plain` any more.
    */
   #mayWriteTo(socket: Carrier): boolean {
     return this.#plain && socket._httpMessage === this.raw && !socket.destroyed && socket.writableCorked === 0;
@@ -69,7 +69,7 @@ export class Http1ResponseTransport extends ResponseTransport<RawResponse> {
   }
 
   protected override writeRest(): void {
-    // The response keeps what waits.
+    // Nothing waits here: the response keeps it.
   }
 
   protected override endResponse(ending: Ending): void {

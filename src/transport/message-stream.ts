@@ -29,7 +29,7 @@ import { lengthOf, Message, type MessageListener, type StreamMessage } from './m
 import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
 import { waitingLine } from './waiting-line.js';
 
-/** Bytes. Nest writes all that it is given before the event loop goes on, at 18 µs for each event. */
+/** Bytes that Nest is given at a time: it writes all of them before the event loop goes on, at 18 µs for each event. */
 const PORTION = 16_384;
 
 export interface MessageStreamOptions {
@@ -39,6 +39,7 @@ export interface MessageStreamOptions {
    */
   readonly highWaterMark: number;
   readonly ended: EndedStreams;
+  /** What Nest answers 204 for. */
   readonly noContent: () => Error;
   /** The response that Nest writes the messages to, where it is known. */
   readonly response: ServerResponse | Http2ServerResponse | undefined;
@@ -93,6 +94,7 @@ class MessageTransport implements Transport, MessageListener {
   readonly atOnce = true;
   readonly portion: number;
   #listener: TransportListener | undefined;
+  /** Characters in Nest's hands, and those that it has written. */
   #waiting = 0;
   #taken = 0;
   /** Characters handed over since the response was last seen to keep up. */
@@ -253,7 +255,7 @@ class MessageTransport implements Transport, MessageListener {
     this.#listener = undefined;
   }
 
-  // Nest ends the response behind what the client has not read, and so never.
+  // Nest ends the response behind what its client has not read: for one that does not read, never.
   destroy(): void {
     this.#complete();
     this.options.response?.destroy();

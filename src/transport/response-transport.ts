@@ -129,7 +129,7 @@ export abstract class ResponseTransport<Raw extends ServerResponse | Http2Server
     this.#waitingFor = undefined;
   }
 
-  /** Asks whoever writes to wait until this says that it takes more. */
+  /** Is not ready until this says that it takes more. */
   protected waitForDrain(emitter: EventEmitter): void {
     if (this.#full) return;
     this.#full = true;

@@ -4,7 +4,7 @@ import type { Batch, Frame } from '../protocol/frame.js';
 export interface TransportListener {
   /** It accepts data again. */
   drained(): void;
-  /** The other side is gone, or nobody ever was there. */
+  /** The other side is gone, or was never there, or somebody else has ended the response. */
   disconnected(): void;
 }
 

@@ -85,7 +85,7 @@ function toHeaders(from: OutgoingHttpHeaders): Headers {
   return headers;
 }
 
-/** Copied for one client at a time, however large an event is. */
+/** Bytes that are copied for a reader at a time, however large an event is. */
 const PIECE = 65_536;
 
 class WebResponseTransport implements Transport {
@@ -94,8 +94,9 @@ class WebResponseTransport implements Transport {
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #listener: TransportListener | undefined;
   #stopWatching: (() => void) | undefined;
-  /** Bytes that belong to all clients, and wait for this one to ask. */
+  /** Bytes that wait for the reader to ask. They belong to all clients. */
   #waiting: Buffer[] = [];
+  /** The reader has asked for more than it was given. */
   #wanted = false;
   #taken = 0;
   #ending: Ending | undefined;

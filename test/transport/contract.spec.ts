@@ -205,6 +205,7 @@ for (const implementation of implementations) {
         await received(stream, written);
         await ended(stream);
         expect(stream.other.ending).toBe('end');
+        expect(dataOf(stream.other.text)).toEqual(written);
       });
 
       it('is cut behind what was written, and its reader takes that for a fault', async () => {

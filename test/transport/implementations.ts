@@ -86,7 +86,7 @@ function answerWith(entrance: Entrance, { answer }: AnswerOptions): Transport {
 function directEntrance(response: NodeResponseLike, slowTimeout: number, compression?: Compression): Entrance {
   const limits = { highWaterMark: HIGH_WATER_MARK, ended: new EndedStreams(slowTimeout) };
   const accepted = requestOf(response).headers['accept-encoding'];
-  return new NodeEntrance(response, {}, limits, encodingFor(accepted as string | undefined, compression));
+  return new NodeEntrance(response, {}, limits, encodingFor(accepted?.toString(), compression));
 }
 
 type Compression = Parameters<typeof encodingFor>[1];

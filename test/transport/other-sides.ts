@@ -41,6 +41,8 @@ class Body {
 
   end(ending: 'end' | 'cut'): void {
     this.ending ??= ending;
+    // Only now is it known whether it is complete.
+    this.#decoded = { size: -1, text: '' };
   }
 
   get text(): string {
@@ -50,7 +52,7 @@ class Body {
 
   #decode(): string {
     const bytes = Buffer.concat(this.#chunks);
-    if (!this.#isCompressed) return bytes.toString();
+    if (!this.#isCompressed || bytes.length === 0) return bytes.toString();
     // At an orderly end it is complete, with its checksum: otherwise this throws.
     const finishFlush = this.ending === 'end' ? constants.Z_FINISH : constants.Z_SYNC_FLUSH;
     return gunzipSync(bytes, { finishFlush }).toString();
