@@ -1,4 +1,4 @@
-export type { ClientOptions, RequestLike, StreamOptions } from './sse.client-options.js';
+export type { ClientOptions, StreamOptions } from './sse.client-options.js';
 export type { HistoryRule, SSEConfig, Topics } from './sse.config.js';
 export { LastEventId } from './sse.decorators.js';
 export { SSE_CONFIG, type SSEConfigFactory, type SSEModuleOptions } from './sse.module-definition.js';
@@ -18,7 +18,8 @@ export type {
   SSEClient,
 } from './sse.client.js';
 export { SSEError, type SSEErrorCode } from './sse.error.js';
-export type { FastifyReplyLike, NodeResponseLike } from './transport/node-response.js';
+export type { FastifyReplyLike, NodeResponseLike } from './transport/raw-response.js';
+export type { RequestLike } from './transport/request.js';
 
 export { TERMINAL_CURSOR } from './protocol/cursor.js';
 export type { BroadcastOptions, SSEEvent } from './protocol/event.js';

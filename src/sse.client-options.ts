@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
-import type { Http2ServerRequest } from 'node:http2';
+import type { OutgoingHttpHeaders } from 'node:http';
 import { types } from 'node:util';
 
 import type { ClientSettings } from './hub/clients/client-settings.js';
@@ -11,13 +10,10 @@ import { compilePattern, TopicPattern, topicPattern } from './hub/topics/topic-p
 import { NEW_CURSOR } from './protocol/cursor.js';
 import type { EventEntry } from './protocol/entry.js';
 import { MAX_ID_BYTES, show, singleLineFault, type SSEEvent } from './protocol/event.js';
-import { lastEventIdOf } from './protocol/headers.js';
 import type { Filter, OnGap, SSEClient } from './sse.client.js';
 import { assertOption, invalid, listOf, type ResolvedConfig, type Topics } from './sse.config.js';
 import { SSEError } from './sse.error.js';
-
-/** A request that a last event ID can be read from: Node's, or a web-standard one. */
-export type RequestLike = IncomingMessage | Http2ServerRequest | Request;
+import { lastEventIdFrom, type RequestLike } from './transport/request.js';
 
 type Initial = SSEEvent | readonly SSEEvent[];
 
@@ -170,12 +166,6 @@ export function literalOf(name: string | TopicPattern): string | TopicPattern {
   }
   assertTopic(name);
   return name;
-}
-
-function lastEventIdFrom(request: RequestLike | undefined): string {
-  if (!request) return '';
-  if (request instanceof Request) return lastEventIdOf(request.headers.get('last-event-id') ?? undefined, request.url);
-  return lastEventIdOf(request.headers['last-event-id'], request.url);
 }
 
 /** Throws `INVALID_CONFIG`: a group that is not a string would never be found again. */

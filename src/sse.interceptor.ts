@@ -8,7 +8,7 @@ import { ThrottledLog } from './hub/reporting/throttled-log.js';
 import { CURSOR_PREFIX } from './protocol/event.js';
 import { SSEError } from './sse.error.js';
 import { CurrentRequest, currentRequest, keepRoute, onBehalfOf, rawOf, type Route } from './sse.middleware.js';
-import { isFirstMessage, isMessage, recipientOf, type StreamMessage, wasMessage } from './transport/message-stream.js';
+import { isFirstMessage, isMessage, recipientOf, type StreamMessage, wasMessage } from './transport/message.js';
 
 /** Where Nest keeps what decorators say: that a handler is one of `@Sse()`, its parameters, `passthrough`, interceptors. */
 const SSE_METADATA = '__sse__';
@@ -22,7 +22,7 @@ const RESPONSE_OR_NEXT = /^[12]:/;
 /** Nest 12 sends web responses; 11 would make JSON of them. */
 const SENDS_WEB_RESPONSES = 'SSE_ABORT_CONTROLLER' in nest;
 
-/** Milliseconds in which the first message of a stream has long come to Nest, unless somebody keeps it. */
+/** Milliseconds within which the first message of a stream comes to Nest, unless an interceptor keeps it. */
 const KEPT = 1_000;
 
 const LEAVE_OUT = 'Leave @Sse() handlers out of it, or use createClient() under @Get() with @Res().';
@@ -147,11 +147,11 @@ interface Report {
 
 /** Between what an application makes of one `stream()` and Nest, which writes it. */
 class SseGuard {
-  /** The last cursor that has come this far. */
+  /** The last cursor that has come past the application's interceptors. */
   #cursor: string | undefined;
   /** The first messages of a stream are being handed over. */
   #first = false;
-  /** Something of the stream has come this far, whatever has been made of it. */
+  /** Something of the stream has come past them, whatever they have made of it. */
   #arrives = false;
   #patience: NodeJS.Timeout | undefined;
 
@@ -199,7 +199,7 @@ class SseGuard {
     return (recipient !== undefined && recipient !== this.current) || (!this.current.streams && wasMessage(value));
   }
 
-  // Nest would write it as an event with a number for its id, and all that clients know of where they are would be gone.
+  // Nest would write the error as an event with a number for its id, and the client would lose its cursor for that.
   #fail(error: unknown): void {
     if (this.#cursor === undefined) return this.subscriber.error(error);
     if (isTimeout(error)) {
@@ -278,7 +278,7 @@ function idOf(value: unknown): string | undefined {
   return typeof id === 'string' || typeof id === 'number' ? String(id) : undefined;
 }
 
-/** Nest writes it without an id. */
+/** A comment alone, which Nest writes without an id. */
 function isComment(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
   const { comment, data, type } = value as StreamMessage;

@@ -22,7 +22,6 @@ import {
   assertOptionNames,
   type ClientOptions,
   literalOf,
-  type RequestLike,
   resolveClient,
   resolveTopics,
   type StreamOptions,
@@ -39,16 +38,20 @@ import {
 import { SSEError } from './sse.error.js';
 import { type CurrentRequest, currentRequest, keepsRequests, routeOfResponse } from './sse.middleware.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
-import { MessageEntrance, type StreamMessage } from './transport/message-stream.js';
+import { EndedStreams } from './transport/ended-streams.js';
+import { MessageEntrance } from './transport/message-stream.js';
+import type { StreamMessage } from './transport/message.js';
+import { NodeEntrance } from './transport/node-response.js';
 import {
   assertResponse,
   isAnswered,
-  NodeEntrance,
   type NodeResponseLike,
   rawResponseOf,
   requestOf,
   variesOf,
-} from './transport/node-response.js';
+} from './transport/raw-response.js';
+import type { ResponseLimits } from './transport/response-transport.js';
+import { acceptEncodingFrom, type RequestLike } from './transport/request.js';
 import { WebEntrance } from './transport/web-response.js';
 
 /**
@@ -91,6 +94,7 @@ export class SSEService<Events extends object = AnyEvents>
 {
   readonly #config: ResolvedConfig;
   readonly #hub: Hub;
+  readonly #limits: ResponseLimits;
   /**
    * Clients come and go here, each in the asynchronous context of its own request. An observer that throws is logged, and
    * disturbs nobody.
@@ -104,6 +108,8 @@ export class SSEService<Events extends object = AnyEvents>
   /** Throws `INVALID_CONFIG`. */
   constructor(config?: SSEConfig) {
     this.#config = resolveConfig(config);
+    const { highWaterMark, slowTimeout } = this.#config;
+    this.#limits = { highWaterMark, ended: new EndedStreams(slowTimeout) };
     this.#hub = new Hub(this.#config, new Logger('SSEService'));
     this.connections = this.#hub.connectionChanges();
   }
@@ -128,6 +134,7 @@ export class SSEService<Events extends object = AnyEvents>
    * process.once('SIGTERM', () => void sse.shutdown());
    */
   shutdown(): Promise<void> {
+    this.#limits.ended.giveUpIn(this.#config.drainTimeout);
     return this.#hub.shutdown();
   }
 
@@ -168,7 +175,7 @@ export class SSEService<Events extends object = AnyEvents>
       const entrance = new MessageEntrance(subscriber, {
         highWaterMark: nest ? this.#config.highWaterMark : Infinity,
         noContent: () => new HttpException('', 204),
-        slowTimeout: this.#config.slowTimeout,
+        ended: this.#limits.ended,
         response: nest && rawResponseOf(nest.response as NodeResponseLike),
         recipient: current,
         onFirst: nest?.onFirst,
@@ -202,7 +209,7 @@ export class SSEService<Events extends object = AnyEvents>
     const entrance = new NodeEntrance(
       response,
       options.headers ?? {},
-      this.#config,
+      this.#limits,
       this.#encodingFor(requestOf(response)),
     );
     return this.#connect(options, options.topics ?? [], options.request ?? requestOf(response), entrance).id;
@@ -233,7 +240,7 @@ export class SSEService<Events extends object = AnyEvents>
       request,
       this.#encodingFor(request),
       current ? variesOf(current.response as NodeResponseLike) : [],
-      this.#config.slowTimeout,
+      this.#limits.ended,
       current && rawResponseOf(current.response as NodeResponseLike),
     );
     const client = this.#connect(options, options.topics ?? [], request, entrance);
@@ -538,9 +545,7 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   #encodingFor(request: RequestLike | undefined): Encoding {
-    const accepted =
-      request instanceof Request ? request.headers.get('accept-encoding') : request?.headers['accept-encoding'];
-    return encodingFor([accepted ?? []].flat().join(','), this.#config.compression);
+    return encodingFor(acceptEncodingFrom(request), this.#config.compression);
   }
 
   #nameOf(topic: string | TopicPattern): { topic: string; pattern?: true } {

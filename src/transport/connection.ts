@@ -4,7 +4,12 @@ import { constants, type Http2ServerRequest, type Http2ServerResponse, type Http
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
-/** A connection, with what Node keeps on it: how much its handle has not sent yet, and the response it carries. */
+import type { EndedStreams } from './ended-streams.js';
+
+/** What a request comes on: a socket, or on HTTP/2 the session, which it shares with others. */
+export type Connection = Socket | Http2Session;
+
+/** A socket, with what Node keeps on it: how much its handle has not sent yet, and the response that it carries. */
 export type Carrier = Socket & {
   readonly _handle?: { readonly writeQueueSize?: number } | null;
   readonly _httpMessage?: unknown;
@@ -12,70 +17,65 @@ export type Carrier = Socket & {
   readonly parser?: unknown;
 };
 
-const NOTHING = Buffer.alloc(0);
-
 export type NodeRequest = IncomingMessage | Http2ServerRequest;
 
-/** What a request came on: on HTTP/2 the session, which it shares. */
-export type Connection = Socket | Http2Session;
-
-/** Undefined where something stands in for a connection, in Fastify's `inject()` for instance, or it is gone. */
+/** The connection of a request: `undefined` where something stands in for a connection, in Fastify's `inject()` for instance, or it is gone. */
 export function connectionOf(request: NodeRequest): Connection | undefined {
   if (request.httpVersionMajor > 1) return (request as Http2ServerRequest).stream.session;
   return request.socket instanceof Socket ? request.socket : undefined;
 }
 
-/** A stream that depends on a connection. */
-export interface Passenger {
+/** What has to know when a connection closes: a stream, as a rule. */
+export interface ConnectionListener {
   readonly request: NodeRequest;
   connectionClosed(): void;
 }
 
 /**
- * The streams of a connection: one, as a rule; several where a handler merges them into one response, or on HTTP/2. One
- * listener serves them all.
+ * Who listens to a connection: one stream, as a rule; several where a handler merges them into one response, or on
+ * HTTP/2. One function on the connection serves them all.
  */
-const passengers = new WeakMap<Connection, Passenger | Set<Passenger>>();
+const listeners = new WeakMap<Connection, ConnectionListener | Set<ConnectionListener>>();
 
-/** From now on the connection is not given up for being quiet, and the passenger is told when it closes. */
-export function listen(connection: Connection, passenger: Passenger): void {
-  const known = passengers.get(connection);
+/** From now on the connection is not given up for being quiet, and the listener is told when it closes. */
+export function listen(connection: Connection, listener: ConnectionListener): void {
+  const known = listeners.get(connection);
   if (known instanceof Set) {
-    known.add(passenger);
+    known.add(listener);
   } else {
-    passengers.set(connection, known ? new Set([known, passenger]) : passenger);
+    listeners.set(connection, known ? new Set([known, listener]) : listener);
     if (known) return;
     connection.on('close', onClose);
     keepQuiet(connection);
   }
 }
 
-/** The opposite. Idempotent. */
-export function unlisten(connection: Connection, passenger: Passenger): void {
-  const known = passengers.get(connection);
-  if (known instanceof Set) known.delete(passenger);
-  if (known !== passenger && !(known instanceof Set && known.size === 0)) return;
-  passengers.delete(connection);
+/** The opposite of `listen`. Idempotent. */
+export function unlisten(connection: Connection, listener: ConnectionListener): void {
+  const known = listeners.get(connection);
+  if (known instanceof Set) known.delete(listener);
+  if (known !== listener && !(known instanceof Set && known.size === 0)) return;
+  listeners.delete(connection);
   connection.off('close', onClose);
   restoreTimeout(connection);
 }
 
-function passengersOf(connection: Connection): readonly Passenger[] {
-  const known = passengers.get(connection);
+function listenersOf(connection: Connection): readonly ConnectionListener[] {
+  const known = listeners.get(connection);
   if (!known) return [];
   return known instanceof Set ? [...known] : [known];
 }
 
 // Shared by all connections: a closure for each would be memory that every idle client pays for.
 function onClose(this: Connection): void {
-  for (const passenger of passengersOf(this)) passenger.connectionClosed();
+  for (const listener of listenersOf(this)) listener.connectionClosed();
 }
 
 /** Whether the request was pipelined behind a stream, so that it can be answered only when that has ended. */
 export function isBehindStream(request: NodeRequest): boolean {
   const connection = connectionOf(request);
   if (!(connection instanceof Socket)) return false;
-  return passengersOf(connection).some((passenger) => passenger.request !== request);
+  return listenersOf(connection).some((listener) => listener.request !== request);
 }
 
 /** What a session's timeout was: sessions do not know their server. */
@@ -83,6 +83,7 @@ const timeouts = new WeakMap<Http2Session, number>();
 
 type WithTimeout = Http2Session & { readonly timeout?: number };
 
+/** A stream may be silent for longer than a connection may be idle, and what it says is not to wait for more. */
 function keepQuiet(connection: Connection): void {
   if (connection instanceof Socket) {
     connection.setNoDelay(true);
@@ -93,7 +94,7 @@ function keepQuiet(connection: Connection): void {
   connection.setTimeout(0);
 }
 
-/** As Node does with a connection that goes on to its next request. */
+/** Puts the idle timeout back, as Node does with a connection that goes on to its next request. */
 function restoreTimeout(connection: Connection): void {
   if (connection.destroyed) return;
   const { server } = connection as Carrier;
@@ -129,7 +130,7 @@ export function isBackedUp(response: ServerResponse | Http2ServerResponse): bool
   return carrierOf(response).writableNeedDrain;
 }
 
-/** Calls back when that is over. */
+/** Calls back when there is room again. */
 export function onceDrained(response: ServerResponse | Http2ServerResponse, callback: () => void): void {
   const carrier = carrierOf(response);
   const listener = (): void => {
@@ -140,7 +141,7 @@ export function onceDrained(response: ServerResponse | Http2ServerResponse, call
   EventEmitter.prototype.on.call(carrier, 'drain', listener);
 }
 
-/** What a response leaves through, whatever has been put around it: without a connection, as in a pipeline, itself. */
+/** What a response leaves through, whatever has been put around it. One that has no connection yet is its own. */
 function carrierOf(response: ServerResponse | Http2ServerResponse): Writable {
   if (response.req.httpVersionMajor > 1) return (response as Http2ServerResponse).stream;
   return (response as ServerResponse).socket ?? response;
@@ -178,6 +179,8 @@ function withoutConnection(argument: unknown): unknown {
   return headers;
 }
 
+const NOTHING = Buffer.alloc(0);
+
 /**
  * Ends a response behind what was written to it so that its reader takes that for a fault: without the last chunk on
  * HTTP/1.1, and with RST_STREAM on HTTP/2. What middleware has put around `end()` runs. HTTP/1.0 knows no difference.
@@ -198,7 +201,7 @@ export function breakOff(
   end();
 }
 
-/** The same for a response that a framework ends, when it does. */
+/** Has a response break off in this way when the framework ends it. */
 export function breakOffAtEnd(response: ServerResponse | Http2ServerResponse): void {
   const end = response.end.bind(response) as () => unknown;
   Object.assign(response, {
@@ -240,22 +243,24 @@ function closeWithServer(response: ServerResponse | Http2ServerResponse): void {
   if (connection instanceof Socket && (connection as Carrier).server?.listening === false) connection.destroySoon();
 }
 
-/** Whoever does not read must not keep the end of a stream in memory for ever. */
+/** Gives an ended response up in time: whoever does not read must not keep the end of a stream in memory for ever. */
 export function destroyUnlessClosed(
   response: ServerResponse | Http2ServerResponse,
   destroy: () => void,
-  timeout: number,
+  ended: EndedStreams,
 ): void {
   if (isGone(response)) return;
-  const timer = setTimeout(destroy, timeout).unref();
+  const timer = setTimeout(destroy, ended.slowTimeout).unref();
+  const forget = ended.add(destroy);
   response.once('close', () => {
     clearTimeout(timer);
+    forget();
     closeWithServer(response);
   });
 }
 
-/** The same for a response that others may write to: it goes when for so long nothing of what it holds was taken. */
-export function destroyUnlessRead(response: ServerResponse | Http2ServerResponse, timeout: number): void {
+/** The same for a response that others may write to: it is given up when nothing of what it holds was taken for so long. */
+export function destroyUnlessRead(response: ServerResponse | Http2ServerResponse, ended: EndedStreams): void {
   if (isGone(response)) return;
   // What has nothing to leave yet has not been left lying.
   let before = response.writableLength > 0 ? progressOf(response) : undefined;
@@ -264,9 +269,13 @@ export function destroyUnlessRead(response: ServerResponse | Http2ServerResponse
     if (response.writableLength === 0) stop();
     else if (now === before) response.destroy();
     before = now;
-  }, timeout).unref();
+  }, ended.slowTimeout).unref();
+  const forget = ended.add(() => {
+    if (response.writableLength > 0) response.destroy();
+  });
   const stop = (): void => {
     clearInterval(timer);
+    forget();
     response.off('close', stop);
   };
   response.on('close', stop);

@@ -24,20 +24,13 @@ import {
   unlisten,
   whenClosed,
 } from './connection.js';
+import type { EndedStreams } from './ended-streams.js';
+import { lengthOf, Message, type MessageListener, type StreamMessage } from './message.js';
 import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
 import { waitingLine } from './waiting-line.js';
 
-/** Bytes. Nest writes all that it is given before the event loop goes on, at 18 µs for each event. */
+/** Bytes that Nest is given at a time: it writes all of them before the event loop goes on, at 18 µs for each event. */
 const PORTION = 16_384;
-
-/** The fields of Nest's `MessageEvent`. */
-export interface StreamMessage {
-  readonly data?: string;
-  readonly id?: string;
-  readonly type?: string;
-  readonly retry?: number;
-  readonly comment?: string;
-}
 
 export interface MessageStreamOptions {
   /**
@@ -45,8 +38,8 @@ export interface MessageStreamOptions {
    * it, as Nest does, can be held to a limit; Infinity for any other.
    */
   readonly highWaterMark: number;
-  /** Milliseconds after which the last messages are given up when none of them leaves. */
-  readonly slowTimeout: number;
+  readonly ended: EndedStreams;
+  /** What Nest answers 204 for. */
   readonly noContent: () => Error;
   /** The response that Nest writes the messages to, where it is known. */
   readonly response: ServerResponse | Http2ServerResponse | undefined;
@@ -97,10 +90,11 @@ export class MessageEntrance implements Entrance {
   }
 }
 
-class MessageTransport implements Transport {
+class MessageTransport implements Transport, MessageListener {
   readonly atOnce = true;
   readonly portion: number;
   #listener: TransportListener | undefined;
+  /** Characters in Nest's hands, and those that it has written. */
   #waiting = 0;
   #taken = 0;
   /** Characters handed over since the response was last seen to keep up. */
@@ -160,9 +154,9 @@ class MessageTransport implements Transport {
   #listen(request: IncomingMessage | Http2ServerRequest, connectionClosed: () => void): void {
     const connection = connectionOf(request);
     if (!connection) return;
-    const passenger = { request, connectionClosed };
-    listen(connection, passenger);
-    this.subscriber.add(() => unlisten(connection, passenger));
+    const listener = { request, connectionClosed };
+    listen(connection, listener);
+    this.subscriber.add(() => unlisten(connection, listener));
   }
 
   write(batch: Batch): void {
@@ -216,10 +210,9 @@ class MessageTransport implements Transport {
     this.subscriber.next(new Message(block, tells ? this : undefined, this.options.recipient));
   }
 
-  /** The subscriber is at this message now. */
-  took(size: number): void {
-    this.#waiting -= size;
-    this.#taken += size;
+  took(length: number): void {
+    this.#waiting -= length;
+    this.#taken += length;
     if (this.#waitsFor === 'nest' && this.#waiting < this.#limit) this.#standInLine();
   }
 
@@ -243,10 +236,10 @@ class MessageTransport implements Transport {
   }
 
   end(ending: Ending): void {
-    const { response, slowTimeout } = this.options;
+    const { response, ended } = this.options;
     this.#complete(ending);
     // Merged with others, it may have ended on a response that goes on, and is read.
-    if (response) destroyUnlessRead(response, slowTimeout);
+    if (response) destroyUnlessRead(response, ended);
   }
 
   async close(ending: Ending): Promise<void> {
@@ -262,7 +255,7 @@ class MessageTransport implements Transport {
     this.#listener = undefined;
   }
 
-  // Nest ends the response behind what the client has not read, and so never.
+  // Nest ends the response behind what its client has not read: for one that does not read, never.
   destroy(): void {
     this.#complete();
     this.options.response?.destroy();
@@ -271,76 +264,8 @@ class MessageTransport implements Transport {
   // Nest ends the response when it has written all that it was given. Outside of Nest there is nothing to cut.
   #complete(ending: Ending = 'end'): void {
     this.#listener = undefined;
-    if (ending === 'cut' && this.options.response) breakOffAtEnd(this.options.response);
+    const { response } = this.options;
+    if (ending === 'cut' && response && !this.subscriber.closed) breakOffAtEnd(response);
     this.#origin.runInAsyncScope(() => this.subscriber.complete());
   }
-}
-
-function lengthOf({ data = '', comment = '' }: Pick<Block, 'data' | 'comment'>): number {
-  return data.length + comment.length + 64;
-}
-
-/** Stands in the JSON of a message. */
-const MARK = 'nestjs-sse-hub';
-
-/**
- * Nest reads `retry` exactly when it writes a message, and of all fields only this one not before: so the getter tells
- * how far Nest is, although it offers no backpressure. https://github.com/nestjs/nest, SseStream and its formatMessage
- *
- * A message that has a `retry`, the first one above all, keeps it as a field like the others, because interceptors that
- * copy messages (`{ ...message }`, ClassSerializerInterceptor) leave getters behind.
- */
-class Message implements StreamMessage {
-  declare readonly data?: string;
-  declare readonly id?: string;
-  declare readonly type?: string;
-  declare readonly comment?: string;
-  #transport: MessageTransport | undefined;
-  readonly #recipient: object | undefined;
-
-  constructor(block: Block, transport: MessageTransport | undefined, recipient: object | undefined) {
-    const { id, event, data, comment, retry } = block;
-    if (id !== undefined) this.id = id;
-    if (event !== undefined) this.type = event;
-    if (data !== undefined) this.data = data;
-    if (comment !== undefined) this.comment = comment;
-    if (retry !== undefined) Object.defineProperty(this, 'retry', { value: retry, enumerable: true });
-    this.#transport = transport;
-    this.#recipient = recipient;
-  }
-
-  get retry(): number | undefined {
-    this.#transport?.took(lengthOf(this));
-    this.#transport = undefined;
-    return undefined;
-  }
-
-  /** Caches and envelopes make JSON of it. It says what it was, so that it is known when it comes back out of a cache. */
-  toJSON(): object {
-    return { ...Object.fromEntries(Object.entries(this)), [MARK]: true };
-  }
-
-  static recipientOf(value: object): object | undefined {
-    return #recipient in value ? value.#recipient : undefined;
-  }
-}
-
-/** Whom a message of `stream()` is for. */
-export function recipientOf(value: unknown): object | undefined {
-  return value instanceof Message ? Message.recipientOf(value) : undefined;
-}
-
-export function isMessage(value: unknown): boolean {
-  return value instanceof Message;
-}
-
-/** It is one that a stream begins with. */
-export function isFirstMessage(value: unknown): boolean {
-  return value instanceof Message && Object.hasOwn(value, 'retry');
-}
-
-/** It is a message of `stream()` that has been stored as JSON, or a copy that has lost what it carried inside. */
-export function wasMessage(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return value instanceof Message || Object.hasOwn(value, MARK);
 }

@@ -1,93 +1,16 @@
-import type { EventEmitter } from 'node:events';
-import {
-  type IncomingMessage,
-  type OutgoingHttpHeaders,
-  OutgoingMessage,
-  type ServerResponse,
-  validateHeaderName,
-  validateHeaderValue,
-} from 'node:http';
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
-import { Socket } from 'node:net';
+import { type OutgoingHttpHeaders, validateHeaderName, validateHeaderValue } from 'node:http';
+import type { Http2ServerResponse } from 'node:http2';
 
-import { show } from '../protocol/event.js';
-import type { Batch, Frame } from '../protocol/frame.js';
+import type { Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS, STREAM_HEADERS } from '../protocol/headers.js';
-import { SSEError } from '../sse.error.js';
-import {
-  breakOff,
-  bytesLeft,
-  type Carrier,
-  closeConnectionBehind,
-  type Connection,
-  connectionOf,
-  destroyUnlessClosed,
-  discardBody,
-  isBehindStream,
-  isGone,
-  listen,
-  type Passenger,
-  unlisten,
-  whenClosed,
-} from './connection.js';
+import { breakOff, closeConnectionBehind, isBehindStream } from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
 import { type OwnHeaders, ownHeaders, putHeader } from './headers.js';
-import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
-
-/** A Fastify reply, as far as it is needed here. */
-export interface FastifyReplyLike {
-  readonly raw: ServerResponse | Http2ServerResponse;
-  getHeaders(): OutgoingHttpHeaders;
-  hijack(): unknown;
-}
-
-/** What an event stream can be written to directly: Express, Fastify, `node:http` and `node:http2`. */
-export type NodeResponseLike = ServerResponse | Http2ServerResponse | FastifyReplyLike;
-
-type RawResponse = ServerResponse & { flush?: () => void };
-
-/** Bytes that HTTP/2 is given at a time: a frame of it holds no more, unless both sides have agreed on that. */
-const PIECE = 16_384;
-const NONE: readonly Buffer[] = [];
-
-function isFastifyReply(response: NodeResponseLike): response is FastifyReplyLike {
-  return 'raw' in response && 'hijack' in response;
-}
-
-/** Throws `INVALID_ROUTE`: without `@Res()` a handler's parameter is `undefined`, and a request looks much like a response. */
-export function assertResponse(response: unknown): asserts response is NodeResponseLike {
-  const isObject = typeof response === 'object' && response !== null;
-  const raw = isObject
-    ? (rawResponseOf(response as NodeResponseLike) as Partial<ServerResponse> | undefined)
-    : undefined;
-  if (typeof raw?.writeHead === 'function') return;
-  throw new SSEError(
-    'INVALID_ROUTE',
-    `createClient() was given ${isObject ? 'an object that is no response' : show(response)}. It takes the response: ` +
-      'in Nest, the parameter with @Res() of a handler of @Get().',
-  );
-}
-
-/** The response of Node's own under whatever the framework has put around it. */
-export function rawResponseOf(response: NodeResponseLike): ServerResponse | Http2ServerResponse {
-  return isFastifyReply(response) ? response.raw : response;
-}
-
-export function requestOf(response: NodeResponseLike): IncomingMessage | Http2ServerRequest {
-  return rawResponseOf(response).req;
-}
-
-/** Whether something has been sent already, the beginning of a stream for instance. */
-export function isAnswered(response: NodeResponseLike): boolean {
-  const raw = rawResponseOf(response);
-  return raw.headersSent || raw.writableEnded;
-}
-
-/** Why answers differ, as far as the framework has said so yet. */
-export function variesOf(response: NodeResponseLike): string[] {
-  const values = [rawResponseOf(response).getHeader('Vary'), isFastifyReply(response) && response.getHeaders()['vary']];
-  return [...new Set(values.flatMap((value) => (value ? String(value).split(/,\s*/) : [])))];
-}
+import { Http1ResponseTransport } from './http1-response.js';
+import { Http2ResponseTransport } from './http2-response.js';
+import { type NodeResponseLike, type RawResponse, rawResponseOf, requestOf, takeOver } from './raw-response.js';
+import type { ResponseLimits } from './response-transport.js';
+import type { Ending, Entrance, Transport } from './transport.js';
 
 /** The answer to a request for a stream, straight onto the response. */
 export class NodeEntrance implements Entrance {
@@ -96,7 +19,7 @@ export class NodeEntrance implements Entrance {
   constructor(
     private readonly response: NodeResponseLike,
     headers: OutgoingHttpHeaders,
-    private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
+    private readonly limits: ResponseLimits,
     private readonly encoding: Encoding,
   ) {
     // Now, while the framework can still answer with an error: afterwards the response is taken over.
@@ -112,7 +35,12 @@ export class NodeEntrance implements Entrance {
   }
 
   admit(): Transport {
-    return new NodeResponseTransport(this.response, () => this.#begin(this.encoding), this.limits, this.encoding);
+    const { response, limits, encoding } = this;
+    const raw = rawResponseOf(response);
+    const begin = (): unknown => this.#begin(encoding);
+    return raw.req.httpVersionMajor > 1
+      ? new Http2ResponseTransport(response, raw as Http2ServerResponse, begin, limits, encoding)
+      : new Http1ResponseTransport(response, raw as RawResponse, begin, limits, encoding);
   }
 
   turnAway(frame: Frame, ending: Ending, last: boolean): void {
@@ -146,223 +74,9 @@ export class NodeEntrance implements Entrance {
     return raw;
   }
 
-  // From here on the framework leaves the response alone. What it has put on it so far (CORS above all) must stay:
-  // a Fastify reply keeps its headers to itself until it sends.
   #takeOver(): RawResponse {
-    const raw = rawResponseOf(this.response) as RawResponse;
-    if (isFastifyReply(this.response)) {
-      for (const [name, value] of Object.entries(this.response.getHeaders())) {
-        if (value !== undefined) raw.setHeader(name, value);
-      }
-      this.response.hijack();
-    }
+    const raw = takeOver(this.response);
     for (const [name, value] of this.#headers) putHeader(raw, name, value);
     return raw;
   }
 }
-
-class NodeResponseTransport implements Transport, Passenger {
-  readonly atOnce = false;
-  readonly #raw: RawResponse;
-  readonly #isHttp2: boolean;
-  readonly #connection: Connection | undefined;
-  /** The same, where all of it is for this response. On HTTP/2 it is shared. */
-  readonly #socket: Carrier | undefined;
-  #listener: TransportListener | undefined;
-  /** How the response is begun; not kept any longer than that. */
-  #begin: (() => unknown) | undefined;
-  /** The response is chunked, and nobody had corked it or put a `write` of their own on it. */
-  #plain = false;
-  #full = false;
-  /** What HTTP/2 is given when what is before it has left. */
-  #rest = NONE;
-  #waitingFor: { readonly emitter: EventEmitter; readonly listener: () => void } | undefined;
-
-  constructor(
-    readonly response: NodeResponseLike,
-    begin: () => unknown,
-    private readonly limits: { readonly highWaterMark: number; readonly slowTimeout: number },
-    private readonly encoding: Encoding,
-  ) {
-    this.#begin = begin;
-    this.#raw = rawResponseOf(response) as RawResponse;
-    this.#isHttp2 = this.request.httpVersionMajor > 1;
-    this.#connection = connectionOf(this.request);
-    this.#socket = this.#connection instanceof Socket ? this.#connection : undefined;
-  }
-
-  get request(): IncomingMessage | Http2ServerRequest {
-    return this.#raw.req;
-  }
-
-  get ready(): boolean {
-    return !this.#full;
-  }
-
-  get compressed(): boolean {
-    return this.encoding.head !== undefined;
-  }
-
-  get progress(): number {
-    if (this.#socket) return bytesLeft(this.#socket);
-    return this.#rest.reduce((left, { length }) => left - length, -this.#raw.writableLength);
-  }
-
-  open(listener: TransportListener): void {
-    this.#listener = listener;
-    this.#raw.on('close', this.#onClose);
-    // Writing to a connection that has just been reset reports it here; 'close' follows.
-    this.#raw.on('error', ignore);
-    // What has closed already tells nobody any more.
-    if (isGone(this.#raw)) queueMicrotask(this.#onClose);
-    else if (this.#connection) listen(this.#connection, this);
-    discardBody(this.request);
-    this.#begin?.();
-    this.#begin = undefined;
-    if (this.encoding.head) this.#raw.write(this.encoding.head);
-    if (this.#isHttp2) return;
-    // Emitted within `end()`, whoever calls that: nothing may follow what it writes.
-    this.#raw.on('prefinish', this.#onClose);
-    const raw = this.#raw;
-    this.#plain = raw.chunkedEncoding && raw.writableCorked === 0 && raw.write === OutgoingMessage.prototype.write;
-  }
-
-  write(batch: Batch): void {
-    const socket = this.#socket;
-    if (socket && this.#mayWriteTo(socket)) return this.#writeChunks(socket, this.encoding.chunks(batch));
-    if (this.#raw.writableEnded || this.#raw.destroyed) return this.#onClose();
-    this.#writePayloads(this.encoding.payloads(batch));
-  }
-
-  /**
-   * Whether the chunks, made once for all clients, may go to the socket past the response. Anything unusual (a wrapped
-   * `write`, a response that is corked, over, or not on the socket now) must not: the bytes would end up in the wrong
-   * place, at worst in the next response on the connection.
-   *
-   * Nothing of the response is read for it. Express gives each response a hidden class of its own, and reading three
-   * fields of a thousand of them in turn took 4 µs each, a quarter of a delivery. The socket says the same, and all sockets
-   * are alike: its cork goes up and down with that of the response that it carries, and a response that is over has told
-   * so with 'prefinish', and this transport let go of it.
-   */
-  #mayWriteTo(socket: Carrier): boolean {
-    return this.#plain && socket._httpMessage === this.#raw && !socket.destroyed && socket.writableCorked === 0;
-  }
-
-  #writeChunks(socket: Socket, chunks: readonly Buffer[]): void {
-    if (chunks.length === 1) {
-      if (socket.write(chunks[0]!)) return;
-    } else {
-      socket.cork();
-      for (const chunk of chunks) socket.write(chunk);
-      socket.uncork();
-    }
-    const limit = Math.max(this.limits.highWaterMark, socket.writableHighWaterMark);
-    if (socket.writableLength >= limit) this.#waitForDrain(socket);
-  }
-
-  #writePayloads(payloads: readonly Buffer[]): void {
-    if (this.#isHttp2) {
-      this.#rest = [...this.#rest, ...payloads];
-      if (!this.#full) this.#writeRest();
-      return;
-    }
-    let accepted = true;
-    for (const payload of payloads) accepted = this.#raw.write(payload);
-    // A compressing middleware gathers what is written until it is flushed.
-    this.#raw.flush?.();
-    // `false` asks to wait; it is not a failure. [node] stream.Writable, 'drain'
-    if (!accepted) this.#waitForDrain(this.#raw);
-  }
-
-  // HTTP/2 reports a write when all of it has left: with a large one, a slow reader would seem to take nothing for long.
-  #writeRest(): void {
-    const rest = [...this.#rest];
-    let accepted = true;
-    while (accepted && rest.length > 0) {
-      const next = rest.shift()!;
-      accepted = this.#raw.write(next.subarray(0, PIECE));
-      if (next.length > PIECE) rest.unshift(next.subarray(PIECE));
-    }
-    this.#rest = rest;
-    if (!accepted) this.#waitForDrain(this.#raw);
-  }
-
-  #endResponse(ending: Ending): void {
-    for (const payload of this.#rest) this.#raw.write(payload);
-    this.#rest = NONE;
-    if (ending === 'cut') return breakOff(this.#raw);
-    // Without a callback: a session or compressing middleware that wraps `end()` does other things with it.
-    this.#raw.end(this.encoding.tail());
-  }
-
-  end(ending: Ending): void {
-    this.#detach();
-    if (this.#raw.writableEnded) return;
-    this.#endResponse(ending);
-    if (!this.#isFlushed()) destroyUnlessClosed(this.#raw, () => this.destroy(), this.limits.slowTimeout);
-  }
-
-  async close(ending: Ending): Promise<void> {
-    this.#detach();
-    const closed = whenClosed(this.#raw);
-    if (!this.#raw.writableEnded) this.#endResponse(ending);
-    closeConnectionBehind(this.#raw);
-    await closed;
-  }
-
-  release(): void {
-    this.#detach();
-  }
-
-  destroy(): void {
-    this.#detach();
-    // A response that still waits for its turn must not take the one before it on the connection with it.
-    if (this.#socket && this.#raw.socket === this.#socket) this.#socket.destroy();
-    else this.#raw.destroy();
-  }
-
-  #isFlushed(): boolean {
-    return (this.#socket?.writableLength ?? this.#raw.writableLength) === 0;
-  }
-
-  #detach(): void {
-    this.#listener = undefined;
-    this.#raw.off('close', this.#onClose);
-    this.#raw.off('prefinish', this.#onClose);
-    if (this.#connection) unlisten(this.#connection, this);
-    if (!this.#waitingFor) return;
-    this.#waitingFor.emitter.off('drain', this.#waitingFor.listener);
-    this.#waitingFor = undefined;
-  }
-
-  #waitForDrain(emitter: EventEmitter): void {
-    if (this.#full) return;
-    this.#full = true;
-    const listener = (): void => {
-      this.#waitingFor = undefined;
-      this.#drained();
-    };
-    this.#waitingFor = { emitter, listener };
-    emitter.once('drain', listener);
-  }
-
-  connectionClosed(): void {
-    this.#onClose();
-  }
-
-  #drained(): void {
-    this.#full = false;
-    // Somebody else may have ended it meanwhile; on HTTP/2 nothing else says so before it is closed.
-    if (this.#raw.writableEnded) return this.#onClose();
-    this.#writeRest();
-    if (!this.#full) this.#listener?.drained();
-  }
-
-  readonly #onClose = (): void => {
-    const listener = this.#listener;
-    this.#detach();
-    listener?.disconnected();
-  };
-}
-
-function ignore(): void {}

@@ -4,14 +4,46 @@ import type { Batch, Frame } from '../protocol/frame.js';
 export interface TransportListener {
   /** It accepts data again. */
   drained(): void;
-  /** The other side is gone, or nobody ever was there. */
+  /** The other side is gone, or was never there, or somebody else has ended the response. */
   disconnected(): void;
 }
 
 /** How a stream ends behind what has been written: in an orderly way, or so that its reader takes it for a fault. */
 export type Ending = 'end' | 'cut';
 
-/** How bytes leave: one open response. */
+/**
+ * How bytes leave: one open response. A hub gives each client one, and only it calls it.
+ *
+ * Opening:
+ * - `open` is called once, before anything else. It starts the response, and what is written arrives behind its headers.
+ * - From then on the listener is told. That nobody is there any more it may hear before `open` has returned.
+ *
+ * Writing:
+ * - What is written arrives once, complete and in order, whatever its size. The bytes of a batch are other clients' too:
+ *   they are left as they are.
+ * - `ready` asks to wait, and forbids nothing: what is written while it is not ready is kept, and leaves in its turn.
+ * - When nobody reads, it is not ready after a limited number of bytes; where there is a `portion`, after so many, until
+ *   they have been taken. Once it takes more again, and is ready, it calls `drained()`, once, and never within `write`.
+ * - `progress` is another figure whenever the other side has taken something, and the same as long as it takes nothing.
+ *
+ * Ending:
+ * - `end('end')` ends the stream in an orderly way behind what has been written, however much of that still waits. The
+ *   connection may then serve another request.
+ * - `end('cut')` ends it at the same place so that the reader takes it for a fault, where the protocol knows a difference.
+ * - What nobody reads for `slowTimeout` after the end is given up.
+ * - `close` ends it the same way, and closes the connection too. It settles when all is out, or nobody will read it: the
+ *   other side has left, or the stream was destroyed.
+ * - `destroy` ends it now, whatever is still unwritten. Its reader takes that for a fault.
+ * - `release` lets go of the response, and leaves it as it is.
+ * - Behind any of these nothing leaves, nothing is reported, and each may be called again. The first one says how it ends.
+ *
+ * Leaving:
+ * - `disconnected()` is told once, and nothing after it, when the other side is gone, or when somebody else ends the
+ *   response: nothing is written behind their end. It may be told within `write`.
+ * - A connection that breaks is told of, and not thrown: neither out of `write`, nor later at the process.
+ *
+ * `test/transport/contract.spec.ts` holds everything that implements it to these sentences.
+ */
 export interface Transport {
   /** Whether it takes more now. When not, it calls `drained()` once it does. */
   readonly ready: boolean;
@@ -25,16 +57,16 @@ export interface Transport {
   readonly compressed?: boolean;
   /** The response, where there is one that applications may see. */
   readonly response?: unknown;
-  /** Starts the response and from then on reports to the listener. */
+  /** Starts the response, and from then on reports to the listener. */
   open(listener: TransportListener): void;
   write(batch: Batch): void;
-  /** Ends the stream behind what has been written. Idempotent, and silent: reports nothing. */
+  /** Ends the stream behind what has been written. */
   end(ending: Ending): void;
-  /** The same, at shutdown: a connection that could serve further requests is closed too. Settles when all is out. */
+  /** The same, and closes the connection behind it, as at a shutdown. Settles when all is out. */
   close(ending: Ending): Promise<void>;
   /** Lets go of the response, and leaves it as it is. */
   release(): void;
-  /** Ends it now, whatever is still unwritten. */
+  /** Ends the stream now, whatever is still unwritten. */
   destroy(): void;
 }
 

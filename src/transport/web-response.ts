@@ -1,23 +1,20 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
-import { clearImmediate, setImmediate } from 'node:timers';
+import type { Http2ServerResponse } from 'node:http2';
 
 import { Batch, type Frame } from '../protocol/frame.js';
 import { NO_CONTENT_HEADERS, STREAM_HEADERS } from '../protocol/headers.js';
 import {
   breakOffAtEnd,
   closeConnectionBehind,
-  connectionOf,
   destroyUnlessClosed,
   discardBody,
   isBehindStream,
-  listen,
-  type NodeRequest,
-  unlisten,
   whenClosed,
 } from './connection.js';
 import { type Encoding, IDENTITY } from './encoding.js';
+import type { EndedStreams } from './ended-streams.js';
 import { ownHeaders } from './headers.js';
+import { type RequestLike, whenGone } from './request.js';
 import type { Ending, Entrance, Transport, TransportListener } from './transport.js';
 
 /** The answer to a request for a stream as a web-standard `Response`. */
@@ -27,11 +24,10 @@ export class WebEntrance implements Entrance {
 
   constructor(
     headers: OutgoingHttpHeaders,
-    private readonly request: NodeRequest | Request | undefined,
+    private readonly request: RequestLike | undefined,
     private readonly encoding: Encoding,
     private readonly varies: readonly string[],
-    /** Milliseconds that the rest of an ended stream may take to leave. */
-    private readonly slowTimeout: number,
+    private readonly ended: EndedStreams,
     /** Where the framework writes the body to, if that is known. */
     private readonly raw: ServerResponse | Http2ServerResponse | undefined,
   ) {
@@ -48,14 +44,14 @@ export class WebEntrance implements Entrance {
   }
 
   admit(): Transport {
-    const transport = new WebResponseTransport(this.request, this.encoding, this.slowTimeout, this.raw);
+    const transport = new WebResponseTransport(this.request, this.encoding, this.ended, this.raw);
     this.#answer(transport.body, this.encoding);
     return transport;
   }
 
   turnAway(frame: Frame, ending: Ending, last: boolean): void {
     if (last && this.raw) closeConnectionBehind(this.raw);
-    const transport = new WebResponseTransport(this.request, IDENTITY, this.slowTimeout, this.raw);
+    const transport = new WebResponseTransport(this.request, IDENTITY, this.ended, this.raw);
     this.#answer(transport.body);
     transport.write(new Batch([frame]));
     transport.end(ending);
@@ -89,7 +85,7 @@ function toHeaders(from: OutgoingHttpHeaders): Headers {
   return headers;
 }
 
-/** Copied for one client at a time, however large an event is. */
+/** Bytes that are copied for a reader at a time, however large an event is. */
 const PIECE = 65_536;
 
 class WebResponseTransport implements Transport {
@@ -98,8 +94,9 @@ class WebResponseTransport implements Transport {
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #listener: TransportListener | undefined;
   #stopWatching: (() => void) | undefined;
-  /** Bytes that belong to all clients, and wait for this one to ask. */
+  /** Bytes that wait for the reader to ask. They belong to all clients. */
   #waiting: Buffer[] = [];
+  /** The reader has asked for more than it was given. */
   #wanted = false;
   #taken = 0;
   #ending: Ending | undefined;
@@ -109,9 +106,9 @@ class WebResponseTransport implements Transport {
   #onOver: (() => void) | undefined;
 
   constructor(
-    private readonly request: NodeRequest | Request | undefined,
+    private readonly request: RequestLike | undefined,
     private readonly encoding: Encoding,
-    private readonly slowTimeout: number,
+    private readonly ended: EndedStreams,
     private readonly raw: ServerResponse | Http2ServerResponse | undefined,
   ) {
     if (encoding.head) this.#waiting.push(encoding.head);
@@ -150,6 +147,7 @@ class WebResponseTransport implements Transport {
 
   open(listener: TransportListener): void {
     this.#listener = listener;
+    if (this.#over) return queueMicrotask(() => this.#gone());
     if (this.request && !(this.request instanceof Request)) discardBody(this.request);
     this.#stopWatching = whenGone(this.request, () => {
       this.#gone();
@@ -173,8 +171,8 @@ class WebResponseTransport implements Transport {
     this.#feed();
     this.#endIfEmpty();
     // The framework may not have written yet what it has read.
-    if (this.raw) destroyUnlessClosed(this.raw, () => this.destroy(), this.slowTimeout);
-    else if (!this.#over) this.#patience = setTimeout(() => this.destroy(), this.slowTimeout).unref();
+    if (this.raw) destroyUnlessClosed(this.raw, () => this.destroy(), this.ended);
+    else if (!this.#over) this.#patience = setTimeout(() => this.destroy(), this.ended.slowTimeout).unref();
   }
 
   async close(ending: Ending): Promise<void> {
@@ -270,30 +268,4 @@ class WebResponseTransport implements Transport {
     this.#stopWatching?.();
     this.#stopWatching = undefined;
   }
-}
-
-/** Calls back when the request is over without the body having been cancelled; answers how to stop that. */
-function whenGone(request: NodeRequest | Request | undefined, callback: () => void): () => void {
-  if (!request) return () => {};
-  if (request instanceof Request) {
-    if (request.signal.aborted) return soon(callback);
-    request.signal.addEventListener('abort', callback, { once: true });
-    return () => request.signal.removeEventListener('abort', callback);
-  }
-  const { stream, socket } = request as Partial<Http2ServerRequest>;
-  if ((stream ?? socket)?.destroyed) return soon(callback);
-  stream?.once('close', callback);
-  const connection = connectionOf(request);
-  const passenger = { request, connectionClosed: callback };
-  if (connection) listen(connection, passenger);
-  return () => {
-    stream?.off('close', callback);
-    if (connection) unlisten(connection, passenger);
-  };
-}
-
-/** Calls back when the caller is done; answers how to stop that. */
-function soon(callback: () => void): () => void {
-  const scheduled = setImmediate(callback);
-  return () => clearImmediate(scheduled);
 }

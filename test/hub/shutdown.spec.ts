@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { type LogListener, MemoryBackplane, SSEService, topicPattern } from 'nestjs-sse-hub';
 import type { Observable } from 'rxjs';
 
+import type { Ending } from '../../src/transport/transport.js';
 import { FakeTransport } from '../support/fake-transport.js';
 import { TestHub } from '../support/test-hub.js';
 
@@ -27,13 +28,13 @@ class SlowToEnd extends FakeTransport {
     super();
   }
 
-  override close(): Promise<void> {
+  override close(ending: Ending): Promise<void> {
     const from = performance.now();
     while (performance.now() - from < this.work);
     this.endedAfter = from - this.started();
     this.endedAfterTicks = this.ticks() * TICK;
     this.lost = performance.now() - from - this.work;
-    return this.reads ? super.close() : new Promise(() => {});
+    return this.reads ? super.close(ending) : new Promise(() => {});
   }
 
   override destroy(): void {

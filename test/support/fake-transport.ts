@@ -1,25 +1,29 @@
 import { type Block, encodeBlock } from '../../src/protocol/encode.js';
 import type { Batch } from '../../src/protocol/frame.js';
-import type { Entrance, Transport, TransportListener } from '../../src/transport/transport.js';
+import type { Ending, Entrance, Transport, TransportListener } from '../../src/transport/transport.js';
 
 export interface FakeTransportOptions {
-  /** How many blocks it holds before it is full. */
+  /** How many blocks may be on their way before it is full: what is beyond waits in the process, and is lost with it. */
   readonly capacity?: number;
   readonly atOnce?: boolean;
   /** Called with every block as it is written. */
   readonly onBlock?: (block: Block) => void;
 }
 
-/** A connection in memory: what is written stays in flight until `read()`. */
+/** A connection in memory, which keeps the contract of `Transport`: what is written stays in flight until `read()`. */
 export class FakeTransport implements Transport {
   ready = true;
   progress = 0;
   readonly atOnce: boolean;
   /** Every write throws. */
   failing = false;
-  ended = false;
+  /** How it was ended, once it was: by either side. */
+  ending: Ending | undefined;
+  /** So was what the stream came on. */
+  closed = false;
   /** Written, and not read by the other side yet. */
   inFlight: Block[] = [];
+  #onOut: (() => void) | undefined;
   readonly #capacity: number;
   readonly #onBlock: ((block: Block) => void) | undefined;
   #listener: TransportListener | undefined;
@@ -40,7 +44,12 @@ export class FakeTransport implements Transport {
     return this.inFlight.map(lineOf);
   }
 
+  get ended(): boolean {
+    return this.ending !== undefined;
+  }
+
   open(listener: TransportListener): void {
+    if (this.ended) return queueMicrotask(() => listener.disconnected());
     this.#listener = listener;
   }
 
@@ -54,22 +63,30 @@ export class FakeTransport implements Transport {
     if (this.inFlight.length >= this.#capacity) this.ready = false;
   }
 
-  end(): void {
-    this.ended = true;
+  end(ending: Ending): void {
     this.#listener = undefined;
+    this.ending ??= ending;
   }
 
-  close(): Promise<void> {
-    this.end();
-    return Promise.resolve();
+  async close(ending: Ending): Promise<void> {
+    this.end(ending);
+    if (!this.#isOut) await new Promise<void>((resolve) => (this.#onOut = resolve));
+    this.closed = true;
   }
 
   release(): void {
-    this.end();
+    this.#listener = undefined;
   }
 
   destroy(): void {
-    this.end();
+    this.end('cut');
+    this.inFlight.splice(this.#capacity);
+    this.#onOut?.();
+  }
+
+  /** All that was written has left the process. */
+  get #isOut(): boolean {
+    return this.inFlight.length <= this.#capacity;
   }
 
   /** The other side reads all that is in flight. */
@@ -81,6 +98,7 @@ export class FakeTransport implements Transport {
   take(count = Infinity): Block[] {
     const blocks = this.inFlight.splice(0, count);
     this.progress++;
+    if (this.#isOut) this.#onOut?.();
     if (!this.ready && this.inFlight.length < this.#capacity) {
       this.ready = true;
       queueMicrotask(() => this.#listener?.drained());
@@ -91,7 +109,7 @@ export class FakeTransport implements Transport {
   /** The other side is gone. */
   cut(): void {
     const listener = this.#listener;
-    this.end();
+    this.destroy();
     listener?.disconnected();
   }
 }

@@ -37,6 +37,23 @@ for (const platform of platforms) {
       await closed;
       expect(await connectionsOf(server(app))).toBe(0);
     });
+
+    it(`S1: app.close() on ${platform.name} waits no longer than drainTimeout for a stream of ${transport.name} that had ended, and is not read`, async () => {
+      const drainTimeout = 500;
+      const running = await bench.start(platform, {
+        config: { slowTimeout: 600_000, drainTimeout },
+        controllers: [transport.controller()],
+      });
+      const { app, sse, url } = running;
+      await neverReading(bench, `${url}/events/t`);
+      await until('it is a client', () => sse.getClientCount() === 1);
+      await fillUp(sse, 't', 1_000_000);
+      for (const { id } of sse.getClients()) sse.removeClient(id);
+      const before = performance.now();
+      await running.close();
+      expect(performance.now() - before).toBeLessThan(20 * drainTimeout);
+      expect(await connectionsOf(server(app))).toBe(0);
+    });
   }
 
   describe(`app.close() on ${platform.name}`, () => {
