@@ -214,8 +214,9 @@ describe('the tarball', () => {
     const sources = await readdir(join(library.folder, 'repository/src'), { recursive: true });
     const modules = sources.filter((name) => name.endsWith('.ts')).map((name) => name.slice(0, -3));
     const formats = ['dist', 'dist/commonjs'].flatMap((folder) => modules.map((name) => `${folder}/${name}`));
-    const documents = await readdir(join(library.folder, 'repository/docs'));
-    const texts = ['README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md', ...documents.map((name) => `docs/${name}`)];
+    const documents = await readdir(join(library.folder, 'repository/docs'), { recursive: true });
+    const pages = documents.filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`);
+    const texts = ['README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md', ...pages];
     const manifests = ['package.json', 'dist/commonjs/package.json'];
     const expected = [...manifests, ...texts, ...formats.flatMap((name) => [`${name}.js`, `${name}.d.ts`])];
     expect(await contents()).toEqual(expected.toSorted());
@@ -280,7 +281,7 @@ for (const [peers, ...runner] of [
       for (const [resolution, files] of ways) await compile(project, files, resolution);
     });
 
-    it('compiles what README and the doc comments show', async () => {
+    it('compiles what the documents and the doc comments show', async () => {
       await cp(join(FIXTURES, 'examples'), project, { recursive: true });
       const modules = await examples();
       expect(modules.size).toBeGreaterThan(50);
