@@ -10,9 +10,12 @@ const GENERATED = join('docs', 'reference', 'api');
 
 /** Paths from the root of the repository, with `/` on every system. */
 export async function documents(): Promise<string[]> {
-  const [top, below] = await Promise.all([readdir(ROOT), readdir(join(ROOT, 'docs'), { recursive: true })]);
-  const found = [...top, join('sample-app', 'README.md'), ...below.map((name) => join('docs', name))];
-  return found
+  const [top, sample, below] = await Promise.all([
+    readdir(ROOT),
+    readdir(join(ROOT, 'sample-app')),
+    readdir(join(ROOT, 'docs'), { recursive: true }),
+  ]);
+  return [...top, ...sample.map((name) => join('sample-app', name)), ...below.map((name) => join('docs', name))]
     .filter((name) => name.endsWith('.md') && !name.startsWith(GENERATED))
     .map((name) => name.replaceAll('\\', '/'))
     .toSorted();
