@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
 import { join } from 'node:path';
@@ -99,7 +99,7 @@ async function compile(
   await run(project, process.execPath, 'node_modules/typescript/bin/tsc', '--project', file);
 }
 
-/** A server in a process of its own. It prints its port, and closes when its input ends. */
+/** A server in a process of its own. It prints its port on a line by itself, and closes when its input ends. */
 class Server {
   static readonly #processes = new Set<ChildProcess>();
 
@@ -114,7 +114,12 @@ class Server {
     let printed = '';
     child.stderr.on('data', (text: Buffer) => (printed += text.toString()));
     const port = await new Promise<number>((resolve, reject) => {
-      child.stdout.once('data', (text: Buffer) => resolve(Number(text.toString())));
+      let lines = '';
+      child.stdout.on('data', (text: Buffer) => {
+        lines += text.toString();
+        const port = /^\d+$/m.exec(lines);
+        if (port) resolve(Number(port[0]));
+      });
       child.once('close', () => reject(new Error(`${file} ended: ${printed}`)));
     });
     return new Server(child, `http://127.0.0.1:${port}`);
@@ -191,6 +196,40 @@ async function expectDelivery(folder: string, file: string): Promise<void> {
   await server.get('/publish');
   expect(await client.next()).toMatchObject({ event: 'numbered', data: '{"i":0}' });
   expect(await server.stop()).toBe(0);
+}
+
+/** What README begins with: a program, and the bytes that it says are received, by a first client and by one that is back. */
+async function smallestExample(): Promise<{ program: string; received: readonly string[] }> {
+  const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
+  const [program = ''] = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code = '']) => code);
+  const received = [...readme.matchAll(/^```text\n(.*?)^```$/gms)].map(([, text = '']) => text);
+  return { program, received };
+}
+
+/** The same for every run: ids and times by the order in which they appear. */
+function withoutChance(texts: readonly string[]): string[] {
+  const names = new Map<string, string>();
+  const nameOf = (value: string): string => {
+    if (!names.has(value)) names.set(value, `<${names.size}>`);
+    return names.get(value)!;
+  };
+  return texts.map((text) =>
+    text
+      .replaceAll(/(?<=^id: ).*$/gm, nameOf)
+      .replaceAll(/(?<="clientId":")[^"]*/g, nameOf)
+      .replaceAll(/(?<=^retry: )\d+$/gm, '3000 to 4500'),
+  );
+}
+
+/** What is received until there are so many events. */
+async function textOf(response: Response, events: number): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = '';
+  for await (const chunk of response.body!) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.split('\n\n').length > events) break;
+  }
+  return text;
 }
 
 let library: PackedLibrary;
@@ -371,6 +410,32 @@ for (const [peers, ...runner] of [
         const jest = '../node_modules/jest/bin/jest.js';
         await run(applications.commonjs, process.execPath, jest);
         await run(applications.commonjs, process.execPath, jest, '--config', 'test/jest-e2e.json');
+      });
+
+      it('does what README says of the smallest complete example', async () => {
+        const { program, received } = await smallestExample();
+        const listen = 'await app.listen(3000);';
+        expect(program).toContain(listen);
+        const here = `
+          await app.listen(0, '127.0.0.1');
+          console.log(new URL(await app.getUrl()).port);
+          process.stdin.on('end', () => void app.close()).resume();`;
+        const application = applications[peers === newest ? 'module' : 'commonjs'];
+        await writeFile(join(application, 'src/smallest.ts'), program.replace(listen, here));
+        await run(project, process.execPath, 'node_modules/typescript/bin/tsc', '--project', application);
+        const server = await Server.start(application, 'dist/smallest.js');
+        const orders = `${server.url}/orders`;
+
+        const first = await fetch(orders);
+        const body = ['{"id":7,"total":19.5}', '{"id":8,"total":4}'];
+        for (const order of body) {
+          await fetch(orders, { method: 'POST', headers: { 'content-type': 'application/json' }, body: order });
+        }
+        const text = await textOf(first, 3);
+        const [, , lastEventId = ''] = /^event: created\n(id: (.*))$/m.exec(text) ?? [];
+        const again = await textOf(await fetch(orders, { headers: { 'last-event-id': lastEventId } }), 2);
+        expect(withoutChance([text, again])).toEqual(withoutChance(received.slice(0, 2)));
+        expect(await server.stop()).toBe(0);
       });
 
       it.each(formats)('delivers where TypeScript has made it a %s', async (format) => {
