@@ -432,7 +432,7 @@ for (const [peers, ...runner] of [
           await fetch(orders, { method: 'POST', headers: { 'content-type': 'application/json' }, body: order });
         }
         const text = await textOf(first, 3);
-        const [, , lastEventId = ''] = /^event: created\n(id: (.*))$/m.exec(text) ?? [];
+        const [, lastEventId = ''] = /^event: created\nid: (.*)$/m.exec(text) ?? [];
         const again = await textOf(await fetch(orders, { headers: { 'last-event-id': lastEventId } }), 2);
         expect(withoutChance([text, again])).toEqual(withoutChance(received.slice(0, 2)));
         expect(await server.stop()).toBe(0);
