@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
 import { join } from 'node:path';
@@ -93,7 +93,7 @@ async function compile(
   await run(project, process.execPath, 'node_modules/typescript/bin/tsc', '--project', file);
 }
 
-/** A server in a process of its own. It prints its port, and closes when its input ends. */
+/** A server in a process of its own. It prints its port on a line by itself, and closes when its input ends. */
 class Server {
   static readonly #processes = new Set<ChildProcess>();
 
@@ -108,7 +108,12 @@ class Server {
     let printed = '';
     child.stderr.on('data', (text: Buffer) => (printed += text.toString()));
     const port = await new Promise<number>((resolve, reject) => {
-      child.stdout.once('data', (text: Buffer) => resolve(Number(text.toString())));
+      let lines = '';
+      child.stdout.on('data', (text: Buffer) => {
+        lines += text.toString();
+        const port = /^\d+$/m.exec(lines);
+        if (port) resolve(Number(port[0]));
+      });
       child.once('close', () => reject(new Error(`${file} ended: ${printed}`)));
     });
     return new Server(child, `http://127.0.0.1:${port}`);
@@ -187,6 +192,40 @@ async function expectDelivery(folder: string, file: string): Promise<void> {
   expect(await server.stop()).toBe(0);
 }
 
+/** What README begins with: a program, and the bytes that it says are received, by a first client and by one that is back. */
+async function smallestExample(): Promise<{ program: string; received: readonly string[] }> {
+  const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
+  const [program = ''] = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code = '']) => code);
+  const received = [...readme.matchAll(/^```text\n(.*?)^```$/gms)].map(([, text = '']) => text);
+  return { program, received };
+}
+
+/** The same for every run: ids and times by the order in which they appear. */
+function withoutChance(texts: readonly string[]): string[] {
+  const names = new Map<string, string>();
+  const nameOf = (value: string): string => {
+    if (!names.has(value)) names.set(value, `<${names.size}>`);
+    return names.get(value)!;
+  };
+  return texts.map((text) =>
+    text
+      .replaceAll(/(?<=^id: ).*$/gm, nameOf)
+      .replaceAll(/(?<="clientId":")[^"]*/g, nameOf)
+      .replaceAll(/(?<=^retry: )\d+$/gm, '3000 to 4500'),
+  );
+}
+
+/** What is received until there are so many events. */
+async function textOf(response: Response, events: number): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = '';
+  for await (const chunk of response.body!) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.split('\n\n').length > events) break;
+  }
+  return text;
+}
+
 let library: PackedLibrary;
 
 beforeAll(async () => {
@@ -208,8 +247,9 @@ describe('the tarball', () => {
     const sources = await readdir(join(library.folder, 'repository/src'), { recursive: true });
     const modules = sources.filter((name) => name.endsWith('.ts')).map((name) => name.slice(0, -3));
     const formats = ['dist', 'dist/commonjs'].flatMap((folder) => modules.map((name) => `${folder}/${name}`));
-    const documents = await readdir(join(library.folder, 'repository/docs'));
-    const texts = ['README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md', ...documents.map((name) => `docs/${name}`)];
+    const documents = await readdir(join(library.folder, 'repository/docs'), { recursive: true });
+    const pages = documents.filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`);
+    const texts = ['README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md', ...pages];
     const manifests = ['package.json', 'dist/commonjs/package.json'];
     const expected = [...manifests, ...texts, ...formats.flatMap((name) => [`${name}.js`, `${name}.d.ts`])];
     expect(await contents()).toEqual(expected.toSorted());
@@ -274,7 +314,7 @@ for (const [peers, ...runner] of [
       for (const [resolution, files] of ways) await compile(project, files, resolution);
     });
 
-    it('compiles what README and the doc comments show', async () => {
+    it('compiles what the documents and the doc comments show', async () => {
       await cp(join(FIXTURES, 'examples'), project, { recursive: true });
       const modules = await examples();
       expect(modules.size).toBeGreaterThan(50);
@@ -364,6 +404,32 @@ for (const [peers, ...runner] of [
         const jest = '../node_modules/jest/bin/jest.js';
         await run(applications.commonjs, process.execPath, jest);
         await run(applications.commonjs, process.execPath, jest, '--config', 'test/jest-e2e.json');
+      });
+
+      it('does what README says of the smallest complete example', async () => {
+        const { program, received } = await smallestExample();
+        const listen = 'await app.listen(3000);';
+        expect(program).toContain(listen);
+        const here = `
+          await app.listen(0, '127.0.0.1');
+          console.log(new URL(await app.getUrl()).port);
+          process.stdin.on('end', () => void app.close()).resume();`;
+        const application = applications[peers === newest ? 'module' : 'commonjs'];
+        await writeFile(join(application, 'src/smallest.ts'), program.replace(listen, here));
+        await run(project, process.execPath, 'node_modules/typescript/bin/tsc', '--project', application);
+        const server = await Server.start(application, 'dist/smallest.js');
+        const orders = `${server.url}/orders`;
+
+        const first = await fetch(orders);
+        const body = ['{"id":7,"total":19.5}', '{"id":8,"total":4}'];
+        for (const order of body) {
+          await fetch(orders, { method: 'POST', headers: { 'content-type': 'application/json' }, body: order });
+        }
+        const text = await textOf(first, 3);
+        const [, lastEventId = ''] = /^event: created\nid: (.*)$/m.exec(text) ?? [];
+        const again = await textOf(await fetch(orders, { headers: { 'last-event-id': lastEventId } }), 2);
+        expect(withoutChance([text, again])).toEqual(withoutChance(received.slice(0, 2)));
+        expect(await server.stop()).toBe(0);
       });
 
       it.each(formats)('delivers where TypeScript has made it a %s', async (format) => {

@@ -1,9 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { documents } from './documents.js';
 import { ROOT } from './root.js';
 
-/** The examples of README and of the doc comments, as modules that a compiler can check. */
+/** The examples of the documents and of the doc comments, as modules that a compiler can check. */
 
 /** Examples without imports have what they name from here and from `test/e2e/package/examples`. */
 const IMPORTS = `
@@ -38,7 +39,10 @@ function examplesIn(text: string, pattern: RegExp, file: string): [string, strin
 
 /** By file names that say where an example begins. */
 export async function examples(): Promise<Map<string, string>> {
-  const found = examplesIn(await readFile(join(ROOT, 'README.md'), 'utf8'), /^```ts\n(.*?)^```$/gms, 'README');
+  const found: [string, string][] = [];
+  for (const file of await documents()) {
+    found.push(...examplesIn(await readFile(join(ROOT, file), 'utf8'), /^```ts\n(.*?)^```$/gms, file));
+  }
   for (const file of await readdir(join(ROOT, 'src'), { recursive: true })) {
     if (!file.endsWith('.ts')) continue;
     const source = await readFile(join(ROOT, 'src', file), 'utf8');
