@@ -36,6 +36,26 @@ describe('the map of the rooms', () => {
   });
 });
 
+describe('the internal documents', () => {
+  it('name no file that is not there', async () => {
+    const pages = (await readdir(join(ROOT, 'docs'), { recursive: true }))
+      .filter((name) => /^internals.*\.md$|^reference.(wire-format|writing-a-backplane)\.md$/.test(name))
+      .map((name) => join('docs', name));
+    const folders = await Promise.all(
+      ['src', 'test'].map((folder) => readdir(join(ROOT, folder), { recursive: true })),
+    );
+    const files = folders.flat().map((name) => `/${name.replaceAll('\\', '/')}`);
+    const missing: string[] = [];
+    for (const page of pages) {
+      // As much of a path as the text needs: `hub/delivery.ts`, or its name where the room is known.
+      for (const [, path = ''] of (await read(page)).matchAll(/`(?:src\/|test\/)?([\w./-]+\.ts)`/g)) {
+        if (!files.some((file) => file.endsWith(`/${path}`))) missing.push(`${page}: ${path}`);
+      }
+    }
+    expect(missing).toEqual([]);
+  });
+});
+
 interface Proof {
   readonly file: string;
   /** A row of the fault tables, such as `E1`, or how a test's name begins. */
