@@ -12,14 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { EventStream, open } from '../support/event-stream.js';
 import { examples } from '../support/examples.js';
-import {
-  isRegistryReachable,
-  manifestOf,
-  PackedLibrary,
-  ROOT,
-  run,
-  supportedPeers,
-} from '../support/packed-library.js';
+import { isRegistryReachable, manifestOf, PackedLibrary, run, supportedPeers } from '../support/packed-library.js';
 
 /** The package as others get it: packed, installed into projects with nothing else in them, and used from there. */
 
@@ -219,14 +212,6 @@ describe('the tarball', () => {
     const manifests = ['package.json', 'dist/commonjs/package.json'];
     const expected = [...manifests, ...texts, ...formats.flatMap((name) => [`${name}.js`, `${name}.d.ts`])];
     expect(await contents()).toEqual(expected.toSorted());
-  });
-
-  it('is what publint and @arethetypeswrong/cli find nothing to say about', async () => {
-    const [publint, attw] = ['publint/src/cli.js', '@arethetypeswrong/cli/dist/index.js'].map((file) =>
-      join(ROOT, 'node_modules', file),
-    );
-    await run(library.folder, process.execPath, publint!, library.tarball, '--strict');
-    await run(library.folder, process.execPath, attw!, library.tarball);
   });
 });
 
