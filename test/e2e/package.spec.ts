@@ -254,14 +254,6 @@ describe('the tarball', () => {
     const expected = [...manifests, ...texts, ...formats.flatMap((name) => [`${name}.js`, `${name}.d.ts`])];
     expect(await contents()).toEqual(expected.toSorted());
   });
-
-  it('is what publint and @arethetypeswrong/cli find nothing to say about', async () => {
-    const [publint, attw] = ['publint/src/cli.js', '@arethetypeswrong/cli/dist/index.js'].map((file) =>
-      join(ROOT, 'node_modules', file),
-    );
-    await run(library.folder, process.execPath, publint!, library.tarball, '--strict');
-    await run(library.folder, process.execPath, attw!, library.tarball);
-  });
 });
 
 const isPossible = await isRegistryReachable();

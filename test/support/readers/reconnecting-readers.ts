@@ -2,7 +2,6 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 
 import { EventSource as EventSource4 } from 'eventsource';
-import { EventSource as EventSource5 } from 'eventsource-5';
 import { createEventSource } from 'eventsource-client';
 import { Agent, EventSource as UndiciEventSource } from 'undici';
 
@@ -24,7 +23,15 @@ export interface OpenReader {
 
 const CLOSED = 2;
 
-function npm(name: string, Source: typeof EventSource4 | typeof EventSource5): ReconnectingReader {
+/** npm leaves the packages of `readers/newest` out where they do not support the Node that runs. */
+export const hasNewestReaders = Number.parseInt(process.versions.node, 10) >= 22;
+
+/** One of those, typed as the older version that is always there: without it there are no types of its own. */
+export async function newestReader<T>(name: 'ai-7' | 'eventsource-5'): Promise<T> {
+  return (await import(name)) as T;
+}
+
+function npm(name: string, Source: typeof EventSource4): ReconnectingReader {
   return {
     name,
     open: (url) => {
@@ -95,12 +102,12 @@ async function heyApi(): Promise<ReconnectingReader> {
   };
 }
 
+async function newest(): Promise<ReconnectingReader[]> {
+  if (!hasNewestReaders) return [];
+  const { EventSource } = await newestReader<{ EventSource: typeof EventSource4 }>('eventsource-5');
+  return [npm('npm eventsource 5', EventSource)];
+}
+
 export async function reconnectingReaders(): Promise<ReconnectingReader[]> {
-  return [
-    npm('npm eventsource 4', EventSource4),
-    npm('npm eventsource 5', EventSource5),
-    undici,
-    client,
-    await heyApi(),
-  ];
+  return [npm('npm eventsource 4', EventSource4), ...(await newest()), undici, client, await heyApi()];
 }

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-import { until } from './baseline.js';
+import { until } from '../baseline.js';
+import { freePort } from '../brokers/server-process.js';
 import { findProgram } from './programs.js';
-import { freePort } from './server-process.js';
 
 const HAPROXY_PROGRAM = findProgram(['haproxy'], 'apt-get install haproxy.');
 

@@ -6,12 +6,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { type Backplane, MemoryBackplane, SSEService } from 'nestjs-sse-hub';
 
-import { returnToBaseline, until } from '../support/baseline.js';
-import { HAProxy, hasHAProxy } from '../support/haproxy.js';
-import { Nginx, NGINX } from '../support/nginx.js';
-import { freePort } from '../support/server-process.js';
+import { returnToBaseline, until } from '../../support/baseline.js';
+import { freePort } from '../../support/brokers/server-process.js';
+import { HAProxy, hasHAProxy } from '../../support/processes/haproxy.js';
+import { Nginx, NGINX } from '../../support/processes/nginx.js';
+import { ROOT } from '../../support/root.js';
 
-const ROOT = join(import.meta.dirname, '../..');
 /** Milliseconds: the time limit that the proxies are given here, and how often a quiet stream shows that it lives. */
 const TIMEOUT = 1_000;
 const HEARTBEAT = 250;
