@@ -25,6 +25,8 @@ export class FakeTransport implements Transport {
   inFlight: Block[] = [];
   #onOut: (() => void) | undefined;
   readonly #capacity: number;
+  /** So many of the blocks in flight can still be read: what had not left the process is lost when it is destroyed. */
+  #arriving = Infinity;
   readonly #onBlock: ((block: Block) => void) | undefined;
   #listener: TransportListener | undefined;
 
@@ -80,7 +82,7 @@ export class FakeTransport implements Transport {
 
   destroy(): void {
     this.end('cut');
-    this.inFlight.splice(this.#capacity);
+    this.#arriving = this.#capacity;
     this.#onOut?.();
   }
 
@@ -94,9 +96,15 @@ export class FakeTransport implements Transport {
     return this.take().map(lineOf);
   }
 
+  /** How many blocks the other side can still read. */
+  get arriving(): number {
+    return Math.min(this.inFlight.length, this.#arriving);
+  }
+
   /** The other side reads so many blocks of what is in flight. */
   take(count = Infinity): Block[] {
-    const blocks = this.inFlight.splice(0, count);
+    const blocks = this.inFlight.splice(0, Math.min(count, this.#arriving));
+    this.#arriving -= blocks.length;
     this.progress++;
     if (this.#isOut) this.#onOut?.();
     if (!this.ready && this.inFlight.length < this.#capacity) {

@@ -259,7 +259,7 @@ export class FakeReader implements OtherSide {
 
   #read(): void {
     if (this.#paused) return;
-    if (this.transport.inFlight.length > 0) this.text += this.transport.take(1).map(encodeBlock).join('');
+    if (this.transport.arriving > 0) this.text += this.transport.take(1).map(encodeBlock).join('');
   }
 
   header(name: string): string | undefined {
@@ -267,7 +267,7 @@ export class FakeReader implements OtherSide {
   }
 
   get ending(): 'end' | 'cut' | undefined {
-    return this.transport.inFlight.length === 0 ? this.transport.ending : undefined;
+    return this.transport.arriving === 0 ? this.transport.ending : undefined;
   }
 
   get connectionClosed(): boolean {
