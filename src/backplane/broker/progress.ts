@@ -7,10 +7,9 @@ import type { LogEntry, LogListener } from '../backplane.js';
  * it has the retained window. All that a reader tells its hub goes through here, and once it is closed nothing does.
  */
 export class Progress {
-  /** Milliseconds behind the end of the log, when that was last asked for. */
-  lag: number | undefined;
   #epoch: string | undefined;
   #last: Position | undefined;
+  #lag: number | undefined;
   #isReady = false;
   #isClosed = false;
 
@@ -27,6 +26,18 @@ export class Progress {
   /** The last entry that was read, whether or not it could be handed out; `undefined` until `begin` was reported. */
   get last(): Position | undefined {
     return this.#last;
+  }
+
+  /** Milliseconds behind the end of the log, when that was last asked for. */
+  get lag(): number | undefined {
+    return this.#lag;
+  }
+
+  /** The log ends with an entry of this time. */
+  endsAt(ms: number): void {
+    const read = this.#last?.ms ?? 0;
+    // A log that was empty until now has nothing that one could be behind of.
+    this.#lag = read === 0 ? 0 : Math.max(0, ms - read);
   }
 
   /** The hub has the retained window. */

@@ -115,7 +115,7 @@ export class NatsReader implements LogSource<Connection> {
     const { seq } = this.#readTo;
     const head = await this.#check(connection, false);
     const { last } = this.progress;
-    this.progress.lag = head.last > seq && last ? Math.max(0, millisOf(head.lastNanos) - last.ms) : 0;
+    this.progress.endsAt(head.last > seq ? millisOf(head.lastNanos) : 0);
     // What was to be read may have been trimmed meanwhile, and be all there was.
     if (!last && head.first > head.last) this.#startOver(head);
     else if (await this.#isAllGone(connection, head)) this.#passOver(head);

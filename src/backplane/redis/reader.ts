@@ -77,7 +77,7 @@ export class RedisReader implements LogSource<Connection> {
     if (head.epoch !== progress.epoch) throw new AnotherEpoch('The log in Redis is another one now.');
     const { last } = progress;
     if (last && comparePositions(head.last, last) < 0) await this.#assertKept(connection, last);
-    progress.lag = Math.max(0, head.last.ms - (last ?? head.last).ms);
+    progress.endsAt(head.last.ms);
     if (progress.isReady) progress.caughtUp();
   }
 
