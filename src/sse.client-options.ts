@@ -18,54 +18,114 @@ import { lastEventIdFrom, type RequestLike } from './transport/request.js';
 type Initial = SSEEvent | readonly SSEEvent[];
 
 export interface ClientOptions {
-  /** 1 to 256 bytes, a UUID unless given. A live client with the same `id` and the same `group` is replaced. */
+  /**
+   * 1 to 256 bytes. A live client with the same `id` and the same `group` is replaced.
+   *
+   * @defaultValue a UUID
+   */
   id?: string;
-  /** What it follows from the start. */
+  /**
+   * What it follows from the start.
+   *
+   * @defaultValue none
+   */
   topics?: Topics;
-  /** Lets through what this client is to get, of all its topics. */
+  /**
+   * Lets through what this client is to get, of all its topics.
+   *
+   * @defaultValue none: it gets everything
+   */
   filter?: Filter;
-  /** Whose client it is, for limits and removal: from the session, never from the URL. */
+  /**
+   * Whose client it is, for limits and removal: from the session, never from the URL.
+   *
+   * @defaultValue none
+   */
   group?: string;
-  /** Read from the request unless given; `''` starts at the head. */
+  /**
+   * Where it resumes; `''` starts at the head.
+   *
+   * @defaultValue what the request brings: the `Last-Event-ID` header, then `?lastEventId=`
+   */
   lastEventId?: string;
-  /** Where the last event ID is read from, outside Nest. */
+  /**
+   * Where the last event ID is read from, outside Nest.
+   *
+   * @defaultValue the request that Nest handles, or that the `response` of `createClient()` belongs to
+   */
   request?: RequestLike;
   /**
    * Replays what is newer than this time (milliseconds since 1970, or a Date) of the topics' present lives, without
    * `broadcastAll`. A last event ID wins over it, also one from the middle of such a replay.
+   *
+   * @defaultValue none: a new client starts at the head
    */
   since?: Date | number;
-  /** Replays nothing older than this, whatever the cursor says. */
+  /**
+   * Replays nothing older than this, whatever the cursor says.
+   *
+   * @defaultValue none
+   */
   notBefore?: Date | number;
   /**
-   * What it gets right after connecting, before anything that is published from then on. Not called when it resumed in
-   * full; called again when the stream ended before all of it had left.
+   * What it gets right after connecting, before anything that is published from then on. Not called when it resumed
+   * in full; called again when the stream ended before all of it had left.
+   *
+   * @defaultValue none
    */
   initial?: Initial | ((client: SSEClient) => Initial | Promise<Initial>);
-  /** The application's own notes. */
+  /**
+   * The application's own notes.
+   *
+   * @defaultValue `{}`
+   */
   metadata?: Record<string, unknown>;
   /**
-   * When the stream has to end, e.g. with the session (milliseconds since 1970, or a Date). It ends behind `sse.expired`,
-   * and an EventSource comes back: with cookies your guard decides anew; with a token in the URL it comes with the old one,
-   * and a 401 closes it for good. Such a page opens a new one when it hears `sse.expired`, with a fresh token and
-   * `?lastEventId=`.
+   * When the stream has to end, e.g. with the session (milliseconds since 1970, or a Date). It ends behind
+   * `sse.expired`, and an EventSource comes back: with cookies your guard decides anew; with a token in the URL it
+   * comes with the old one, and a 401 closes it for good. Such a page opens a new one when it hears `sse.expired`,
+   * with a fresh token and `?lastEventId=`.
+   *
+   * @defaultValue never
    */
   expiresAt?: Date | number;
-  /** More response headers. */
+  /**
+   * More response headers.
+   *
+   * @defaultValue none
+   */
   headers?: OutgoingHttpHeaders;
-  /** After a gap: what is still retained, or only what is new. Default: as configured. */
+  /**
+   * After a gap: what is still retained, or only what is new.
+   *
+   * @defaultValue the hub's
+   */
   onGap?: OnGap;
-  /** Milliseconds of silence after which it gets a comment; 0 for none. Default: as configured. */
+  /**
+   * Milliseconds of silence after which it gets a comment; 0 for none.
+   *
+   * @defaultValue the hub's
+   */
   heartbeatInterval?: number;
-  /** Milliseconds that its EventSource waits before it comes back, jittered. Default: as configured. */
+  /**
+   * Milliseconds that its EventSource waits before it comes back, jittered.
+   *
+   * @defaultValue the hub's
+   */
   retryInterval?: number;
-  /** Whether it gets the `sse.*` events. Default: as configured. */
+  /**
+   * Whether it gets the `sse.*` events.
+   *
+   * @defaultValue the hub's
+   */
   controlEvents?: boolean;
   /**
    * How the server ends a stream that is to come back (shutdown, `maxConnectionAge`, `expiresAt`, `removeClient`, refused
    * for now). `'cut'` breaks the connection off behind the last event and its cursor, for readers built on `fetch` that take
    * an orderly end for the end and reconnect after an error only. Streams that are over for good end in order either way.
-   * @defaultValue 'end'
+   *
+   * @defaultValue `'end'`
+   *
    * @example
    * sse.stream('orders', { plannedEnd: 'cut' });
    */

@@ -26,69 +26,164 @@ export type Serialize = (data: unknown, event: Readonly<SSEEvent>) => string;
 
 /** Everything is optional. Durations are in milliseconds. */
 export interface SSEConfig {
-  /** `false`: broadcasts do nothing, and new connections get `DISABLED` (503). Default: `true`. */
+  /**
+   * `false`: broadcasts do nothing, and new connections get `DISABLED` (503).
+   *
+   * @defaultValue `true`
+   */
   enabled?: boolean;
-  /** Logs every connect, subscribe, replay, reset and disconnect. Default: `false`. */
+  /**
+   * Logs every connect, subscribe, replay, reset and disconnect.
+   *
+   * @defaultValue `false`
+   */
   debug?: boolean;
   /**
    * How long a stream may be silent before a comment is sent, × 1 to 1.25 so that heartbeats spread; 0 for never.
-   * Default: 30,000.
+   *
+   * @defaultValue `30_000`
    */
   heartbeatInterval?: number;
-  /** Sent as `retry` on connecting: how long an EventSource waits before it comes back. Default: 3,000. */
+  /**
+   * Sent as `retry` on connecting: how long an EventSource waits before it comes back.
+   *
+   * @defaultValue `3_000`
+   */
   retryInterval?: number;
-  /** 0 to 1: `retry` is `retryInterval` × (1 + random × `retryJitter`), against reconnect storms. Default: 0.5. */
+  /**
+   * 0 to 1: `retry` is `retryInterval` × (1 + random × `retryJitter`), against reconnect storms.
+   *
+   * @defaultValue `0.5`
+   */
   retryJitter?: number;
   /**
-   * Bytes of one event's data and comment as they are on the wire: of text with line breaks that is more than it has, because
-   * every line begins with `data: `. Default: 1,048,576.
+   * Bytes of one event's data and comment as they are on the wire: of text with line breaks that is more than it has,
+   * because every line begins with `data: `.
+   *
+   * @defaultValue `1_048_576`
    */
   maxEventSize?: number;
   /**
-   * Compresses the streams of `createClient()` and `addClient()` for clients that take gzip: once for all that get the
-   * same. `threshold`: bytes below which it is not worth it (256); `level`: zlib's, 1 to 9 (6). Default: `false`.
+   * Compresses the streams of `createClient()` and `addClient()` for clients that take gzip: once for all that get
+   * the same. `threshold`: bytes below which it is not worth it (256); `level`: zlib's, 1 to 9 (6).
+   *
+   * @defaultValue `false`
    */
   compression?: boolean | Partial<CompressionOptions>;
-  /** Open streams on this node; Infinity for no limit. Default: 1,000. */
+  /**
+   * Open streams on this node; Infinity for no limit.
+   *
+   * @defaultValue `1_000`
+   */
   maxClients?: number;
-  /** Open streams of one group on this node. Default: Infinity. */
+  /**
+   * Open streams of one group on this node.
+   *
+   * @defaultValue `Infinity`
+   */
   maxClientsPerGroup?: number;
   /**
    * At `maxClients`. `retry`: 200, `sse.busy`, the end, so an EventSource comes back. `reject`: `TOO_MANY_CLIENTS`
-   * (503), after which it never does. Default: `retry`.
+   * (503), after which it never does.
+   *
+   * @defaultValue `'retry'`
    */
   onLimit?: OnLimit;
-  /** At `maxClientsPerGroup`. `evict-oldest`: the oldest of the group ends for good. Default: `evict-oldest`. */
+  /**
+   * At `maxClientsPerGroup`. `evict-oldest`: the oldest of the group ends for good.
+   *
+   * @defaultValue `'evict-oldest'`
+   */
   onGroupLimit?: OnGroupLimit;
-  /** Topics and patterns that one client follows. Default: 100. */
+  /**
+   * Topics and patterns that one client follows.
+   *
+   * @defaultValue `100`
+   */
   maxTopicsPerClient?: number;
-  /** Events kept per topic; 0: only until every client that keeps up has them. Default: 1,000. */
+  /**
+   * Events kept per topic; 0: only until every client that keeps up has them.
+   *
+   * @defaultValue `1_000`
+   */
   maxHistorySize?: number;
-  /** How long events are kept, and how long it is known that a topic is finished. Default: 20 minutes. */
+  /**
+   * How long events are kept, and how long it is known that a topic is finished.
+   *
+   * @defaultValue `1_200_000` (20 minutes)
+   */
   maxHistoryAge?: number;
-  /** Bytes of all history together, at least 65,536; the oldest events go first. Default: 64 MiB. */
+  /**
+   * Bytes of all history together, at least 65,536; the oldest events go first.
+   *
+   * @defaultValue `67_108_864` (64 MiB)
+   */
   maxHistoryBytes?: number;
-  /** Other limits for some topics; the first rule that matches counts. */
+  /**
+   * Other limits for some topics; the first rule that matches counts.
+   *
+   * @defaultValue none
+   */
   history?: readonly HistoryRule[];
-  /** After a gap: what is still retained, or only what is new. Default: `earliest`. */
+  /**
+   * After a gap: what is still retained, or only what is new.
+   *
+   * @defaultValue `'earliest'`
+   */
   onGap?: OnGap;
-  /** Streams are closed after this time, × 0.8 to 1.0, between two events; 0 for never. Default: 0. */
+  /**
+   * Streams are closed after this time, × 0.8 to 1.0, between two events; 0 for never.
+   *
+   * @defaultValue `0`
+   */
   maxConnectionAge?: number;
-  /** Bytes handed to one connection before it is left to catch up from the log. Default: 65,536. */
+  /**
+   * Bytes handed to one connection before it is left to catch up from the log.
+   *
+   * @defaultValue `65_536`
+   */
   highWaterMark?: number;
-  /** With data waiting and none accepted for this long, a client is closed. Default: 30,000. */
+  /**
+   * With data waiting and none accepted for this long, a client is closed.
+   *
+   * @defaultValue `30_000`
+   */
   slowTimeout?: number;
-  /** How long `shutdown()` gives streams to end; what is left then is destroyed. Default: 5,000. */
+  /**
+   * How long `shutdown()` gives streams to end; what is left then is destroyed.
+   *
+   * @defaultValue `5_000`
+   */
   drainTimeout?: number;
-  /** Stands between the segments of a topic, for patterns. Default: `:`. */
+  /**
+   * Stands between the segments of a topic, for patterns.
+   *
+   * @defaultValue `':'`
+   */
   topicDelimiter?: string;
-  /** Replaces the rule for `data`: strings as they are, anything else as JSON. `JSON.stringify` quotes strings too. */
+  /**
+   * Turns the data of an event into text. `JSON.stringify` quotes strings too.
+   *
+   * @defaultValue strings as they are, anything else as JSON
+   */
   serialize?: Serialize | typeof JSON.stringify;
-  /** Reads back what `serialize` made, for filters and observers. */
+  /**
+   * Reads back what `serialize` made, for filters and observers.
+   *
+   * @defaultValue `JSON.parse`
+   */
   deserialize?: (text: string) => unknown;
-  /** Whether the `sse.*` events are sent. Default: `true`. */
+  /**
+   * Whether the `sse.*` events are sent.
+   *
+   * @defaultValue `true`
+   */
   controlEvents?: boolean;
-  /** Where the log lives. Default: in the memory of this process. */
+  /**
+   * Where the log lives.
+   *
+   * @defaultValue `new MemoryBackplane()`: in the memory of this process
+   */
   backplane?: Backplane;
 }
 
