@@ -1,5 +1,5 @@
 export type { ClientOptions, StreamOptions } from './sse.client-options.js';
-export type { HistoryRule, SSEConfig, Topics } from './sse.config.js';
+export type { HistoryRule, Serialize, SSEConfig, Topics } from './sse.config.js';
 export { LastEventId } from './sse.decorators.js';
 export { SSE_CONFIG, type SSEConfigFactory, type SSEModuleOptions } from './sse.module-definition.js';
 export { SSEModule } from './sse.module.js';
@@ -23,6 +23,7 @@ export type { RequestLike } from './transport/request.js';
 
 export { TERMINAL_CURSOR } from './protocol/cursor.js';
 export type { BroadcastOptions, SSEEvent } from './protocol/event.js';
+export type { CompressionOptions } from './protocol/gzip.js';
 
 export { BackplaneError } from './backplane/backplane-error.js';
 export type { Backplane, LogEntry, LogListener, Patience } from './backplane/backplane.js';

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { OutgoingHttpHeaders } from 'node:http';
 import { types } from 'node:util';
 
+import { assertTopic, own, toEntry } from './hub/check-event.js';
 import type { ClientSettings } from './hub/clients/client-settings.js';
 import { tooManyTopics } from './hub/clients/registry.js';
-import { assertTopic, own, toEntry } from './hub/event-entry.js';
 import type { TopicsAndPatterns } from './hub/topics/following.js';
 import { compilePattern, TopicPattern, topicPattern } from './hub/topics/topic-pattern.js';
 import { NEW_CURSOR } from './protocol/cursor.js';

@@ -9,7 +9,7 @@ import {
 } from '@nestjs/common';
 import { Observable, type Subscriber } from 'rxjs';
 
-import { assertTopic, toEntry } from './hub/event-entry.js';
+import { assertTopic, toEntry } from './hub/check-event.js';
 import { Hub } from './hub/hub.js';
 import { assertSource, type PublishArguments } from './hub/publisher.js';
 import type { SSEStats } from './hub/reporting/stats.js';
@@ -50,8 +50,8 @@ import {
   requestOf,
   variesOf,
 } from './transport/raw-response.js';
-import type { ResponseLimits } from './transport/response-transport.js';
 import { acceptEncodingFrom, type RequestLike } from './transport/request.js';
+import type { ResponseLimits } from './transport/response-transport.js';
 import { WebEntrance } from './transport/web-response.js';
 
 /**

@@ -9,7 +9,7 @@ import { type Cursor, formatCursor, ORIGIN } from '../protocol/cursor.js';
 import type { Entry, EventEntry } from '../protocol/entry.js';
 import { type BroadcastOptions, show, type SSEEvent } from '../protocol/event.js';
 import { SSEError } from '../sse.error.js';
-import { assertTopic, type EntryRules, own, toEntry } from './event-entry.js';
+import { assertTopic, type EntryRules, own, toEntry } from './check-event.js';
 import { OwnClosings } from './own-closings.js';
 import type { SSELogger } from './reporting/logger.js';
 import type { Reporter } from './reporting/reporter.js';

@@ -11,7 +11,11 @@ const IMPORTS = `
 import { randomUUID } from 'node:crypto';
 import { Body, Controller, Get, Module, Post, Res, Sse } from '@nestjs/common';
 import type { Response } from 'express';
-import { BackplaneError, LastEventId, type SSEConfig, SSEError, SSEModule, SSEService, topicPattern } from 'nestjs-sse-hub';
+import { connect } from '@nats-io/transport-node';
+import { Cluster } from 'ioredis';
+import {
+  BackplaneError, LastEventId, MemoryBackplane, type SSEConfig, SSEError, SSEModule, SSEService, topicPattern,
+} from 'nestjs-sse-hub';
 import { NatsBackplane } from 'nestjs-sse-hub/nats';
 import { RedisBackplane } from 'nestjs-sse-hub/redis';
 import { backplaneContract } from 'nestjs-sse-hub/testing';

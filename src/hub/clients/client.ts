@@ -18,7 +18,7 @@ import type { Place } from './place.js';
 import { privateClose, privateEvent } from './private-events.js';
 import { Reader } from './reader.js';
 import { Standing } from './standing.js';
-import { anewAt, skipsRetained, type Start } from './start.js';
+import { anewAt, skipsRetained, type Start } from './starting-place.js';
 
 /** Milliseconds. */
 const QUIET_CURSOR_INTERVAL = 60_000;

@@ -3,7 +3,7 @@ import type { Frame } from '../../protocol/frame.js';
 import type { ResetReason } from '../../sse.client.js';
 import type { Following } from '../topics/following.js';
 import type { ReaderContext, ReaderOwner } from './client-context.js';
-import { type Loss, lossOf, type Start } from './start.js';
+import { type Loss, lossOf, type Start } from './starting-place.js';
 import type { Subscriptions } from './subscriptions.js';
 
 /**

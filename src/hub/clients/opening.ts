@@ -11,7 +11,7 @@ import type { Member } from './followers.js';
 import { privateEvents } from './private-events.js';
 import type { Reader } from './reader.js';
 import type { Standing } from './standing.js';
-import { cursorOfUnopened, resolveStart, type Start, startAfterGap } from './start.js';
+import { cursorOfUnopened, resolveStart, type Start, startAfterGap } from './starting-place.js';
 
 /** A client, as its opening sees it. */
 export interface OpeningClient extends Member {

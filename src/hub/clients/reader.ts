@@ -7,7 +7,7 @@ import type { Following } from '../topics/following.js';
 import type { ReaderContext, ReaderOwner } from './client-context.js';
 import { Losses } from './losses.js';
 import { PrivateEvents, type PrivateFrame } from './private-events.js';
-import type { Start } from './start.js';
+import type { Start } from './starting-place.js';
 import { Subscriptions } from './subscriptions.js';
 
 /** A step through the log: what to write, and where the client then is. */

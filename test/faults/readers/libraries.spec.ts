@@ -20,7 +20,7 @@ import {
 } from '../../support/readers/reconnecting-readers.js';
 import { direct } from '../../support/stream-controllers.js';
 
-/** What README says of a reader, in its words. */
+/** What docs/guide/readers.md says of a reader, in its words. */
 interface Row {
   readonly name: string;
   /** After `sse.end`. */

@@ -3,7 +3,7 @@ import { createParser } from 'eventsource-parser';
 import fc from 'fast-check';
 import type { BroadcastOptions, EventEntry, SSEError, SSEEvent } from 'nestjs-sse-hub';
 
-import { assertTopic, type EntryRules, toEntry } from '../../src/hub/event-entry.js';
+import { assertTopic, type EntryRules, toEntry } from '../../src/hub/check-event.js';
 import { Publication } from '../../src/log/publication.js';
 import { decodeEntry, encodeEntry } from '../../src/protocol/entry.js';
 import { serializeData } from '../../src/protocol/event.js';
