@@ -130,8 +130,8 @@ export class TestHub {
   /** Told of everything that is logged as a warning or an error. */
   onWarning = (message: string): void => void this.warnings.push(message);
   #connected = 0;
-  /** Who came last: perhaps it has left already. */
-  #entered: Client | undefined;
+  /** Whoever has been let in, by id: perhaps it has left already. */
+  readonly #entered = new Map<string, Client>();
 
   constructor(
     config: SSEConfig = {},
@@ -144,7 +144,10 @@ export class TestHub {
     this.hub = new Hub(resolved, { log: () => {}, warn: record, error: record });
     const { clients } = this.hub;
     const add = clients.add.bind(clients);
-    clients.add = (client) => add((this.#entered = client));
+    clients.add = (client) => {
+      this.#entered.set(client.id, client);
+      add(client);
+    };
     void this.hub.start();
   }
 
@@ -169,8 +172,9 @@ export class TestHub {
   }: ConnectOptions = {}): Connection {
     const resolved = { ...this.#settings(), ...settings };
     this.hub.connect(resolved, { topics, patterns: patterns.map(topicPattern) }, false, entranceOf(transport));
-    const client = this.#entered;
-    if (client?.id !== resolved.id) throw new Error('turned away');
+    const client = this.#entered.get(resolved.id);
+    this.#entered.delete(resolved.id);
+    if (!client) throw new Error('turned away');
     return { client, transport };
   }
 
