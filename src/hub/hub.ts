@@ -137,8 +137,8 @@ export class Hub {
         return delivery.isReady;
       },
       hold: (client, position) => held.hold(client, position),
-      left: (clientId, reason) => this.#left(clientId, reason),
-      withdraw: (clientId) => void this.#withdraw(clientId),
+      left: (client: Client, reason) => this.#left(client, reason),
+      withdraw: (client: Client) => this.clients.delete(client),
     };
     this.publisher = new Publisher({
       log,
@@ -292,18 +292,12 @@ export class Hub {
     }
   }
 
-  #left(clientId: string, reason: DisconnectReason): void {
-    const client = this.#withdraw(clientId);
-    client?.origin.runInAsyncScope(() => {
+  #left(client: Client, reason: DisconnectReason): void {
+    this.clients.delete(client);
+    client.origin.runInAsyncScope(() => {
       this.reporter.disconnected(client, reason, this.clients.size);
       this.#connections.next({ type: 'disconnect', client: client.view, reason });
     });
-  }
-
-  #withdraw(clientId: string): Client | undefined {
-    const client = this.clients.get(clientId);
-    if (client) this.clients.delete(client);
-    return client;
   }
 
   /** When a connection that begins now has to end. */

@@ -35,9 +35,9 @@ export interface ClientContext extends ReaderContext {
   /** Keeps it waiting until this node has read that far, or the log is known never to have got there. */
   hold(client: Member, position: Position): void;
   /** It is gone. */
-  left(clientId: string, reason: DisconnectReason): void;
+  left(client: Member, reason: DisconnectReason): void;
   /** The same for one that nobody has been told of. */
-  withdraw(clientId: string): void;
+  withdraw(client: Member): void;
 }
 
 /** A client, as its own reader sees it. */

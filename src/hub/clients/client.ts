@@ -186,6 +186,8 @@ export class Client implements OpeningClient, Viewed, ReaderOwner, TimedClient, 
   }
 
   #pumpOnce(): void {
+    // What has ended while others were looked at must not be opened.
+    if (this.#gone) return;
     this.#opening?.advance();
     if (this.#opening?.isDone) this.#opening = undefined;
     if (!this.#isStreaming || !this.#context.ready) return;
@@ -457,7 +459,7 @@ export class Client implements OpeningClient, Viewed, ReaderOwner, TimedClient, 
   release(): void {
     if (!this.connected) return;
     this.#depart();
-    this.#context.withdraw(this.id);
+    this.#context.withdraw(this);
     this.#transport.release();
   }
 
@@ -465,7 +467,7 @@ export class Client implements OpeningClient, Viewed, ReaderOwner, TimedClient, 
   #leave(reason: DisconnectReason): boolean {
     if (!this.connected) return false;
     this.#depart();
-    this.#context.left(this.id, reason);
+    this.#context.left(this, reason);
     return true;
   }
 

@@ -101,10 +101,12 @@ export class Opening {
 
   /** Goes on where that is possible now. */
   advance(): void {
-    const { standing, followers } = this.client;
-    if (this.current === 'seeking') return this.#tryToOpen();
-    const isWaiting = this.current === 'open' && this.context.ready && standing.progress === 'idle';
-    if (isWaiting && !followers.following.empty) this.#beginToFollow();
+    const { client, context } = this;
+    if (this.current === 'seeking') this.#tryToOpen();
+    // Who hears that it is open may follow something at once, or leave.
+    const isWaiting =
+      this.current === 'open' && client.connected && context.ready && client.standing.progress === 'idle';
+    if (isWaiting && !client.followers.following.empty) this.#beginToFollow();
   }
 
   /** The window of the log is known: whoever was open in another epoch has a place in this one, like those who come back. */

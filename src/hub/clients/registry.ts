@@ -69,7 +69,8 @@ export class Registry {
   delete(client: Client): void {
     const { id, group, followers, atOnce } = client;
     const { turn, held } = this.context;
-    this.#clients.delete(id);
+    // Another may have come with its id while it was told of as gone.
+    if (this.#clients.get(id) === client) this.#clients.delete(id);
     if (group !== undefined) {
       const mates = this.#groups.get(group);
       mates?.delete(client);

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 
 import { until } from '../baseline.js';
 import { freePort } from '../brokers/server-process.js';
+import { ROOT } from '../root.js';
 import { findProgram } from './programs.js';
 
 const HAPROXY_PROGRAM = findProgram(['haproxy'], 'apt-get install haproxy.');
@@ -14,7 +15,7 @@ const HAPROXY_PROGRAM = findProgram(['haproxy'], 'apt-get install haproxy.');
 /** Whether the machine has it. */
 export const hasHAProxy = HAPROXY_PROGRAM !== undefined;
 
-const PAGE = join(import.meta.dirname, '../../docs/operations/proxies.md');
+const PAGE = join(ROOT, 'docs/operations/proxies.md');
 
 /** HAProxy in front of one node, as `docs/operations/proxies.md` has it. */
 export class HAProxy {
