@@ -42,7 +42,7 @@ export type Ending = 'end' | 'cut';
  *   response: nothing is written behind their end. It may be told within `write`.
  * - A connection that breaks is told of, and not thrown: neither out of `write`, nor later at the process.
  *
- * `test/transport/contract.spec.ts` holds everything that implements it to these sentences.
+ * `test/transport/contract.slow.spec.ts` holds everything that implements it to these sentences.
  */
 export interface Transport {
   /** Whether it takes more now. When not, it calls `drained()` once it does. */
