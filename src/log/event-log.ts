@@ -2,7 +2,7 @@ import { comparePositions, formatCursor, ORIGIN, type Position } from '../protoc
 import { type Floor, History, NO_FLOOR, type Retention } from './history.js';
 import { type IdUses, OwnIds } from './own-ids.js';
 import { LogItem, Publication } from './publication.js';
-import { Segment, SEGMENT_SIZE } from './segment.js';
+import { Segments } from './segment.js';
 
 /** Where a position is, as far as the window can tell. */
 export type Located =
@@ -28,8 +28,7 @@ const ITEM_BYTES = 512;
  */
 export class EventLog {
   epoch = '';
-  #segments: Segment[] = [];
-  #firstSegment = 0;
+  readonly #segments = new Segments();
   #start = 0;
   #head = 0;
   /** The position just before the window. */
@@ -91,7 +90,7 @@ export class EventLog {
 
   /** When the oldest retained entry was published, in milliseconds. */
   get oldest(): number | undefined {
-    return this.#events > 0 ? this.#positionAt(this.#start).ms : undefined;
+    return this.#events > 0 ? this.#segments.positionAt(this.#start).ms : undefined;
   }
 
   /** The time on the log's own clock, which neither a change of the machine's clock nor reading late can turn back. */
@@ -136,8 +135,7 @@ export class EventLog {
   /** Adds the next entry and answers with its index. Without an item only its position is kept. */
   append(position: Position, item: LogItem | undefined): number {
     const index = this.#head++;
-    const segment = this.#segmentFor(index);
-    segment.set(index, position, item);
+    this.#segments.set(index, position, item);
     this.#last = position;
     this.#ahead = Math.max(this.#ahead, position.ms - performance.now());
     if (!item) {
@@ -156,23 +154,12 @@ export class EventLog {
   }
 
   itemAt(index: number): LogItem | undefined {
-    return index < this.#start || index >= this.#head ? undefined : this.#segmentAt(index).itemAt(index);
+    return index < this.#start || index >= this.#head ? undefined : this.#segments.itemAt(index);
   }
 
   /** The first index from `index` on that has an item, or the head. Passes over stretches of evicted entries. */
   nextItem(index: number): number {
-    let i = Math.max(index, this.#start);
-    while (i < this.#head) {
-      const segment = this.#segmentAt(i);
-      if (segment.live === 0) {
-        i = (Math.floor(i / SEGMENT_SIZE) + 1) * SEGMENT_SIZE;
-      } else if (segment.itemAt(i) === undefined) {
-        i++;
-      } else {
-        return i;
-      }
-    }
-    return this.#head;
+    return this.#segments.nextItem(Math.max(index, this.#start), this.#head);
   }
 
   /** The same for items of these topics and for everybody. Takes no longer when there is more of others in between. */
@@ -184,7 +171,7 @@ export class EventLog {
 
   /** The cursor of whoever has everything before `index`. */
   cursorBefore(index: number): string {
-    const position = index > this.#start ? this.#positionAt(index - 1) : this.#origin;
+    const position = index > this.#start ? this.#segments.positionAt(index - 1) : this.#origin;
     // Many ask for the same one, above all those who begin at the head: let them share it.
     if (!this.#asked || comparePositions(position, this.#asked.position) !== 0) {
       this.#asked = { position, cursor: formatCursor(this.epoch, position) };
@@ -197,7 +184,7 @@ export class EventLog {
     if (comparePositions(position, this.#last) > 0) return { at: 'ahead' };
     if (comparePositions(position, this.#origin) === 0) return { at: 'window', index: this.#start };
     const index = this.#search((other) => comparePositions(other, position) >= 0);
-    const found = index < this.#head && comparePositions(this.#positionAt(index), position) === 0;
+    const found = index < this.#head && comparePositions(this.#segments.positionAt(index), position) === 0;
     return found ? { at: 'window', index: index + 1 } : { at: 'diverged' };
   }
 
@@ -256,8 +243,8 @@ export class EventLog {
     const deadline = this.now - maxAge;
     let i = Math.max(this.#aged.get(maxAge) ?? 0, this.#start);
     const end = Math.min(keepFrom, this.#head);
-    while (i < end && this.#positionAt(i).ms < deadline) {
-      const item = this.#segmentAt(i).itemAt(i);
+    while (i < end && this.#segments.positionAt(i).ms < deadline) {
+      const item = this.#segments.itemAt(i);
       const history = item && this.#histories.get(item.topic);
       if (history?.retention.maxAge === maxAge) this.#evictOldestOf(history);
       i++;
@@ -282,15 +269,15 @@ export class EventLog {
   }
 
   #evictFirst(): void {
-    const item = this.#segmentAt(this.#start).itemAt(this.#start);
+    const item = this.#segments.itemAt(this.#start);
     if (item) this.#evictOldestOf(this.#histories.get(item.topic)!);
     this.#trimStart();
   }
 
   #evictOldestOf(history: History): void {
     const index = history.oldest!;
-    const item = this.#segmentAt(index).delete(index)!;
-    history.evictOldest(this.#positionAt(index), ++this.#evictions, !(item instanceof Publication));
+    const item = this.#segments.delete(index)!;
+    history.evictOldest(this.#segments.positionAt(index), ++this.#evictions, !(item instanceof Publication));
     if (index > this.#newestFloor.index) this.#newestFloor = history.floor;
     this.#itemBytes -= bytesOf(item);
     this.#events--;
@@ -303,16 +290,13 @@ export class EventLog {
   #trimStart(): void {
     const start = this.#events === 0 ? this.#head : this.nextItem(this.#start);
     if (start === this.#start) return;
-    this.#origin = this.#positionAt(start - 1);
+    this.#origin = this.#segments.positionAt(start - 1);
     this.#start = start;
-    const dropped = Math.floor(start / SEGMENT_SIZE) - this.#firstSegment;
-    this.#segments.splice(0, dropped);
-    this.#firstSegment += dropped;
+    this.#segments.dropBefore(start);
   }
 
   #clear(): void {
-    this.#segments = [];
-    this.#firstSegment = Math.floor(this.#head / SEGMENT_SIZE);
+    this.#segments.clear(this.#head);
     this.#start = this.#head;
     this.#overfull.clear();
     this.#ownIds.clear();
@@ -321,30 +305,9 @@ export class EventLog {
     this.#asked = undefined;
   }
 
-  #segmentFor(index: number): Segment {
-    const number = Math.floor(index / SEGMENT_SIZE) - this.#firstSegment;
-    while (this.#segments.length <= number) this.#segments.push(new Segment());
-    return this.#segments[number]!;
-  }
-
-  #segmentAt(index: number): Segment {
-    return this.#segments[Math.floor(index / SEGMENT_SIZE) - this.#firstSegment]!;
-  }
-
-  #positionAt(index: number): Position {
-    return this.#segmentAt(index).positionAt(index);
-  }
-
   /** The first index of the window whose position passes; all after it do too. */
   #search(passes: (position: Position) => boolean): number {
-    let low = this.#start;
-    let high = this.#head;
-    while (low < high) {
-      const middle = Math.floor((low + high) / 2);
-      if (passes(this.#positionAt(middle))) high = middle;
-      else low = middle + 1;
-    }
-    return low;
+    return this.#segments.search(this.#start, this.#head, passes);
   }
 }
 

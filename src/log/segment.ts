@@ -1,10 +1,10 @@
 import type { Position } from '../protocol/cursor.js';
 import type { LogItem } from './publication.js';
 
-export const SEGMENT_SIZE = 1_024;
+const SEGMENT_SIZE = 1_024;
 
-/** A stretch of the log. Positions stand in typed arrays, because they outlive their items. */
-export class Segment {
+/** A stretch of entries. Positions stand in typed arrays, because they outlive their items. */
+class Segment {
   readonly #ms = new Float64Array(SEGMENT_SIZE);
   readonly #seq = new Float64Array(SEGMENT_SIZE);
   #items: (LogItem | undefined)[] = [];
@@ -40,4 +40,74 @@ export class Segment {
     if (item && --this.#live === 0) this.#items = [];
     return item;
   }
+}
+
+/** The entries of the window by index, in stretches: what is before the window is let go of a stretch at a time. */
+export class Segments {
+  #segments: Segment[] = [];
+  /** The number of the first one, counted from index 0. */
+  #first = 0;
+
+  /** Forgets everything. What comes next has this index. */
+  clear(next: number): void {
+    this.#segments = [];
+    this.#first = numberOf(next);
+  }
+
+  set(index: number, position: Position, item: LogItem | undefined): void {
+    const at = numberOf(index) - this.#first;
+    while (this.#segments.length <= at) this.#segments.push(new Segment());
+    this.#segments[at]!.set(index, position, item);
+  }
+
+  itemAt(index: number): LogItem | undefined {
+    return this.#at(index).itemAt(index);
+  }
+
+  positionAt(index: number): Position {
+    return this.#at(index).positionAt(index);
+  }
+
+  /** Lets go of an item. Its position stays. */
+  delete(index: number): LogItem | undefined {
+    return this.#at(index).delete(index);
+  }
+
+  /** The first index from `index` on that has an item, or `end`. Passes over stretches without any. */
+  nextItem(index: number, end: number): number {
+    let i = index;
+    while (i < end) {
+      const segment = this.#at(i);
+      if (segment.live === 0) i = (numberOf(i) + 1) * SEGMENT_SIZE;
+      else if (segment.itemAt(i) === undefined) i++;
+      else return i;
+    }
+    return end;
+  }
+
+  /** Lets go of the stretches that end before this index. */
+  dropBefore(index: number): void {
+    const dropped = numberOf(index) - this.#first;
+    this.#segments.splice(0, dropped);
+    this.#first += dropped;
+  }
+
+  /** The first index from `low` up to `high` whose position passes; all after it do too. */
+  search(low: number, high: number, passes: (position: Position) => boolean): number {
+    let [from, to] = [low, high];
+    while (from < to) {
+      const middle = Math.floor((from + to) / 2);
+      if (passes(this.positionAt(middle))) to = middle;
+      else from = middle + 1;
+    }
+    return from;
+  }
+
+  #at(index: number): Segment {
+    return this.#segments[numberOf(index) - this.#first]!;
+  }
+}
+
+function numberOf(index: number): number {
+  return Math.floor(index / SEGMENT_SIZE);
 }
