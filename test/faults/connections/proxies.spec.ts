@@ -7,7 +7,7 @@ import { describe, expect, it } from '@jest/globals';
 import { type Backplane, MemoryBackplane, SSEService } from 'nestjs-sse-hub';
 
 import { returnToBaseline, until } from '../../support/baseline.js';
-import { freePort } from '../../support/brokers/server-process.js';
+import { freePort } from '../../support/processes/free-port.js';
 import { HAProxy, hasHAProxy } from '../../support/processes/haproxy.js';
 import { Nginx, NGINX } from '../../support/processes/nginx.js';
 import { ROOT } from '../../support/root.js';

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 
-import { freePort, ServerProcess } from './server-process.js';
+import { freePort } from '../processes/free-port.js';
+import { ServerProcess } from './server-process.js';
 import { findServer, type SharedBroker } from './shared-server.js';
 
 export interface NatsServerOptions {

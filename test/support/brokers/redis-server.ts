@@ -4,7 +4,8 @@ import { join } from 'node:path';
 
 import { Redis } from 'ioredis';
 
-import { freePort, ServerProcess } from './server-process.js';
+import { freePort } from '../processes/free-port.js';
+import { ServerProcess } from './server-process.js';
 import { findServer, type SharedBroker } from './shared-server.js';
 
 export interface RedisServerOptions {

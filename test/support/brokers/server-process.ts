@@ -1,29 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
-import net from 'node:net';
 
 import { until } from '../baseline.js';
-
-/** Below those that systems give to outgoing connections: a server that is away for a while has to find its port again. */
-const [FIRST_PORT, LAST_PORT] = [15_000, 30_000];
-
-/** A port that nobody listens on, and that nobody gets by chance. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(FIRST_PORT, LAST_PORT);
-    const server = net.createServer().listen(port, '127.0.0.1');
-    try {
-      await once(server, 'listening');
-    } catch {
-      continue;
-    }
-    server.close();
-    await once(server, 'close');
-    return port;
-  }
-}
 
 /** Whether the binary can be started. */
 export async function isInstalled(command: string): Promise<boolean> {
@@ -52,8 +31,16 @@ export abstract class ServerProcess {
   protected abstract answers(): Promise<boolean>;
 
   protected async launch(command: string, args: readonly string[]): Promise<void> {
-    this.#process = spawn(command, args, { stdio: 'ignore' });
-    await until(`${command} answers on port ${this.port}`, () => this.answers().catch(() => false));
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#process = child;
+    let said = '';
+    const note = (text: Buffer): void => void (said = (said + text.toString()).slice(-2_000));
+    child.stdout.on('data', note);
+    child.stderr.on('data', note);
+    await until(`${command} answers on port ${this.port}`, () => {
+      if (child.exitCode !== null) throw new Error(`${command} ended with code ${child.exitCode}:\n${said}`);
+      return this.answers().catch(() => false);
+    });
   }
 
   /** As when the machine loses its power. */

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { until } from '../baseline.js';
-import { freePort } from '../brokers/server-process.js';
 import { ROOT } from '../root.js';
+import { freePort } from './free-port.js';
 import { findProgram } from './programs.js';
 
 const HAPROXY_PROGRAM = findProgram(['haproxy'], 'apt-get install haproxy.');
