@@ -1,3 +1,4 @@
+import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
 import { asEntry, decodeEntry } from '../../src/protocol/entry.js';
