@@ -4,6 +4,7 @@ import {
   type BroadcastOptions,
   eventFault,
   exceptionFault,
+  serializeData,
   show,
   type SSEEvent,
   topicFault,
@@ -38,9 +39,9 @@ export function assertTopic(topic: unknown): asserts topic is string {
  * Serialising runs code of the application's (`serialize`, `toJSON`), and so does reading a field that is a getter. So
  * each field is read once, before anything is checked: what was checked is what leaves, whatever such code does meanwhile.
  */
-export function toEntry(event: SSEEvent, rules: EntryRules, options: BroadcastOptions = {}): EventEntry {
-  const fields = read('event', () => fieldsOf(event));
-  const { except, exceptGroup } = read('options', () => exceptionsOf(options));
+export function toEntry(event: SSEEvent, rules: EntryRules, options?: BroadcastOptions): EventEntry {
+  const fields = fieldsOf(event);
+  const { except, exceptGroup } = options === undefined ? NO_EXCEPTIONS : exceptionsOf(options);
   const { topic, event: name, id, retry, comment, metadata, timestamp } = fields;
   if (topic !== undefined) assertTopic(topic);
   const fault = eventFault(fields) ?? exceptionFault(except, exceptGroup);
@@ -69,33 +70,51 @@ export function toEntry(event: SSEEvent, rules: EntryRules, options: BroadcastOp
 /** What is shorter V8 copies. */
 const MIN_SLICE = 13;
 
+/** Small texts are copied by way of this: to make a buffer for each takes twice as long, and has memory collected for it. */
+const scratch = Buffer.allocUnsafeSlow(8_192);
+
 /** The same text in memory of its own: a part of another one keeps all of that, for as long as the log keeps the part. */
 export function own<T extends string | undefined>(text: T): T {
   if (text === undefined || text.length < MIN_SLICE) return text;
   const encoding = Buffer.byteLength(text) === text.length ? 'latin1' : 'utf16le';
-  return Buffer.from(text, encoding).toString(encoding) as T;
+  if (text.length * 2 > scratch.length) return Buffer.from(text, encoding).toString(encoding) as T;
+  return scratch.toString(encoding, 0, scratch.write(text, encoding)) as T;
 }
 
-function read<T>(what: string, fields: () => T): T {
+function fieldsOf(source: SSEEvent): Readonly<SSEEvent> {
   try {
-    return fields();
+    const { data, event, id, topic, retry, comment, metadata, timestamp } = source;
+    return { data, event, id, topic, retry, comment, metadata, timestamp };
   } catch (cause) {
-    throw new SSEError('INVALID_EVENT', `The ${what} cannot be read.`, { cause });
+    throw unreadable('event', cause);
   }
 }
 
-function fieldsOf({ data, event, id, topic, retry, comment, metadata, timestamp }: SSEEvent): Readonly<SSEEvent> {
-  return Object.freeze({ data, event, id, topic, retry, comment, metadata, timestamp });
+interface Exceptions {
+  readonly except: readonly string[] | undefined;
+  readonly exceptGroup: string | undefined;
 }
 
-function exceptionsOf({ except, exceptGroup }: BroadcastOptions) {
-  return { except: except === undefined ? undefined : [except].flat(), exceptGroup };
+const NO_EXCEPTIONS: Exceptions = Object.freeze({ except: undefined, exceptGroup: undefined });
+
+function exceptionsOf(options: BroadcastOptions): Exceptions {
+  try {
+    const { except, exceptGroup } = options;
+    return { except: except === undefined ? undefined : [except].flat(), exceptGroup };
+  } catch (cause) {
+    throw unreadable('options', cause);
+  }
+}
+
+function unreadable(what: string, cause: unknown): SSEError {
+  return new SSEError('INVALID_EVENT', `The ${what} cannot be read.`, { cause });
 }
 
 function serialize(event: Readonly<SSEEvent>, { serialize: toText }: EntryRules): string {
   let text: unknown;
   try {
-    text = toText(event.data, event);
+    // Only the application's own sees the event, and could change what has been checked.
+    text = toText(event.data, toText === serializeData ? event : Object.freeze(event));
   } catch (cause) {
     throw new SSEError('INVALID_EVENT', 'data: it cannot be serialised.', { cause });
   }

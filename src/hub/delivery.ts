@@ -87,14 +87,17 @@ export class Delivery implements LogListener {
   }
 
   deliver(entries: readonly LogEntry[]): void {
-    for (const entry of entries) this.#inbox.push(entry);
     // An observer that publishes gets here while its own event is still on its way: its turn comes after.
-    if (this.#delivering) return;
+    if (this.#delivering) {
+      for (const entry of entries) this.#inbox.push(entry);
+      return;
+    }
     this.#delivering = true;
     try {
+      for (const entry of entries) this.#tryToDeliver(entry);
       for (let i = 0; i < this.#inbox.length; i++) this.#tryToDeliver(this.#inbox[i]!);
     } finally {
-      this.#inbox = [];
+      if (this.#inbox.length > 0) this.#inbox = [];
       this.#delivering = false;
     }
     this.context.turn.schedule();

@@ -182,6 +182,7 @@ export class Hub {
   }
 
   #startIfNeeded(): void {
+    if (this.#started) return;
     this.start().catch((error: unknown) => this.logger.error(`The log cannot be read: ${describe(error)}`));
   }
 

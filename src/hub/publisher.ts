@@ -4,7 +4,7 @@ import { BackplaneError } from '../backplane/backplane-error.js';
 import type { Backplane, Patience } from '../backplane/backplane.js';
 import type { ClosedTopics } from '../log/closed-topics.js';
 import type { EventLog } from '../log/event-log.js';
-import { bytesOf } from '../log/publication.js';
+import { bytesAtMost, bytesOf } from '../log/publication.js';
 import { type Cursor, formatCursor, ORIGIN } from '../protocol/cursor.js';
 import type { Entry, EventEntry } from '../protocol/entry.js';
 import { type BroadcastOptions, show, type SSEEvent } from '../protocol/event.js';
@@ -148,6 +148,7 @@ export class Publisher {
   #entryOf(event: SSEEvent, options: BroadcastOptions | undefined): EventEntry {
     const { rules } = this.context;
     const entry = toEntry(event, rules, options);
+    if (bytesAtMost(entry) <= rules.maxHistoryBytes) return entry;
     const bytes = bytesOf(entry);
     if (bytes <= rules.maxHistoryBytes) return entry;
     throw new SSEError(
@@ -185,7 +186,7 @@ function eventAndOptions(args: PublishArguments): [SSEEvent, BroadcastOptions | 
       'id: it is an object. Options come fifth: (topic, event, data, undefined, options).',
     );
   }
-  return [{ topic, event, data, ...(id !== undefined && { id }) }, options];
+  return [{ topic, event, data, id }, options];
 }
 
 /** Throws `INVALID_EVENT`: a promise of a source, above all, is none, and would only be found out when viewers wait. */

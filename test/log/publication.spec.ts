@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 
-import { Publication } from '../../src/log/publication.js';
+import { bytesAtMost, bytesOf, Publication } from '../../src/log/publication.js';
 import type { EventEntry } from '../../src/protocol/entry.js';
+import { seed } from '../support/seed.js';
 
 const POSITION = { ms: 1_700_000_000_000, seq: 3 };
 
@@ -20,5 +22,27 @@ describe('what observers see of a publication', () => {
 
   it('cannot be changed', () => {
     expect(Object.isFrozen(envelopeOf({ topic: 't' }))).toBe(true);
+  });
+});
+
+describe('what an event takes in the log', () => {
+  const text = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 300 }),
+    // Much of the same, in each width: what is counted for every event would hide a fault in little.
+    fc
+      .tuple(fc.constantFrom('\n', '\r\n', '\ud800', '€', '😀', 'a'), fc.nat({ max: 5_000 }), fc.constantFrom('', 'ÿ'))
+      .map(([part, count, end]) => part.repeat(count) + end),
+  );
+  const names = ['topic', 'event', 'id', 'comment', 'metadata', 'timestamp', 'exceptGroup'];
+  const fields = fc.dictionary(fc.constantFrom(...names), text);
+
+  it('is never more than what its lengths say', () => {
+    fc.assert(
+      fc.property(text, fields, fc.option(fc.array(text), { nil: undefined }), (data, others, except) => {
+        const entry: EventEntry = { kind: 'event', data, except, ...others };
+        expect(bytesOf(entry)).toBeLessThanOrEqual(bytesAtMost(entry));
+      }),
+      { seed, numRuns: 1_000 },
+    );
   });
 });
