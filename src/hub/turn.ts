@@ -105,7 +105,7 @@ export class Turn {
     // What this turn has published is still to be written.
     let keepFrom = Math.min(this.context.log.head, this.#start);
     for (const client of this.behind) if (client.keepsUp) keepFrom = Math.min(keepFrom, client.next);
-    this.context.log.prune(keepFrom);
+    if (!this.context.log.prune(keepFrom)) this.schedule();
   }
 
   #finish(): void {

@@ -15,6 +15,12 @@ export interface EventLogOptions {
   readonly maxBytes: number;
 }
 
+/**
+ * Milliseconds that letting go of what is old may take in one turn: a million events that grow old together would otherwise
+ * have everybody wait for a second. Looked at after so many of them.
+ */
+const AGE_BUDGET = 5;
+const AGE_STRIDE = 64;
 /** What a position without its event costs, in bytes. */
 const SLOT_BYTES = 24;
 /** What an event costs beside its data: objects, positions, its topic's history. Measured with a heap snapshot. */
@@ -135,14 +141,16 @@ export class EventLog {
   /** Adds the next entry and answers with its index. Without an item only its position is kept. */
   append(position: Position, item: LogItem | undefined): number {
     const index = this.#head++;
-    this.#segments.set(index, position, item);
+    this.#segments.setPosition(index, position);
+    // Of the same millisecond as the last one, it says nothing new of the clocks: it was read later.
+    if (position.ms !== this.#last.ms) this.#ahead = Math.max(this.#ahead, position.ms - performance.now());
     this.#last = position;
-    this.#ahead = Math.max(this.#ahead, position.ms - performance.now());
     if (!item) {
       if (index === this.#start) this.#trimStart();
       return index;
     }
     const history = this.#historyFor(item.topic);
+    this.#segments.setItem(index, item, history);
     history.push(index, !(item instanceof Publication));
     if (history.overfull) this.#overfull.add(history);
     this.#itemBytes += bytesOf(item);
@@ -229,27 +237,35 @@ export class EventLog {
     this.#collect(history);
   }
 
-  /** Applies the limits of number and age to what is before `keepFrom`. */
-  prune(keepFrom: number): void {
+  /**
+   * Applies the limits of number and age to what is before `keepFrom`. Answers `false` when its time was up before all that
+   * is too old was gone, and there is more to do in another turn.
+   */
+  prune(keepFrom: number): boolean {
     for (const history of this.#overfull) {
       while (history.overfull && history.oldest! < keepFrom) this.#evictOldestOf(history);
       if (!history.overfull) this.#overfull.delete(history);
     }
-    for (const maxAge of this.#aged.keys()) this.#pruneAge(maxAge, keepFrom);
+    const until = performance.now() + AGE_BUDGET;
+    let isDone = true;
+    for (const maxAge of this.#aged.keys()) if (!this.#pruneAge(maxAge, keepFrom, until)) isDone = false;
     this.#trimStart();
+    return isDone;
   }
 
-  #pruneAge(maxAge: number, keepFrom: number): void {
+  #pruneAge(maxAge: number, keepFrom: number, until: number): boolean {
     const deadline = this.now - maxAge;
     let i = Math.max(this.#aged.get(maxAge) ?? 0, this.#start);
     const end = Math.min(keepFrom, this.#head);
-    while (i < end && this.#segments.positionAt(i).ms < deadline) {
-      const item = this.#segments.itemAt(i);
-      const history = item && this.#histories.get(item.topic);
+    let isDone = true;
+    while (isDone && i < end && this.#segments.msAt(i) < deadline) {
+      const history = this.#segments.historyAt(i);
       if (history?.retention.maxAge === maxAge) this.#evictOldestOf(history);
       i++;
+      if (i % AGE_STRIDE === 0) isDone = performance.now() < until;
     }
     this.#aged.set(maxAge, i);
+    return isDone;
   }
 
   #historyFor(topic: string | undefined): History {
@@ -269,8 +285,8 @@ export class EventLog {
   }
 
   #evictFirst(): void {
-    const item = this.#segments.itemAt(this.#start);
-    if (item) this.#evictOldestOf(this.#histories.get(item.topic)!);
+    const history = this.#segments.historyAt(this.#start);
+    if (history) this.#evictOldestOf(history);
     this.#trimStart();
   }
 
@@ -281,7 +297,7 @@ export class EventLog {
     if (index > this.#newestFloor.index) this.#newestFloor = history.floor;
     this.#itemBytes -= bytesOf(item);
     this.#events--;
-    if (item instanceof Publication && item.entry.id !== undefined)
+    if (this.#ownIds.size > 0 && item instanceof Publication && item.entry.id !== undefined)
       this.#ownIds.evict(item.entry.id, index, item.topic);
     this.#collect(history);
   }

@@ -27,6 +27,10 @@ const NO_USES: IdUses = Object.freeze({ retained: [], gone: undefined });
 export class OwnIds {
   readonly #byId = new Map<string, Uses>();
 
+  get size(): number {
+    return this.#byId.size;
+  }
+
   find(id: string): IdUses {
     return this.#byId.get(id) ?? NO_USES;
   }

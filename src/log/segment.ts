@@ -1,4 +1,5 @@
 import type { Position } from '../protocol/cursor.js';
+import type { History } from './history.js';
 import type { LogItem } from './publication.js';
 
 const SEGMENT_SIZE = 1_024;
@@ -8,6 +9,7 @@ class Segment {
   readonly #ms = new Float64Array(SEGMENT_SIZE);
   readonly #seq = new Float64Array(SEGMENT_SIZE);
   #items: (LogItem | undefined)[] = [];
+  #histories: (History | undefined)[] = [];
   #live = 0;
 
   /** How many items are left. */
@@ -15,17 +17,29 @@ class Segment {
     return this.#live;
   }
 
-  set(index: number, position: Position, item: LogItem | undefined): void {
+  setPosition(index: number, { ms, seq }: Position): void {
     const at = index % SEGMENT_SIZE;
-    this.#ms[at] = position.ms;
-    this.#seq[at] = position.seq;
-    if (!item) return;
+    this.#ms[at] = ms;
+    this.#seq[at] = seq;
+  }
+
+  setItem(index: number, item: LogItem, history: History): void {
+    const at = index % SEGMENT_SIZE;
     this.#items[at] = item;
+    this.#histories[at] = history;
     this.#live++;
   }
 
   itemAt(index: number): LogItem | undefined {
     return this.#items[index % SEGMENT_SIZE];
+  }
+
+  historyAt(index: number): History | undefined {
+    return this.#histories[index % SEGMENT_SIZE];
+  }
+
+  msAt(index: number): number {
+    return this.#ms[index % SEGMENT_SIZE]!;
   }
 
   positionAt(index: number): Position {
@@ -37,7 +51,11 @@ class Segment {
     const at = index % SEGMENT_SIZE;
     const item = this.#items[at];
     this.#items[at] = undefined;
-    if (item && --this.#live === 0) this.#items = [];
+    this.#histories[at] = undefined;
+    if (item && --this.#live === 0) {
+      this.#items = [];
+      this.#histories = [];
+    }
     return item;
   }
 }
@@ -54,18 +72,33 @@ export class Segments {
     this.#first = numberOf(next);
   }
 
-  set(index: number, position: Position, item: LogItem | undefined): void {
+  /** The place of the next entry. */
+  setPosition(index: number, position: Position): void {
     const at = numberOf(index) - this.#first;
     while (this.#segments.length <= at) this.#segments.push(new Segment());
-    this.#segments[at]!.set(index, position, item);
+    this.#segments[at]!.setPosition(index, position);
+  }
+
+  /** What is there, and the history of its topic: to look that up again for every event that leaves would take longer. */
+  setItem(index: number, item: LogItem, history: History): void {
+    this.#at(index).setItem(index, item, history);
   }
 
   itemAt(index: number): LogItem | undefined {
     return this.#at(index).itemAt(index);
   }
 
+  historyAt(index: number): History | undefined {
+    return this.#at(index).historyAt(index);
+  }
+
   positionAt(index: number): Position {
     return this.#at(index).positionAt(index);
+  }
+
+  /** The milliseconds of its position. */
+  msAt(index: number): number {
+    return this.#at(index).msAt(index);
   }
 
   /** Lets go of an item. Its position stays. */
@@ -88,6 +121,7 @@ export class Segments {
   /** Lets go of the stretches that end before this index. */
   dropBefore(index: number): void {
     const dropped = numberOf(index) - this.#first;
+    if (dropped === 0) return;
     this.#segments.splice(0, dropped);
     this.#first += dropped;
   }

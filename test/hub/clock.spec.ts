@@ -20,6 +20,22 @@ afterEach(() => {
   jest.restoreAllMocks();
 });
 
+describe('many events that grow old together', () => {
+  it('go one part after the other, and nothing has to happen for the rest to go', async () => {
+    const test = new TestHub({ maxHistoryAge: MINUTE }, new TestLog(), new MemoryBackplane());
+    for (let n = 0; n < 2_000; n++) test.publish(`topic ${n}`, 'old');
+    await turn();
+    passed += 2 * MINUTE;
+    jest.spyOn(performance, 'now').mockImplementation(() => ++passed);
+    test.hub.turn.prune();
+    const { log } = test.hub;
+    expect(log.events).toBeGreaterThan(0);
+    expect(log.events).toBeLessThan(2_000);
+    for (let n = 0; n < 10; n++) await turn();
+    expect(log.events).toBe(0);
+  });
+});
+
 describe('a clock that was set back by an hour', () => {
   it('makes nothing old that is published then, as long as it takes', async () => {
     const test = new TestHub({ maxHistoryAge: 20 * MINUTE }, new TestLog(), new MemoryBackplane());

@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 
 import { EventLog } from '../../src/log/event-log.js';
 import { Publication } from '../../src/log/publication.js';
@@ -58,6 +58,22 @@ describe('EventLog', () => {
     expect(fixture.retained).toEqual(['3', '4', '5']);
     fixture.log.prune(fixture.log.head);
     expect(fixture.retained).toEqual(['5']);
+  });
+
+  it('lets go of much that has grown old in several steps, of all of it in the end', () => {
+    let now = 0;
+    const clock = jest.spyOn(performance, 'now').mockImplementation(() => ++now);
+    const fixture = new Fixture({ maxAge: 60_000 });
+    for (let i = 0; i < 1_000; i++) fixture.add(`topic ${i}`);
+    now += 600_000;
+    const left: number[] = [];
+    while (!fixture.log.prune(fixture.log.head)) left.push(fixture.log.events);
+    clock.mockRestore();
+    expect(left.length).toBeGreaterThan(2);
+    expect(left).toEqual(left.toSorted((a, b) => b - a));
+    expect(fixture.log.events).toBe(0);
+    expect(fixture.log.historyOf('topic 0')).toBeUndefined();
+    expect(fixture.log.floorOf('topic 0').index).toBe(999);
   });
 
   it('with a size of 0 keeps nothing beyond the turn, and still knows where it is', () => {
