@@ -22,7 +22,7 @@ export interface EventLogOptions {
 const AGE_BUDGET = 5;
 const AGE_STRIDE = 64;
 /** What a position without its event costs, in bytes. */
-const SLOT_BYTES = 24;
+const SLOT_BYTES = 32;
 /** What an event costs beside its data: objects, positions, its topic's history. Measured with a heap snapshot. */
 const ITEM_BYTES = 512;
 
