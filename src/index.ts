@@ -1,5 +1,5 @@
 export type { ClientOptions, StreamOptions } from './sse.client-options.js';
-export type { HistoryRule, Serialize, SSEConfig, Topics } from './sse.config.js';
+export type { FlushRule, HistoryRule, Serialize, SSEConfig, Topics } from './sse.config.js';
 export { LastEventId } from './sse.decorators.js';
 export { SSE_CONFIG, type SSEConfigFactory, type SSEModuleOptions } from './sse.module-definition.js';
 export { SSEModule } from './sse.module.js';

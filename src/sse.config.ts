@@ -21,6 +21,13 @@ export interface HistoryRule {
   readonly maxAge?: number;
 }
 
+/** How soon one write to a client may follow another because of some topics. */
+export interface FlushRule {
+  readonly topics: Topics;
+  /** Milliseconds; 0: what a turn publishes leaves at its end. */
+  readonly interval: number;
+}
+
 /** Turns the data of an event into text. */
 export type Serialize = (data: unknown, event: Readonly<SSEEvent>) => string;
 
@@ -144,6 +151,25 @@ export interface SSEConfig {
    */
   highWaterMark?: number;
   /**
+   * At most one write per client in this time, up to 60,000, for floods of small events: fewer and larger writes cost
+   * less. The first event after a pause leaves at once, what is published in the interval behind a write leaves together
+   * when it is over; 0: everything at the end of its turn. Nothing else waits: replay and catching up, `sendEvent()`,
+   * heartbeats, `closeTopic()`, `removeClient()` and all other ends, before which leaves what has waited.
+   *
+   * @defaultValue `0`
+   */
+  flushInterval?: number;
+  /**
+   * Another `flushInterval` for some topics; the first rule that matches counts. When an event leaves, so does everything
+   * before it that its client has not got: events of an urgent topic take those along that wait.
+   *
+   * @defaultValue none
+   *
+   * @example
+   * { flushInterval: 50, flush: [{ topics: topicPattern('alert:*'), interval: 0 }] }
+   */
+  flush?: readonly FlushRule[];
+  /**
    * With data waiting and none accepted for this long, a client is closed.
    *
    * @defaultValue `30_000`
@@ -256,6 +282,8 @@ const CHECKS: { readonly [Option in keyof Required<SSEConfig>]: Check } = {
   onGap: oneOf('earliest', 'latest'),
   maxConnectionAge: DURATION,
   highWaterMark: aWhole(1, Infinity, 'bytes'),
+  flushInterval: aWhole(0, MINUTE, 'milliseconds'),
+  flush: (value) => (Array.isArray(value) ? undefined : 'a list of { topics, interval }'),
   slowTimeout: aWhole(1, MAX_RETRY, 'milliseconds'),
   drainTimeout: DURATION,
   topicDelimiter: (value) => (typeof value === 'string' && value !== '' ? undefined : 'a string that is not empty'),
@@ -333,6 +361,7 @@ export function resolveConfig(given: SSEConfig = {}): ResolvedConfig {
     controlEvents: config.controlEvents ?? true,
     backplane: config.backplane ?? new MemoryBackplane(),
     retentionOf: retentionRule(config, topicDelimiter),
+    flushIntervalOf: flushRule(config, topicDelimiter),
   };
 }
 
@@ -347,25 +376,44 @@ function retentionRule(config: SSEConfig, delimiter: string): (topic: string | u
   return (topic) => rules.find(({ matches }) => topic !== undefined && matches(topic))?.retention ?? standard;
 }
 
-const RULE_FIELDS = ['topics', 'maxSize', 'maxAge'];
-
 function compileRule(rule: HistoryRule, i: number, standard: Retention, delimiter: string) {
-  const isRule = typeof rule === 'object' && rule !== null;
-  if (!isRule) throw invalid(`history[${i}]`, rule, 'an object: { topics, maxSize, maxAge }');
-  const stranger = Object.entries(rule).find(([name]) => !RULE_FIELDS.includes(name));
-  if (stranger) throw invalid(`history[${i}].${stranger[0]}`, stranger[1], `one of ${RULE_FIELDS.join(', ')}`);
+  assertRule(`history[${i}]`, rule, ['topics', 'maxSize', 'maxAge']);
   const { maxSize = standard.maxSize, maxAge = standard.maxAge } = rule;
   const sizeFault = CHECKS.maxHistorySize(maxSize);
   if (sizeFault) throw invalid(`history[${i}].maxSize`, maxSize, sizeFault);
   const ageFault = CHECKS.maxHistoryAge(maxAge);
   if (ageFault) throw invalid(`history[${i}].maxAge`, maxAge, ageFault);
-  const matchers = listOf(rule.topics).map((topic) => {
+  return { retention: { maxSize, maxAge }, matches: matcherOf(rule.topics, `history[${i}].topics`, delimiter) };
+}
+
+/** `undefined` where no topic has an interval. */
+function flushRule(config: SSEConfig, delimiter: string): ((topic: string | undefined) => number) | undefined {
+  const standard = config.flushInterval ?? 0;
+  const rules = (config.flush ?? []).map((rule, i) => {
+    assertRule(`flush[${i}]`, rule, ['topics', 'interval']);
+    const fault = CHECKS.flushInterval(rule.interval);
+    if (fault) throw invalid(`flush[${i}].interval`, rule.interval, fault);
+    return { interval: rule.interval, matches: matcherOf(rule.topics, `flush[${i}].topics`, delimiter) };
+  });
+  if (standard === 0 && rules.every(({ interval }) => interval === 0)) return undefined;
+  return (topic) => rules.find(({ matches }) => topic !== undefined && matches(topic))?.interval ?? standard;
+}
+
+function assertRule(option: string, rule: HistoryRule | FlushRule, fields: readonly string[]): void {
+  const isRule = typeof rule === 'object' && rule !== null;
+  if (!isRule) throw invalid(option, rule, `an object: { ${fields.join(', ')} }`);
+  const stranger = Object.entries(rule).find(([name]) => !fields.includes(name));
+  if (stranger) throw invalid(`${option}.${stranger[0]}`, stranger[1], `one of ${fields.join(', ')}`);
+}
+
+function matcherOf(topics: Topics, option: string, delimiter: string): (topic: string) => boolean {
+  const matchers = listOf(topics).map((topic) => {
     if (topic instanceof TopicPattern) return compilePattern(topic, delimiter);
     const fault = topicFault(topic);
-    if (fault) throw invalid(`history[${i}].topics`, topic, `a topic (${fault})`);
+    if (fault) throw invalid(option, topic, `a topic (${fault})`);
     return (other: string): boolean => other === topic;
   });
-  return { retention: { maxSize, maxAge }, matches: (topic: string) => matchers.some((test) => test(topic)) };
+  return (topic) => matchers.some((test) => test(topic));
 }
 
 export function listOf(topics: Topics): readonly (string | TopicPattern)[] {

@@ -59,6 +59,7 @@ export class Delivery implements LogListener {
   begin(epoch: string, from: Position): void {
     const { log, closedTopics } = this.context;
     const again = log.epoch !== '';
+    this.context.turn.flush();
     // Of a life that had nothing in it, that says nothing. Of a window that was not read to its end, not everything.
     if (again && log.last.ms > 0) this.#newsSince = Math.max(log.last.ms + 1, this.#ready ? 0 : this.#newsSince);
     if (this.#ready) this.#doneUpTo = log.last;
@@ -173,6 +174,7 @@ export class Delivery implements LogListener {
   #skip(previous: Position): void {
     // Their places have to be known: the hole lies behind them, and the turn's end would count it as passed.
     const { log, closedTopics, followers, turn } = this.context;
+    turn.flush();
     for (const client of followers.clients()) client.takePosition();
     log.hole(previous);
     closedTopics.missed(previous);
@@ -191,6 +193,7 @@ export class Delivery implements LogListener {
       return;
     }
     const publication = new Publication(entry, position, log.epoch);
+    turn.makeRoomFor(publication);
     const index = log.append(position, publication);
     counters.published++;
     if (closed) closedTopics.open(entry.topic!, index, position);

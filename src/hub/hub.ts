@@ -54,6 +54,8 @@ export interface HubOptions extends AdmissionLimits, EntryRules {
   readonly deserialize: (text: string) => unknown;
   readonly backplane: Backplane;
   readonly retentionOf: (topic: string | undefined) => Retention;
+  /** Milliseconds; `undefined` where none has an interval. */
+  readonly flushIntervalOf: ((topic: string | undefined) => number) | undefined;
 }
 
 /** Milliseconds. */
@@ -86,7 +88,8 @@ export class Hub {
     readonly options: HubOptions,
     logger: SSELogger,
   ) {
-    const { backplane, highWaterMark, slowTimeout, retentionOf, maxHistoryBytes, topicDelimiter } = options;
+    const { backplane, highWaterMark, slowTimeout, maxHistoryBytes, topicDelimiter } = options;
+    const { retentionOf, flushIntervalOf } = options;
     this.#noDeadlines = { expiresAt: Infinity, endsAt: Infinity, slowTimeout };
     this.logger = guarded(logger);
     this.reporter = new Reporter(this.logger, options.debug);
@@ -99,7 +102,8 @@ export class Hub {
     const envelopes = new Envelopes(deserialize, () => this.turn.schedule());
     const { log, closedTopics, topics, reporter, audience, timers } = this;
     const followers = this.#followers;
-    this.turn = new Turn({ log, topics, followers, counters: reporter.counters, envelopes, highWaterMark });
+    const { counters } = reporter;
+    this.turn = new Turn({ log, topics, followers, counters, envelopes, highWaterMark, flushIntervalOf });
     const { turn } = this;
     const held = new HeldClients(backplane, this.logger);
     const { maxTopicsPerClient } = options;
@@ -112,7 +116,7 @@ export class Hub {
       turn,
       held,
       envelopes,
-      counters: reporter.counters,
+      counters,
       logger: this.logger,
       groups: new Groups(this.clients, reporter),
       onDelivered: () => {
@@ -279,6 +283,7 @@ export class Hub {
     const { backplane, retryInterval, drainTimeout } = this.options;
     await drain(this.clients.list(), (spread) => this.#retry(retryInterval + spread), drainTimeout);
     this.timers.stop();
+    this.turn.stop();
     this.#connections.complete();
     this.delivery.publications.complete();
     this.topics.complete();

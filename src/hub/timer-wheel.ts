@@ -1,6 +1,6 @@
 import { inNoContext } from './callbacks.js';
 
-/** Milliseconds between two looks at who is due. */
+/** Milliseconds between two looks at who is due, unless somebody needs it finer. */
 const TICK = 50;
 const MAX_DELAY = 60 * 60 * 1_000;
 
@@ -20,6 +20,8 @@ export class TimerWheel {
   #timer: NodeJS.Timeout | undefined;
   #wakeAt = Infinity;
 
+  constructor(private readonly interval = TICK) {}
+
   /** How many wait. */
   get size(): number {
     return this.#bucketOf.size;
@@ -29,12 +31,12 @@ export class TimerWheel {
   schedule(client: Timed, at: number): void {
     this.remove(client);
     if (at === Infinity) return;
-    const bucket = Math.ceil(at / TICK);
+    const bucket = Math.ceil(at / this.interval);
     this.#bucketOf.set(client, bucket);
     const clients = this.#buckets.get(bucket);
     if (clients) clients.add(client);
     else this.#buckets.set(bucket, new Set([client]));
-    this.#wake(bucket * TICK);
+    this.#wake(bucket * this.interval);
   }
 
   remove(client: Timed): void {
@@ -57,14 +59,15 @@ export class TimerWheel {
     if (at >= this.#wakeAt) return;
     clearTimeout(this.#timer);
     this.#wakeAt = at;
-    const delay = Math.min(Math.max(1, at - performance.now()), MAX_DELAY);
+    // Node cuts off the fraction, and would call too early.
+    const delay = Math.min(Math.max(1, Math.ceil(at - performance.now())), MAX_DELAY);
     this.#timer = inNoContext(() => setTimeout(() => this.#tick(), delay)).unref();
   }
 
   #tick(): void {
     this.#wakeAt = Infinity;
     const now = performance.now();
-    const due = Math.floor(now / TICK);
+    const due = Math.floor(now / this.interval);
     let next = Infinity;
     for (const [bucket, clients] of this.#buckets) {
       if (bucket > due) {
@@ -79,6 +82,6 @@ export class TimerWheel {
         this.schedule(client, client.tick(now));
       }
     }
-    if (next !== Infinity) this.#wake(next * TICK);
+    if (next !== Infinity) this.#wake(next * this.interval);
   }
 }

@@ -1,11 +1,12 @@
 import { setImmediate } from 'node:timers';
 
 import type { EventLog } from '../log/event-log.js';
-import { Publication } from '../log/publication.js';
+import { type LogItem, Publication } from '../log/publication.js';
 import { Batch, type Frame } from '../protocol/frame.js';
 import { inNoContext } from './callbacks.js';
 import type { AllFollowers, Followers, InStep, Lane, Member, Shared } from './clients/followers.js';
 import type { Envelopes } from './envelopes.js';
+import { Pace, type TurnBeginning } from './pace.js';
 import type { Counters } from './reporting/stats.js';
 import type { Topics } from './topics/topics.js';
 
@@ -20,15 +21,18 @@ export interface TurnContext {
   readonly envelopes: Envelopes;
   /** Bytes. */
   readonly highWaterMark: number;
+  /** Milliseconds between two writes to a client, by the topic of what waits; none: each turn is written at its end. */
+  readonly flushIntervalOf: ((topic: string | undefined) => number) | undefined;
 }
 
 /** One turn of the event loop: what it publishes leaves at its end, in one write per client. */
-export class Turn {
+export class Turn implements TurnBeginning {
   /** Clients that have not got everything yet. */
   readonly behind = new Set<Member>();
   /** How many streams get every event within the call that published it. */
   clientsAtOnce = 0;
   #start = 0;
+  #bytesBefore = 0;
   /** The index behind the last event that was written at once. */
   #writtenAtOnce = 0;
   #scheduled = false;
@@ -37,22 +41,39 @@ export class Turn {
   readonly #awake = new Set<Member>();
   /** Those who have got a part of this turn before its end. */
   readonly #early = new Set<Member>();
+  /** None: each turn is written at its end. */
+  readonly pace: Pace | undefined;
 
-  constructor(private readonly context: TurnContext) {}
+  constructor(private readonly context: TurnContext) {
+    const { flushIntervalOf } = context;
+    this.pace = flushIntervalOf && new Pace(flushIntervalOf, () => this.schedule());
+  }
 
   /** The index of its first entry. */
   get start(): number {
     return this.#start;
   }
 
-  /** What is before this index, all have passed who are not behind. */
-  passedBy({ atOnce }: Member): number {
-    return atOnce ? Math.max(this.#start, this.#writtenAtOnce) : this.#start;
+  get bytesBefore(): number {
+    return this.#bytesBefore;
+  }
+
+  /** What is before this index, all of its lane have passed who are not behind. */
+  passedBy(client: Member): number {
+    const { wait } = client.followers.laneOf(client);
+    if (wait) return wait.from;
+    return client.atOnce ? Math.max(this.#start, this.#writtenAtOnce) : this.#start;
+  }
+
+  /** Whether a client at this index has got a part of what others of its lane are still to be given together. */
+  isPartlyGiven(client: Member, next: number): boolean {
+    const { wait } = client.followers.laneOf(client);
+    return wait ? next > wait.from : !client.atOnce && next > this.#start;
   }
 
   /** Another epoch of the log has begun. */
   restart(): void {
-    this.#start = this.context.log.head;
+    this.#begin(this.context.log.head, this.context.log.bytesAdded);
     this.#touched = new Set();
   }
 
@@ -65,8 +86,27 @@ export class Turn {
   writeAtOnce(topic: string | undefined, index: number): void {
     if (this.clientsAtOnce === 0) return;
     this.#writtenAtOnce = index;
-    for (const followers of this.#followersOf(topic)) this.#serve(followers, followers.atOnce, index, index + 1);
+    const interval = this.pace?.intervalOf(topic);
+    for (const followers of this.#followersOf(topic)) {
+      if (interval === undefined) this.#serve(followers, followers.atOnce, index, index + 1);
+      else this.#serveInPace(followers, followers.atOnce, interval, index, index + 1);
+    }
     this.#writtenAtOnce = index + 1;
+  }
+
+  /** Writes what waits for its interval now: the log is about to lose it. Of the present turn, nothing is written. */
+  flush(): void {
+    for (const { followers, lane } of this.pace?.waits ?? []) this.#flush(followers, lane, this.#start, this.#start);
+  }
+
+  /** Waiting costs nobody an event: what the log would have to let go of for this one leaves before. */
+  makeRoomFor(item: LogItem): void {
+    const oldest = this.pace?.oldest;
+    if (oldest && !this.context.log.holdsAllSince(oldest.bytesBefore, item)) this.flush();
+  }
+
+  stop(): void {
+    this.pace?.stop();
   }
 
   /** Has the client pumped at the end of the turn. */
@@ -75,8 +115,14 @@ export class Turn {
     this.schedule();
   }
 
-  /** Has the client join those in step at the end of the turn. */
+  /** Whether it is pumped at the end of the turn. */
+  isAwake(client: Member): boolean {
+    return this.#awake.has(client);
+  }
+
+  /** Has the client join those in step at the end of the turn, or of what they wait for. */
   joinLater(client: Member): void {
+    if (client.followers.laneOf(client).wait) return;
     this.#early.add(client);
     this.schedule();
   }
@@ -95,29 +141,42 @@ export class Turn {
 
   /** What is before this index, no client has yet to pass. */
   get oldestPlace(): number {
-    let oldest = this.#start;
+    let oldest = this.#unwrittenFrom;
     for (const { next } of this.behind) oldest = Math.min(oldest, next);
     return oldest;
   }
 
   /** Lets go of what is over its limits, unless a client that keeps up still needs it. */
   prune(): void {
-    // What this turn has published is still to be written.
-    let keepFrom = Math.min(this.context.log.head, this.#start);
+    let keepFrom = Math.min(this.context.log.head, this.#unwrittenFrom);
     for (const client of this.behind) if (client.keepsUp) keepFrom = Math.min(keepFrom, client.next);
     if (!this.context.log.prune(keepFrom)) this.schedule();
+  }
+
+  /** What this turn has published is still to be written, and what waits for its interval. */
+  get #unwrittenFrom(): number {
+    return this.pace?.oldest?.start ?? this.#start;
+  }
+
+  #begin(start: number, bytesBefore: number): void {
+    this.#start = start;
+    this.#bytesBefore = bytesBefore;
   }
 
   #finish(): void {
     this.#scheduled = false;
     // A filter may publish while this runs; that belongs to the next turn.
-    const end = this.context.log.head;
+    const { head: end, bytesAdded } = this.context.log;
     const touched = this.#touched;
     this.#touched = new Set();
-    for (const followers of this.#followersOfAny(touched)) {
-      this.#serve(followers, followers.atTurnEnd, this.#start, end);
+    if (this.pace) {
+      this.#finishInPace(this.pace, touched, end);
+    } else {
+      for (const followers of this.#followersOfAny(touched)) {
+        this.#serve(followers, followers.atTurnEnd, this.#start, end);
+      }
     }
-    this.#start = end;
+    this.#begin(end, bytesAdded);
     this.#gatherEarly();
     const deadline = performance.now() + CATCH_UP_BUDGET;
     for (const client of this.#awake) {
@@ -128,6 +187,39 @@ export class Turn {
     this.context.envelopes.clear();
     if (this.#awake.size > 0) this.schedule();
     this.prune();
+  }
+
+  #finishInPace(pace: Pace, touched: Iterable<string | undefined>, end: number): void {
+    const intervals = new Map<Followers, number>();
+    for (const topic of touched) {
+      const interval = pace.intervalOf(topic);
+      for (const followers of this.#followersOf(topic)) {
+        intervals.set(followers, Math.min(interval, intervals.get(followers) ?? Infinity));
+      }
+    }
+    for (const [followers, interval] of intervals) {
+      this.#serveInPace(followers, followers.atTurnEnd, interval, this.#start, end);
+    }
+    for (const wait of pace.over) if (wait.lane.wait === wait) this.#flush(wait.followers, wait.lane, this.#start, end);
+  }
+
+  /** Gives the lane what follows `from`, now or when its interval is over. */
+  #serveInPace(followers: Followers, lane: Lane, interval: number, from: number, end: number): void {
+    if (lane.clients.size === 0 || this.pace!.holds(followers, lane, interval, from, this)) return;
+    this.#flush(followers, lane, from, end);
+  }
+
+  /** Gives the lane what follows `from`, and what it has waited for. */
+  #flush(followers: Followers, lane: Lane, from: number, end: number): void {
+    const pace = this.pace!;
+    const { wait } = lane;
+    pace.end(lane);
+    // Whoever is written to at once may publish, or end, in the midst of several events; only its own reading bears that.
+    if (wait && lane === followers.atOnce) for (const client of lane.clients) client.pump();
+    else this.#serve(followers, lane, wait?.from ?? from, end);
+    pace.wrote(lane, wait);
+    // Those who had got a part of it, for whatever reason, have the rest.
+    if (wait && lane.inStep.size < lane.clients.size) for (const client of lane.clients) client.joinStep();
   }
 
   #gatherEarly(): void {

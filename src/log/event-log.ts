@@ -51,6 +51,7 @@ export class EventLog {
   /** How far each age limit has been applied. */
   readonly #aged = new Map<number, number>();
   #itemBytes = 0;
+  #bytesAdded = 0;
   #events = 0;
   /** The cursor that was last asked for. */
   #asked: { readonly position: Position; readonly cursor: string } | undefined;
@@ -87,6 +88,16 @@ export class EventLog {
 
   get bytes(): number {
     return this.#itemBytes + (this.#head - this.#start) * SLOT_BYTES;
+  }
+
+  /** Bytes of everything that was ever appended. */
+  get bytesAdded(): number {
+    return this.#bytesAdded;
+  }
+
+  /** Whether with this item, too, the log can hold all that was appended since it had got so many bytes. */
+  holdsAllSince(bytesAdded: number, item: LogItem): boolean {
+    return this.#bytesAdded - bytesAdded + bytesOf(item) + SLOT_BYTES <= this.options.maxBytes;
   }
 
   /** The newest entry that was ever evicted, of whatever topic. */
@@ -145,6 +156,7 @@ export class EventLog {
     // Of the same millisecond as the last one, it says nothing new of the clocks: it was read later.
     if (position.ms !== this.#last.ms) this.#ahead = Math.max(this.#ahead, position.ms - performance.now());
     this.#last = position;
+    this.#bytesAdded += SLOT_BYTES;
     if (!item) {
       if (index === this.#start) this.#trimStart();
       return index;
@@ -153,7 +165,9 @@ export class EventLog {
     this.#segments.setItem(index, item, history);
     history.push(index, !(item instanceof Publication));
     if (history.overfull) this.#overfull.add(history);
-    this.#itemBytes += bytesOf(item);
+    const bytes = bytesOf(item);
+    this.#itemBytes += bytes;
+    this.#bytesAdded += bytes;
     this.#events++;
     if (item instanceof Publication && item.entry.id !== undefined) this.#ownIds.add(item.entry.id, index);
     // Whatever its size: an entry that was accepted is delivered.

@@ -39,7 +39,10 @@ function received({ inFlight }: FakeTransport): Block[] {
 }
 
 // A slow machine would let some begin a turn later than others.
-beforeEach(() => void new StandingClock());
+let clock: StandingClock;
+beforeEach(() => {
+  clock = new StandingClock();
+});
 
 afterEach(() => {
   jest.restoreAllMocks();
@@ -54,9 +57,11 @@ describe('what those in step get', () => {
       fc.boolean(),
       fc.boolean(),
       fc.constantFrom<SSEConfig>({}, { maxHistorySize: 1 }, { maxHistoryBytes: 65_536 }),
+      // Two turns long, but for one topic.
+      fc.constantFrom<SSEConfig>({}, { flushInterval: 25, flush: [{ topics: 'b', interval: 0 }] }),
       fc.constantFrom('', LARGE),
-      async (published, names, atOnce, controlEvents, config, filling) => {
-        const test = new TestHub(config);
+      async (published, names, atOnce, controlEvents, limits, pace, filling) => {
+        const test = new TestHub({ ...limits, ...pace });
         const connect = (more: ConnectOptions): FakeTransport => {
           const transport = new FakeTransport({ atOnce });
           test.connect({ ...names, group: 'g', controlEvents, transport, ...more });
@@ -79,7 +84,12 @@ describe('what those in step get', () => {
             void test.hub.publisher.append(entry.kind === 'event' ? { ...entry, data } : entry, 'queue');
           }
           await turn(2);
+          clock.advance(10);
+          test.endWaits();
         }
+        await turn(2);
+        test.endWaits(Infinity);
+        await turn(2);
         shared += batches.length - new Set(batches).size;
         const [expected, ended] = [received(alone), alone.ended];
         for (const transport of inStep) {

@@ -156,6 +156,13 @@ export class TestHub {
     for (const text of data) void this.hub.publisher.append(event(text, { topic }), 'queue');
   }
 
+  /** What the timer does for those whose interval is over; it does not know of a clock that is moved by hand. */
+  endWaits(now = performance.now()): number {
+    const waits = (this.hub.turn.pace?.waits ?? []).filter(({ until }) => until <= now);
+    for (const wait of waits) wait.tick();
+    return waits.length;
+  }
+
   close(topic: string): void {
     void this.hub.publisher.append({ kind: 'close', topic }, 'queue');
   }

@@ -35,6 +35,8 @@ export class Client implements OpeningClient, Viewed, ReaderOwner, TimedClient, 
   /** What is before this index, it had missed when it came. */
   #missedBefore = 0;
   #pumping = false;
+  /** It was to read more of the log than its transport took. */
+  #isOwed = false;
   #metadata: Record<string, unknown> | undefined;
   #view: ClientView | undefined;
   #followers: Followers;
@@ -144,8 +146,8 @@ export class Client implements OpeningClient, Viewed, ReaderOwner, TimedClient, 
   joinStep(): void {
     if (this.standing.progress !== 'current' || !this.#isStreaming) return;
     if (!this.reader.plain || !this.#transport.ready) return;
-    // Whoever has got a part of this turn already joins at its end.
-    if (!this.atOnce && this.place.next > this.#context.turn.start) return this.#context.turn.joinLater(this);
+    // Whoever has got a part of what the others are still to get joins when they have it.
+    if (this.#context.turn.isPartlyGiven(this, this.place.next)) return this.#context.turn.joinLater(this);
     this.standing.become('inStep');
   }
 
@@ -204,6 +206,7 @@ export class Client implements OpeningClient, Viewed, ReaderOwner, TimedClient, 
     const standing = this.standing;
     standing.fix();
     while (this.connected) {
+      this.#isOwed = standing.place.next < log.head;
       if (!this.#transport.ready) return this.#block();
       const from = standing.place.next;
       const { frames, events, next, ending } = this.reader.read(from, this.#portion);
@@ -416,7 +419,20 @@ export class Client implements OpeningClient, Viewed, ReaderOwner, TimedClient, 
   drained(): void {
     if (!this.connected) return;
     this.timer.unblock();
-    this.pumpSoon();
+    if (!this.#waitsWithOthers) return this.pumpSoon();
+    this.standing.become('current');
+    this.joinStep();
+  }
+
+  /**
+   * Where there is a pace, a connection that is full after each write, and drained soon, must not have its client read what
+   * others wait for. It has what they were given: its lane has had it read whatever it had for it, which it then was owed,
+   * and whoever had anything else for it has woken it.
+   */
+  get #waitsWithOthers(): boolean {
+    const { turn, ready } = this.#context;
+    if (!turn.pace || this.#isOwed || turn.isAwake(this)) return false;
+    return this.standing.progress === 'behind' && this.#isStreaming && ready && !this.reader.hasOwn;
   }
 
   disconnected(): void {

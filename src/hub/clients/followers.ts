@@ -44,11 +44,23 @@ export interface Shared {
   readonly events: number;
 }
 
+/** The clients of a lane have something to get, and were written to just now. */
+export interface Wait {
+  /** The index of the first entry that has not been written to them. */
+  readonly from: number;
+  /** They are being given it. */
+  readonly isEnding: boolean;
+}
+
 /** The clients of `Followers` that are written to at the same time. */
 export class Lane {
   readonly clients = new Set<Member>();
   /** Those of them that have got everything so far. */
   readonly inStep = new InStep();
+  /** Where the hub has a pace: when they were last written to together, on the clock of `performance.now()`. */
+  writtenAt: number | undefined;
+  /** They wait for their interval to be over. */
+  wait: Wait | undefined;
 }
 
 /**

@@ -3,7 +3,7 @@ import type { DisconnectReason } from '../../sse.client.js';
 /** How a stream ends. */
 export interface Goodbye {
   readonly reason: DisconnectReason;
-  /** What this turn has published leaves first, as far as the transport takes it. */
+  /** What has been published leaves first, as far as the transport takes it. */
   readonly flush: boolean;
   /** The last event: none, `sse.end` (it is over for good), or `sse.expired` (its rights are). */
   readonly farewell: 'none' | 'end' | 'expired';
@@ -27,7 +27,7 @@ export const GOODBYES = {
   /** What has been done to its group meanwhile nobody can tell: the application is asked again, as it comes back. */
   askedAgain: { reason: 'removed', flush: false, farewell: 'none', response: 'planned' },
   /** Its group was full. */
-  evicted: { reason: 'evicted', flush: false, farewell: 'end', response: 'end' },
+  evicted: { reason: 'evicted', flush: true, farewell: 'end', response: 'end' },
   /** Another has taken its place, and it is not to come back: it would take that one's in turn. */
   replaced: { reason: 'replaced', flush: false, farewell: 'none', response: 'end' },
   expired: { reason: 'expired', flush: true, farewell: 'expired', response: 'planned' },

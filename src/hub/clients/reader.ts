@@ -50,6 +50,11 @@ export class Reader {
     return this.#privates?.bytes ?? 0;
   }
 
+  /** Whether it has something to say to its client that is not in the log. */
+  get hasOwn(): boolean {
+    return this.#privates !== undefined || !(this.#losses?.isOver ?? true) || this.isFinished();
+  }
+
   /** Whether it gets just what everybody who follows the same gets, until its time is up. */
   get plain(): boolean {
     return !this.#privates && !this.#subscriptions && !this.filter && this.#isTold && this.#notBefore === undefined;

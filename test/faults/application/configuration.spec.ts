@@ -119,6 +119,22 @@ describe('SSEModule', () => {
     ['onGap', 'skip', /"skip".*'earliest', 'latest'/],
     ['maxConnectionAge', Infinity, /Infinity.*milliseconds from 0 to 2147483647/],
     ['highWaterMark', 0, /0.*bytes from 1/],
+    ['flushInterval', -1, /-1.*milliseconds from 0 to 60000/],
+    ['flushInterval', 60_001, /60001.*milliseconds from 0 to 60000/],
+    ['flushInterval', 0.5, /0\.5.*whole number/],
+    ['flush', { topics: 'a', interval: 0 }, /list of/],
+    ['flush', [{ topics: 'a*', interval: 0 }], /flush\[0\]\.topics.*"a\*".*topicPattern/],
+    [
+      'flush',
+      [
+        { topics: 'a', interval: 0 },
+        { topics: 'b', interval: '1s' },
+      ],
+      /flush\[1\]\.interval.*"1s"/,
+    ],
+    ['flush', [{ topics: 'a' }], /flush\[0\]\.interval.*undefined.*milliseconds/],
+    ['flush', [{ topics: 'a', interval: 0, every: 5 }], /flush\[0\]\.every.*topics, interval/],
+    ['flush', ['a'], /flush\[0\].*"a".*an object/],
     ['slowTimeout', 0, /0.*milliseconds from 1/],
     ['drainTimeout', -1, /-1.*milliseconds/],
     ['topicDelimiter', '', /"".*not empty/],
@@ -166,6 +182,8 @@ describe('SSEModule', () => {
         drainTimeout: 0,
       },
       { history: [], retryJitter: 1, backplane: new MemoryBackplane() },
+      { flushInterval: 0, flush: [{ topics: 'a', interval: 60_000 }] },
+      { flushInterval: 60_000, flush: [] },
     ];
     for (const config of edges) expect(() => new SSEService(config)).not.toThrow();
   });

@@ -115,6 +115,10 @@ export interface Limits {
   readonly highWaterMark: number;
   /** Some topics may be kept shorter than others. */
   readonly history: readonly { readonly topics: string; readonly maxSize: number }[];
+  /** Milliseconds. */
+  readonly flushInterval: number;
+  /** Some topics may be urgent, or lazy. */
+  readonly flush: readonly { readonly topics: string; readonly interval: number }[];
 }
 
 const limits: fc.Arbitrary<Limits> = fc.record({
@@ -123,6 +127,8 @@ const limits: fc.Arbitrary<Limits> = fc.record({
   maxHistoryBytes: fc.constantFrom(2 ** 30, 2 ** 30, 65_536),
   highWaterMark: fc.constantFrom(65_536, 1, 300),
   history: fc.constantFrom([], [], [{ topics: 'a', maxSize: 0 }]),
+  flushInterval: fc.constantFrom(0, 50, 50, 2_000),
+  flush: fc.constantFrom([], [], [{ topics: 'a', interval: 0 }], [{ topics: 'b', interval: 1_000 }]),
 });
 
 /** Of both: often the same. */

@@ -174,10 +174,16 @@ export class World {
   #advance(ms: number): void {
     this.clock.advance(ms);
     for (const open of this.#gates.splice(0)) open();
-    for (const { hub } of this.#nodes) {
+    for (const { hub, test } of this.#nodes) {
       for (const client of hub.clients.list()) client.timer.tick(performance.now());
       hub.turn.prune();
+      test.endWaits();
     }
+  }
+
+  /** Whoever waits has waited long enough. Answers whether somebody did. */
+  #endWaits(): boolean {
+    return this.#nodes.map(({ test }) => test.endWaits(Infinity)).some((count) => count > 0);
   }
 
   #connect(person: Person, how: Manner): void {
@@ -319,6 +325,7 @@ export class World {
   async #readAll(): Promise<void> {
     for (let idle = 0; idle < 3; idle++) {
       for (const open of this.#gates.splice(0)) open();
+      if (this.#endWaits()) idle = -1;
       await turn();
       for (const person of this.#people) {
         if (person.connection?.transport.inFlight.length) idle = -1;
