@@ -41,6 +41,7 @@ const FAN_OUT_COLUMNS = [CPU_PER_EVENT, GENERATOR];
 
 const DIRECT = ['directExpress', 'directFastify'] as const;
 const GZIP = ['gzipExpress', 'gzipFastify'] as const;
+const PACED = ['pacedExpress', 'pacedFastify', 'streamFastify', 'pacedStream'] as const;
 const THROUGH_NEST = ['streamExpress', 'streamFastify', 'subjectExpress', 'subjectFastify'] as const;
 const PEERS = ['betterSse', 'fastifySse', 'nchan'] as const;
 const LEAN: readonly ContenderName[] = ['nodeHttp', 'socketWrite', ...DIRECT, ...PEERS];
@@ -106,6 +107,16 @@ const latency = fanOutScenario(
   },
 );
 
+/** More than one core can write one by one, so the rate is what is asked for, not what is reached. */
+const flood = fanOutScenario(
+  'flood',
+  '200 single events a second, 1,000 clients, 120 bytes, with and without a flushInterval of 50 ms',
+  { turns: 200, perTurn: 1, size: SIZE, every: 5 },
+  {
+    columns: [CPU_PER_EVENT, { key: 'p50', label: 'p50, ms', digits: 1 }, { key: 'p99', label: 'p99, ms', digits: 1 }],
+  },
+);
+
 const toNobody: Scenario = {
   key: 'nobody',
   title: 'Publish to a topic that nobody follows, with 1,000 clients on another',
@@ -159,6 +170,7 @@ export const FULL: readonly Group[] = [
       comeAndGo,
     ],
   },
+  { audience: audienceOf(1_000), contenders: ['nodeHttp', ...DIRECT, ...PACED], scenarios: [flood] },
   { audience: audienceOf(100), contenders: ALL, scenarios: [flatness(100, 300), latency] },
   { audience: audienceOf(10_000), contenders: LEAN, memory: true, scenarios: [flatness(10_000, 4)] },
   topics(1, 40),

@@ -51,11 +51,18 @@ function hub(platform: Platform, { label, controller, config }: Variant): Conten
 
 const direct: Variant = { label: 'createClient()', controller: DirectController };
 const gzip: Variant = { label: 'createClient() gzip', controller: DirectController, config: { compression: true } };
+/** Of the events that come one by one, what 50 ms bring leaves together. */
+const PACE: SSEConfig = { flushInterval: 50 };
+const paced: Variant = { label: 'createClient() flushInterval', controller: DirectController, config: PACE };
+const pacedThroughNest: Variant = { label: 'stream() flushInterval', controller: StreamController, config: PACE };
 const stream: Variant = { label: 'stream()', controller: StreamController };
 
 export const directExpress = hub('Express', direct);
 export const directFastify = hub('Fastify', direct);
 export const gzipExpress = hub('Express', gzip);
 export const gzipFastify = hub('Fastify', gzip);
+export const pacedExpress = hub('Express', paced);
+export const pacedFastify = hub('Fastify', paced);
+export const pacedStream = hub('Fastify', pacedThroughNest);
 export const streamExpress = hub('Express', stream);
 export const streamFastify = hub('Fastify', stream);

@@ -1,7 +1,17 @@
 import { betterSse } from './better-sse.js';
 import type { Contender } from './contender.js';
 import { fastifySse } from './fastify-sse.js';
-import { directExpress, directFastify, gzipExpress, gzipFastify, streamExpress, streamFastify } from './hub.js';
+import {
+  directExpress,
+  directFastify,
+  gzipExpress,
+  gzipFastify,
+  pacedExpress,
+  pacedFastify,
+  pacedStream,
+  streamExpress,
+  streamFastify,
+} from './hub.js';
 import { nchan } from './nchan.js';
 import { subjectExpress, subjectFastify } from './nest-subject.js';
 import { nodeHttp } from './node-http.js';
@@ -15,8 +25,11 @@ export const contenders = {
   directFastify,
   gzipExpress,
   gzipFastify,
+  pacedExpress,
+  pacedFastify,
   streamExpress,
   streamFastify,
+  pacedStream,
   subjectExpress,
   subjectFastify,
   betterSse,
