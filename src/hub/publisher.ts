@@ -5,7 +5,7 @@ import type { Backplane, Patience } from '../backplane/backplane.js';
 import type { ClosedTopics } from '../log/closed-topics.js';
 import type { EventLog } from '../log/event-log.js';
 import { bytesAtMost, bytesOf } from '../log/publication.js';
-import { type Cursor, formatCursor, ORIGIN } from '../protocol/cursor.js';
+import { comparePositions, type Cursor, formatCursor, ORIGIN } from '../protocol/cursor.js';
 import type { Entry, EventEntry } from '../protocol/entry.js';
 import { type BroadcastOptions, show, type SSEEvent } from '../protocol/event.js';
 import { SSEError } from '../sse.error.js';
@@ -62,17 +62,12 @@ export class Publisher {
   }
 
   /** Publishes on a topic, and settles with the event's cursor once the log has it; with `''` where the hub is switched off. */
-  async publish(args: PublishArguments): Promise<string> {
-    if (!this.#isEnabled) return '';
-    const entry = this.#topicEntryOf(args);
+  publish(args: PublishArguments): Promise<string> {
+    if (!this.#isEnabled) return Promise.resolve('');
     try {
-      const { epoch, position } = await this.append(entry, 'timeout');
-      return formatCursor(epoch, position);
+      return this.append(this.#topicEntryOf(args), 'timeout').then(textOf, failed);
     } catch (error) {
-      // Where the broker is, and what it says, is not for the visitor whose request this was.
-      throw error instanceof BackplaneError
-        ? new SSEError('BACKPLANE_UNAVAILABLE', 'The log has not confirmed the event.', { cause: error })
-        : error;
+      return Promise.reject(error);
     }
   }
 
@@ -129,7 +124,7 @@ export class Publisher {
   /** An event says up to where its publisher may have forgotten what closed its topic. */
   #withPast(entry: Entry): Entry {
     const { forgotten } = this.context.closedTopics;
-    if (forgotten === ORIGIN || entry.kind !== 'event') return entry;
+    if (comparePositions(forgotten, ORIGIN) === 0 || entry.kind !== 'event') return entry;
     return entry.topic === undefined || this.isClosed(entry.topic) ? entry : { ...entry, opens: forgotten };
   }
 
@@ -171,6 +166,17 @@ export class Publisher {
     this.broadcast([{ topic, event: 'failed', data: { message: 'The source of these events failed.' } }]);
     this.mark('close', topic);
   }
+}
+
+function textOf({ epoch, position }: Cursor): string {
+  return formatCursor(epoch, position);
+}
+
+/** Where the broker is, and what it says, is not for the visitor whose request this was. */
+function failed(error: unknown): never {
+  throw error instanceof BackplaneError
+    ? new SSEError('BACKPLANE_UNAVAILABLE', 'The log has not confirmed the event.', { cause: error })
+    : error;
 }
 
 function eventAndOptions(args: PublishArguments): [SSEEvent, BroadcastOptions | undefined] {
