@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Child } from '../child.js';
 import type { GeneratorRequests } from '../messages.js';
 import type { HostedBroker } from './hosted-broker.js';
-import type { NodeRequests, PublishRequest } from './messages.js';
+import { type NodeRequests, OBSERVED, type PublishRequest } from './messages.js';
 import type { System } from './systems.js';
 
 const TOPIC = 'topic-0';
@@ -15,6 +15,8 @@ const AFTERWORK = 200;
 /** CPU time in microseconds. */
 export interface Work {
   readonly nodes: number;
+  /** Of each of them. */
+  readonly each: readonly number[];
   readonly broker: number;
 }
 
@@ -48,7 +50,7 @@ export class Cluster {
     this.#members.push(member);
     const { kind } = this.system;
     const broker = this.broker && { kind: this.broker.kind, url: this.broker.url };
-    member.port = (await node.ask('start', { kind, prefix, broker })).port;
+    member.port = (await node.ask('start', { kind, prefix, broker, observes: this.#members.length === 1 })).port;
   }
 
   /** Opens as many at each node, and waits until the nodes count them. */
@@ -67,7 +69,13 @@ export class Cluster {
   }
 
   /** All nodes publish their share of the events, of the window and of what a `go` allows. */
-  async publish({ events, window, every, perGo, size }: Omit<PublishRequest, 'topic' | 'after'>): Promise<void> {
+  async publish({
+    events,
+    window,
+    every,
+    perGo,
+    size,
+  }: Omit<PublishRequest, 'topic' | 'after' | 'perTurn'>): Promise<void> {
     const nodes = this.#members.length;
     const requestOf = (i: number): PublishRequest => ({
       topic: TOPIC,
@@ -80,6 +88,12 @@ export class Cluster {
     await Promise.all(this.#members.map(({ node }, i) => node.ask('publish', requestOf(i))));
   }
 
+  /** The first node publishes, for its observer, so many at a time as soon as the log has those before. */
+  async publishTogether(events: number, together: number, size: number): Promise<void> {
+    const request = { topic: OBSERVED, size, events, window: together, perTurn: together };
+    await this.#members[0]!.node.ask('publish', request);
+  }
+
   /** The CPU time that something takes, including what nodes do after it. */
   async weigh(act: () => Promise<void>): Promise<Work> {
     await Promise.all(this.#members.map(({ node }) => node.ask('begin', {})));
@@ -88,7 +102,8 @@ export class Cluster {
     await sleep(AFTERWORK);
     const works = await Promise.all(this.#members.map(({ node }) => node.ask('end', {})));
     const broker = (await this.broker?.cpu()) ?? Number.NaN;
-    return { nodes: works.reduce((sum, { cpu }) => sum + cpu, 0), broker: broker - (before ?? Number.NaN) };
+    const each = works.map(({ cpu }) => cpu);
+    return { each, nodes: each.reduce((sum, cpu) => sum + cpu, 0), broker: broker - (before ?? Number.NaN) };
   }
 
   /** Whatever it is doing: what it has left with a broker is the broker's to forget. */

@@ -6,7 +6,12 @@ export interface NodeOptions {
   readonly broker?: { readonly kind: BrokerKind; readonly url: string } | undefined;
   /** Nodes with the same are one system. */
   readonly prefix: string;
+  /** Code on this node gets what is published on `OBSERVED`. */
+  readonly observes: boolean;
 }
+
+/** Nobody but an observer follows it. */
+export const OBSERVED = 'observed';
 
 /** What the parent asks the process of a node. */
 export interface NodeRequests {
@@ -29,6 +34,8 @@ export interface PublishRequest {
   /** Milliseconds before the first, so that nodes don't publish at the same time. */
   readonly after?: number;
   readonly window: number;
+  /** The most that are published in one turn of the event loop. */
+  readonly perTurn?: number;
   /** How many events each `go` lets follow; without it, each event that the log has lets one follow. */
   readonly perGo?: number;
 }

@@ -35,11 +35,14 @@ export class Publisher {
     this.#allow(this.#perGo);
   }
 
-  async #publishAll({ events, every, after = 0 }: PublishRequest, publishOne: () => void): Promise<void> {
+  async #publishAll(
+    { events, every, after = 0, perTurn = PER_TURN }: PublishRequest,
+    publishOne: () => void,
+  ): Promise<void> {
     const started = performance.now() + after;
     for (let n = 0; n < events; n++) {
       if (every !== undefined) await sleep(Math.max(0, started + n * every - performance.now()));
-      else if (n % PER_TURN === 0) await nextTurn();
+      else if (n % perTurn === 0) await nextTurn();
       while (n >= this.#allowed) await new Promise<void>((resolve) => (this.#onMore = resolve));
       publishOne();
     }

@@ -52,6 +52,34 @@ const appends: BrokerScenario = {
   },
 };
 
+const together: BrokerScenario = {
+  key: 'broker-together',
+  title: 'Appends of one node, 1,000 awaited at a time, which an observer on that node gets',
+  columns: [
+    { key: 'cost', label: "that node's CPU, µs per event", digits: 1 },
+    PER_SECOND,
+    BROKER,
+    { key: 'reader', label: "another node's CPU, µs per event", digits: 1 },
+  ],
+  clients: 0,
+  warmUp: 10_000,
+  round: async (cluster, events) => {
+    let elapsed = 0;
+    const work = await cluster.weigh(async () => {
+      const started = performance.now();
+      await cluster.publishTogether(events, APPENDS_ON_THEIR_WAY, SIZE);
+      elapsed = performance.now() - started;
+    });
+    const [cost = Number.NaN, reader] = work.each.map((cpu) => cpu / events);
+    return {
+      cost,
+      rate: (events / elapsed) * 1_000,
+      ...brokerOf(work, events),
+      ...(reader !== undefined && { reader }),
+    };
+  },
+};
+
 const deliveries: BrokerScenario = {
   key: 'broker-deliveries',
   title: 'Deliveries to 100 clients: as fast as it goes, 500 events on their way, at most ten per turn',
@@ -109,7 +137,7 @@ const latency: BrokerScenario = {
 };
 
 /** In this order: whoever needs no clients comes before they are connected. */
-export const BROKER_SCENARIOS: readonly BrokerScenario[] = [appends, deliveries, latency];
+export const BROKER_SCENARIOS: readonly BrokerScenario[] = [appends, together, deliveries, latency];
 
 /** How many events a round has, by the figures of one. A multiple of what nodes and bounds divide. */
 export function eventsFor({ warmUp, events, clients }: BrokerScenario, { rate }: Figures): number {
