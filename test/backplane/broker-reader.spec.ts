@@ -52,7 +52,14 @@ class FakeSource implements LogSource<number> {
   readOn(): void {
     const { progress } = this;
     const rest = this.log.slice(progress.last!.seq);
-    progress.deliver(rest.map((data) => progress.advance({ ms: 0, seq: progress.last!.seq + 1 }, event(data))));
+    if (rest.length === 0) return;
+    const last = { ms: 0, seq: progress.last!.seq + rest.length };
+    progress.deliver(
+      progress.advance(
+        last,
+        rest.map((data) => event(data)),
+      ),
+    );
   }
 
   renew(_connection: number, epoch: string): Promise<void> {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { LogEntry } from 'nestjs-sse-hub';
 import { NatsBackplane } from 'nestjs-sse-hub/nats';
 
+import { encodeBatch } from '../../src/backplane/broker/batch.js';
 import { encodeEntry } from '../../src/protocol/entry.js';
 import { until } from '../support/baseline.js';
 import { LogRecorder } from '../support/brokers/log-recorder.js';
@@ -39,11 +40,10 @@ class BusyReader extends LogRecorder {
   });
 
   async function store(texts: readonly string[]): Promise<void> {
-    const entries = texts.map((text) => encodeEntry(event(text)));
+    const batches = texts.map((text) => encodeBatch([encodeEntry(event(text))]));
     await server.run(async (jsm) => {
       const js = jsm.jetstream();
-      for (const [n, text] of entries.entries())
-        await js.publish('sse.everybody', text, { msgID: `abcdefghijkl-${n}` });
+      for (const [n, text] of batches.entries()) await js.publish('sse.log', text, { msgID: `abcdefghijkl-${n}.1` });
     });
   }
 

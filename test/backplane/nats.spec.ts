@@ -3,17 +3,14 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { connect } from '@nats-io/transport-node';
 import { Logger } from '@nestjs/common';
-import fc from 'fast-check';
 import { SSEService } from 'nestjs-sse-hub';
 import { NatsBackplane, type NatsBackplaneOptions } from 'nestjs-sse-hub/nats';
 
 import { nanosOf } from '../../src/backplane/nats/log.js';
-import { Subjects, tokenOf } from '../../src/backplane/nats/subjects.js';
 import { until } from '../support/baseline.js';
 import { NatsServer } from '../support/brokers/nats-server.js';
 import { isInstalled } from '../support/brokers/server-process.js';
 import { BrokerProxy } from '../support/network/broker-proxy.js';
-import { seed } from '../support/seed.js';
 
 // That a connection is lost is what one of these tests is about.
 Logger.overrideLogger(['error', 'fatal']);
@@ -30,34 +27,6 @@ describe('the options', () => {
   ])('%j is refused, with the reason', (options, message) => {
     expect(() => new NatsBackplane(options)).toThrow(TypeError);
     expect(() => new NatsBackplane(options)).toThrow(message);
-  });
-});
-
-describe('the subject of a topic', () => {
-  const topics = fc.string({ unit: 'binary', minLength: 1, maxLength: 600 });
-
-  it('is one token that every server takes', () => {
-    const property = fc.property(topics, (topic) => expect(tokenOf(topic)).toMatch(/^[\w:/@~=#-]{1,200}$/));
-    fc.assert(property, { seed });
-  });
-
-  it('is never that of another topic', () => {
-    const near = fc.tuple(topics, fc.constantFrom('', '.', '=2e', '#', ' ', '=', '*'));
-    const property = fc.property(topics, near, (a, [b, c]) => {
-      expect(tokenOf(a) === tokenOf(b + c)).toBe(a === b + c);
-      expect(tokenOf(a) === tokenOf(a + c)).toBe(c === '');
-    });
-    fc.assert(property, { seed });
-  });
-
-  it('can be read where it is plain', () => {
-    const subjects = new Subjects('sse');
-    const of = (topic: string): string => subjects.of({ kind: 'event', topic, data: '', timestamp: '' });
-    expect([of('user:42'), of('a.b c'), of('é')]).toEqual(['sse.t.user:42', 'sse.t.a=2eb=20c', 'sse.t.=c3=a9']);
-    expect(of('x'.repeat(500))).toMatch(/^sse\.t\.#[\w-]{43}$/);
-    expect(subjects.of({ kind: 'close', topic: 'a' })).toBe('sse.t.a');
-    expect(subjects.of({ kind: 'removeGroup', group: 'g', reconnect: true })).toBe('sse.group');
-    expect(subjects.of({ kind: 'event', data: '', timestamp: '' })).toBe('sse.everybody');
   });
 });
 
@@ -121,7 +90,7 @@ describe('a time of the server', () => {
     const server = await startServer();
     const prefix = `test-${randomUUID()}`;
     await server.run(({ streams }) =>
-      streams.add({ name: prefix, subjects: [`${prefix}.t.*`], max_msgs_per_subject: 1, max_msgs: 5 }),
+      streams.add({ name: prefix, subjects: [`${prefix}.log`], max_msgs_per_subject: 1, max_msgs: 5 }),
     );
     const sse = await startHub({ servers: server.url, prefix, maxLength: 100 });
     for (let n = 0; n < 10; n++) await sse.publish('t', 'n', n);
@@ -145,11 +114,15 @@ describe('a time of the server', () => {
 
   it('an event that was trimmed before its own node had read it counts as stored, and is not sent again', async () => {
     const server = await startServer();
-    const sse = await startHub({ servers: server.url, prefix: 'sse', maxLength: 20 });
-    const published = Array.from({ length: 2_000 }, (_, n) => sse.publish('t', 'n', n));
-    expect(new Set(await Promise.all(published)).size).toBe(2_000);
-    const { state } = await server.run(({ streams }) => streams.info('sse'));
-    expect(state).toMatchObject({ last_seq: 2_000, messages: 20 });
+    const sse = await startHub({ servers: server.url, prefix: 'sse', maxLength: 3 });
+    const places = new Set<string>();
+    let turns = 0;
+    // One after the other, so that there are many messages.
+    while (turns < 2_000) {
+      const turn = Array.from({ length: 20 }, () => sse.publish('t', 'n', turns++));
+      for (const place of await Promise.all(turn)) places.add(place);
+    }
+    expect(places.size).toBe(2_000);
   });
 
   it('a stream that was deleted and made again while no node was there has another epoch', async () => {

@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 
 import { Outbox, type OutboxOptions } from '../../src/backplane/broker/outbox.js';
-import { type Outgoing } from '../../src/backplane/broker/sender.js';
 import { withTimeout } from '../../src/backplane/broker/with-timeout.js';
+import type { Cursor } from '../../src/protocol/cursor.js';
 import { until } from '../support/baseline.js';
 import { FakeBroker, type Luck } from '../support/brokers/fake-broker.js';
 import { pick, seededRandom } from '../support/seed.js';
@@ -26,61 +26,153 @@ function numbers(count: number): string[] {
   return Array.from({ length: count }, (_, i) => String(i));
 }
 
-/** Misfortune for the first attempts at some entries, good luck from then on. */
-function once(misfortunes: Readonly<Record<number, Luck>>): (item: Outgoing) => Luck {
-  const left = new Map(Object.entries(misfortunes));
-  return ({ n }) => {
-    const luck = left.get(String(n)) ?? 'stored';
-    left.delete(String(n));
-    return luck;
-  };
+/** What happens to the attempts, one after the other; good luck from then on. */
+function inTurn(...luck: Luck[]): () => Luck {
+  return () => luck.shift() ?? 'stored';
+}
+
+/** Appends in this turn, and settles with what became of each. */
+function appendAll(outbox: Outbox, data: readonly string[]): Promise<PromiseSettledResult<Cursor>[]> {
+  return Promise.allSettled(data.map((text) => outbox.append(event(text), 'queue')));
 }
 
 describe('the outbox', () => {
-  it('sends what one turn appended in one batch, in order, and answers with the places', async () => {
+  it('sends what one turn appended as one batch, and answers with the place of each', async () => {
     const broker = new FakeBroker();
     const outbox = outboxFor(broker);
     const places = await Promise.all(numbers(100).map((data) => outbox.append(event(data), 'timeout')));
-    expect(broker.log).toEqual(numbers(100));
-    expect(broker.batches).toBe(1);
-    expect(places.map(({ position }) => position.ms)).toEqual(numbers(100).map((n) => Number(n) + 1));
+    expect(broker.attempts).toEqual([{ n: 1, data: numbers(100) }]);
+    expect(places.map(({ position }) => position.seq)).toEqual(numbers(100).map((n) => Number(n) + 1));
     expect(outbox.size).toBe(0);
   });
 
-  it('sends from an unresolved entry on again, under the same names', async () => {
-    const broker = new FakeBroker(once({ 3: 'answer lost', 4: 'never arrived' }));
+  it('sends one event alone at once, and what comes until it is stored together', async () => {
+    const broker = new FakeBroker();
     const outbox = outboxFor(broker);
-    await Promise.all(numbers(6).map((data) => outbox.append(event(data), 'queue')));
-    expect(broker.log).toEqual(numbers(6));
-    const sent = broker.attempts.map((uid) => Number(uid.slice(uid.lastIndexOf('-') + 1)));
-    expect(sent).toEqual([1, 2, 3, 4, 5, 6, 3, 4, 5, 6, 4, 5, 6]);
-    expect(new Set(broker.attempts).size).toBe(6);
+    const kept = [outbox.append(event('0'), 'queue')];
+    await until('it was sent', () => broker.attempts.length === 1);
+    for (const data of ['1', '2', '3']) kept.push(outbox.append(event(data), 'queue'));
+    await Promise.all(kept);
+    expect(broker.attempts.map(({ data }) => data)).toEqual([['0'], ['1', '2', '3']]);
+    expect(broker.mostUnstored).toBe(1);
   });
 
-  it('stores nothing before an entry that was refused for now', async () => {
-    const broker = new FakeBroker(once({ 2: 'refused' }));
+  it('makes batches of at most 1,000 entries, and of so many bytes', async () => {
+    const broker = new FakeBroker();
+    await appendAll(outboxFor(broker), numbers(2_500));
+    expect(broker.attempts.map(({ data }) => data.length)).toEqual([1_000, 1_000, 500]);
+
+    const large = new FakeBroker();
+    const kB = (count: number): string => 'x'.repeat(count * 1_024);
+    const outbox = outboxFor(large, { maxEntryBytes: 1_000_000, maxPendingBytes: 10_000_000 });
+    await appendAll(outbox, [kB(100), kB(100), kB(100), kB(600), '', kB(255), '']);
+    expect(large.attempts.map(({ data }) => data.map(({ length }) => length / 1_024))).toEqual([
+      [100, 100],
+      [100],
+      [600],
+      [0, 255, 0],
+    ]);
+  });
+
+  it('sends the next batch as soon as one is stored, though its place is not told yet', async () => {
+    const broker = new FakeBroker(inTurn('told later', 'told later'));
     const outbox = outboxFor(broker);
-    await Promise.all(numbers(5).map((data) => outbox.append(event(data), 'queue')));
+    const appended = [outbox.append(event('0'), 'queue')];
+    await until('it was stored', () => broker.log.length === 1);
+    appended.push(outbox.append(event('1'), 'queue'));
+    await until('so was the next', () => broker.log.length === 2);
+    expect(outbox.size).toBe(2);
+    broker.tell();
+    expect((await Promise.all(appended)).map(({ position }) => position.seq)).toEqual([1, 2]);
+  });
+
+  it('sends a batch that may be stored again as it was, and before any other', async () => {
+    for (const luck of ['answer lost', 'never arrived'] as const) {
+      const broker = new FakeBroker(inTurn('stored', luck));
+      const outbox = outboxFor(broker);
+      await appendAll(outbox, ['0']);
+      const first = appendAll(outbox, ['1', '2']);
+      await until('it was sent', () => broker.attempts.length === 2);
+      const places = (await Promise.all([first, appendAll(outbox, ['3'])])).flat();
+      expect(broker.log).toEqual(numbers(4));
+      expect(broker.attempts.map(({ n, data }) => [n, ...data])).toEqual([
+        [1, '0'],
+        [2, '1', '2'],
+        [2, '1', '2'],
+        [3, '3'],
+      ]);
+      expect(places.map((place) => place.status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled']);
+    }
+  });
+
+  it('sends all that were stored and whose places it was never told again, in order', async () => {
+    const broker = new FakeBroker(inTurn('place lost', 'place lost', 'refused'));
+    const outbox = outboxFor(broker);
+    const kept = [appendAll(outbox, ['0'])];
+    await until('it was stored', () => broker.log.length === 1);
+    kept.push(appendAll(outbox, ['1', '2']));
+    await until('so was the next', () => broker.log.length === 3);
+    kept.push(appendAll(outbox, ['3']));
+    await until('the third was refused', () => broker.attempts.length === 3);
+    kept.push(appendAll(outbox, ['4']));
+    broker.tell();
+    const places = (await Promise.all(kept)).flat();
     expect(broker.log).toEqual(numbers(5));
+    expect(broker.attempts.map(({ data }) => data.join())).toEqual(['0', '1,2', '3', '0', '1,2', '3,4']);
+    expect(places.map((place) => place.status === 'fulfilled' && place.value.position.seq)).toEqual([1, 2, 3, 4, 5]);
   });
 
-  it('stores each entry once and in order, whatever gets lost', async () => {
-    const random = seededRandom(71);
-    const misfortunes = ['answer lost', 'never arrived', 'refused'] as const;
-    const broker = new FakeBroker(() => (random() < 0.02 ? pick(random, misfortunes) : 'stored'));
+  it('makes smaller batches for a broker that takes no larger ones, and refuses what is too large by itself', async () => {
+    const broker = new FakeBroker(({ bytes }) => (bytes > 3_000 ? 'too large' : 'stored'));
     const outbox = outboxFor(broker);
-    const appended: Promise<unknown>[] = [];
+    const kept = appendAll(outbox, [...numbers(100), 'x'.repeat(3_500), ...numbers(50)]);
+    const settled = (await kept).map(({ status }) => status);
+    expect(settled.flatMap((status, i) => (status === 'rejected' ? [i] : []))).toEqual([100]);
+    expect(broker.log).toEqual([...numbers(100), ...numbers(50)]);
+    expect(broker.attempts.length).toBeLessThan(40);
+  });
+
+  it('knows that a batch which is refused when it is sent again may have been stored before', async () => {
+    const broker = new FakeBroker(inTurn('answer lost', 'too large'));
+    const outbox = outboxFor(broker);
+    for (const settled of await appendAll(outbox, ['0', '1'])) {
+      expect(settled).toMatchObject({
+        status: 'rejected',
+        reason: { stored: 'unknown', message: expect.stringMatching(/refused.*too many.*may be in the log/) },
+      });
+    }
+    await outbox.append(event('2'), 'timeout');
+    expect(broker.log).toEqual(numbers(3));
+  });
+
+  it('stores each entry once and in order, and answers with its place, whatever gets lost', async () => {
+    const random = seededRandom(71);
+    const misfortunes = ['answer lost', 'never arrived', 'refused', 'told later', 'place lost', 'too large'] as const;
+    const broker = new FakeBroker(({ count }) => {
+      if (random() < 0.7) return 'stored';
+      const luck = pick(random, misfortunes);
+      return luck === 'too large' && count === 1 ? 'stored' : luck;
+    });
+    const telling = setInterval(() => broker.tell(), 2);
+    const outbox = outboxFor(broker);
+    const appended: Promise<Cursor>[] = [];
     for (const data of numbers(1_000)) {
       appended.push(outbox.append(event(data), random() < 0.5 ? 'queue' : 'timeout'));
       if (random() < 0.05) await delay(1);
+      if (random() < 0.1) outbox.wake();
     }
-    await Promise.all(appended);
+    const waking = setInterval(() => outbox.wake(), 5);
+    const places = await Promise.all(appended).finally(() => {
+      clearInterval(telling);
+      clearInterval(waking);
+    });
     expect(broker.log).toEqual(numbers(1_000));
-    expect(broker.attempts.length).toBeGreaterThan(1_000);
+    expect(places.map(({ position }) => position.seq)).toEqual(numbers(1_000).map((n) => Number(n) + 1));
+    expect(broker.mostUnstored).toBe(1);
   });
 
   it('rejects what has a time limit in time, and says what is known of its fate', async () => {
-    const broker = new FakeBroker(({ n }) => (n === 1 ? 'silence' : 'stored'));
+    const broker = new FakeBroker(() => 'silence');
     const silent = outboxFor(broker, { publishTimeout: 100 });
     await expect(withTimeout(silent.append(event('x'), 'timeout'), 2_000, 'append()')).rejects.toMatchObject({
       stored: 'unknown',
@@ -95,15 +187,50 @@ describe('the outbox', () => {
   });
 
   it('keeps what may wait until the broker is back, in order, and leaves out what was given up', async () => {
-    const broker = new FakeBroker(() => 'never arrived');
+    const broker = new FakeBroker(() => 'refused');
     const outbox = outboxFor(broker, { publishTimeout: 50 });
     const kept = numbers(20).map((data) => outbox.append(event(data), 'queue'));
     const givenUp = outbox.append(event('given up'), 'timeout');
     const last = outbox.append(event('20'), 'queue');
-    await expect(givenUp).rejects.toMatchObject({ stored: 'unknown' });
+    await expect(givenUp).rejects.toMatchObject({ stored: 'no' });
     broker.luck = () => 'stored';
     await Promise.all([...kept, last]);
     expect(broker.log).toEqual(numbers(21));
+  });
+
+  it('stores what was given up with a batch that may be in the log, because others in it wait', async () => {
+    const broker = new FakeBroker(() => 'never arrived');
+    const outbox = outboxFor(broker, { publishTimeout: 50 });
+    const givenUp = outbox.append(event('0'), 'timeout');
+    const kept = outbox.append(event('1'), 'queue');
+    await expect(givenUp).rejects.toMatchObject({ stored: 'unknown' });
+    broker.luck = () => 'stored';
+    await kept;
+    expect(broker.log).toEqual(['0', '1']);
+  });
+
+  it('does not send again what nobody waits for', async () => {
+    const broker = new FakeBroker(() => 'never arrived');
+    const outbox = outboxFor(broker, { publishTimeout: 50 });
+    await expect(outbox.append(event('0'), 'timeout')).rejects.toMatchObject({ stored: 'unknown' });
+    broker.luck = () => 'stored';
+    outbox.wake();
+    await outbox.append(event('1'), 'timeout');
+    expect(broker.log).toEqual(['1']);
+  });
+
+  it('keeps nothing of what was given up while the broker is away', async () => {
+    const broker = new FakeBroker();
+    broker.open = () => Promise.reject(new Error('away'));
+    const outbox = outboxFor(broker, { publishTimeout: 20, maxPending: 10 });
+    for (let round = 0; round < 5; round++) {
+      const givenUp = numbers(10).map((data) => outbox.append(event(data), 'timeout'));
+      for (const { status } of await Promise.allSettled(givenUp)) expect(status).toBe('rejected');
+    }
+    broker.open = () => Promise.resolve();
+    outbox.wake();
+    await outbox.append(event('last'), 'timeout');
+    expect(broker.log).toEqual(['last']);
   });
 
   it('rejects what is over its bounds, and keeps what was there before', async () => {
@@ -127,8 +254,8 @@ describe('the outbox', () => {
     const outbox = outboxFor(broker);
     const kept = outbox.append(event('0'), 'queue');
     await delay(1_500);
-    expect(broker.batches).toBeGreaterThan(1);
-    expect(broker.batches).toBeLessThan(60);
+    expect(broker.attempts.length).toBeGreaterThan(1);
+    expect(broker.attempts.length).toBeLessThan(60);
     expect(outbox.failing).toBe(true);
     broker.luck = () => 'stored';
     outbox.wake();
@@ -137,12 +264,13 @@ describe('the outbox', () => {
   });
 
   it('does not send again what the broker may have stored and forgotten', async () => {
-    const broker = new FakeBroker(once({ 1: 'answer lost' }));
+    const broker = new FakeBroker(inTurn('answer lost'));
     const outbox = outboxFor(broker, { memory: 0 });
-    const [first, second] = [outbox.append(event('0'), 'queue'), outbox.append(event('1'), 'queue')];
-    await expect(first).rejects.toMatchObject({ stored: 'unknown' });
-    await expect(second).rejects.toMatchObject({ stored: 'unknown' });
-    expect(broker.attempts).toHaveLength(2);
+    for (const settled of await appendAll(outbox, ['0', '1'])) {
+      expect(settled).toMatchObject({ status: 'rejected', reason: { stored: 'unknown' } });
+    }
+    await outbox.append(event('2'), 'timeout');
+    expect(broker.attempts.map(({ data }) => data.join())).toEqual(['0,1', '2']);
   });
 
   it('waits for what is pending when it is closed, and rejects what is left and what comes', async () => {

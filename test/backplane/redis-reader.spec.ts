@@ -36,6 +36,29 @@ const isThere = await isInstalled('redis-server');
     return { log, reader };
   }
 
+  it('hands out a bounded number of entries in one turn, however many are in the batches that it reads at a time', async () => {
+    const { log } = await start();
+    for (let n = 0; n < 1_000; n++) await log.append(event('alone'), 'timeout');
+    for (let n = 0; n < 50; n++) {
+      await Promise.all(Array.from({ length: 1_000 }, () => log.append(event('in company'), 'timeout')));
+    }
+    const late = new RedisBackplane({ url: server.url, prefix });
+    const reader = new LogRecorder();
+    const turns: number[] = [];
+    let now: number | undefined;
+    reader.deliver = (entries) => {
+      if (now === undefined) {
+        now = turns.push(0) - 1;
+        setImmediate(() => (now = undefined));
+      }
+      turns[now]! += entries.length;
+    };
+    started.push([late, reader]);
+    await late.start(reader);
+    await until('all have come', () => turns.reduce((sum, count) => sum + count, 0) === 51_000);
+    expect(Math.max(...turns)).toBeLessThanOrEqual(2_000);
+  });
+
   it('asks for less when what it asked for does not arrive in time', async () => {
     const { log } = await start();
     const events = Array.from({ length: 100 }, (_, i) => event(String(i).padEnd(60_000)));

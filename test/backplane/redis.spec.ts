@@ -6,6 +6,7 @@ import { Cluster, Redis } from 'ioredis';
 import { type Backplane, SSEService } from 'nestjs-sse-hub';
 import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis';
 
+import { readEntry } from '../../src/backplane/redis/entry.js';
 import { formatId } from '../../src/backplane/redis/keys.js';
 import { until } from '../support/baseline.js';
 import { LogRecorder } from '../support/brokers/log-recorder.js';
@@ -87,7 +88,7 @@ describe('the options of RedisBackplane', () => {
     expect(own.every((key) => key.startsWith(`{${prefix}}:`))).toBe(true);
   });
 
-  it('remembers only those appends of a publisher that it may still ask for', async () => {
+  it('remembers only the last batch of a publisher', async () => {
     const { log } = await start();
     for (let round = 0; round < 5; round++) {
       await Promise.all(numbers(1, 1_000).map((data) => log.append(event(data), 'timeout')));
@@ -95,24 +96,80 @@ describe('the options of RedisBackplane', () => {
     await log.append(event('last'), 'timeout');
     const [key] = await server.run((redis) => redis.keys(`{${prefix}}:publisher:*`));
     const remembered = await server.run((redis) => redis.hlen(key!));
-    expect(remembered).toBeLessThan(10);
+    expect(remembered).toBe(3);
     expect(await server.run((redis) => redis.pttl(key!))).toBeGreaterThan(12 * 60 * 60_000);
   });
 
-  it('keeps about as many entries, and for about as long, as it is told', async () => {
-    const { log, reader } = await start({ maxLength: 1_000 });
-    await Promise.all(numbers(1, 5_000).map((data) => log.append(event(data), 'timeout')));
-    const length = await server.run((redis) => redis.xlen(`{${prefix}}:log`));
-    expect(length).toBeGreaterThanOrEqual(1_000);
-    expect(length).toBeLessThan(1_200);
+  /** How many entries are in the log: those of all batches. */
+  async function retained(): Promise<number> {
+    const batches = await server.run((redis) => redis.xrange(`{${prefix}}:log`, '-', '+'));
+    return batches.reduce((sum, [id, fields]) => sum + readEntry(id, fields)!.count, 0);
+  }
 
-    prefix = randomUUID();
-    const aging = await start({ maxAge: 300 });
-    await Promise.all(numbers(1, 1_000).map((data) => aging.log.append(event(data), 'timeout')));
+  for (const [size, together] of Object.entries({
+    'one by one': 1,
+    'in small batches': 7,
+    'in large batches': 1_000,
+  })) {
+    it(`keeps about as many entries as it is told, when they come ${size}`, async () => {
+      const { log, reader } = await start({ maxLength: 1_000 });
+      for (let n = 0; n < 3_000; n += together) {
+        await Promise.all(numbers(n, n + together - 1).map((data) => log.append(event(data), 'timeout')));
+      }
+      expect(await retained()).toBeGreaterThanOrEqual(1_000);
+      expect(await retained()).toBeLessThan(1_150);
+      expect(reader.skippedCount).toBe(0);
+      expect(await server.run((redis) => redis.llen(`{${prefix}}:marks`))).toBeLessThanOrEqual(101);
+    });
+  }
+
+  it('keeps no more for a log whose head was deleted, or that others give less to', async () => {
+    const { log } = await start({ maxLength: 10_000 });
+    await Promise.all(numbers(1, 5_000).map((data) => log.append(event(data), 'timeout')));
+    const { log: frugal } = await start({ maxLength: 1_000 });
+    await frugal.append(event('last'), 'timeout');
+    expect(await retained()).toBeLessThan(2_100);
+    await server.run((redis) => redis.del(`{${prefix}}:head`));
+    await Promise.all(numbers(1, 3_000).map((data) => frugal.append(event(data), 'queue')));
+    expect(await retained()).toBeLessThan(1_100);
+  });
+
+  it('trims all that is too much at once, however many entries of the stream that are', async () => {
+    // Redis trims at most a hundred of these at a time, unless it is told otherwise.
+    const setting = 'stream-node-max-entries';
+    await server.run((redis) => redis.config('SET', setting, 1));
+    try {
+      const { log } = await start({ maxLength: 100_000 });
+      for (const data of numbers(1, 1_000)) await log.append(event(data), 'timeout');
+      const { log: frugal } = await start({ maxLength: 10 });
+      for (const data of numbers(1, 12)) await frugal.append(event(data), 'timeout');
+      expect(await retained()).toBeLessThan(15);
+    } finally {
+      await server.run((redis) => redis.config('SET', setting, 100));
+    }
+  });
+
+  it('keeps one mark of a place, however often it could not be taken', async () => {
+    const { log } = await start({ maxLength: 10, publishTimeout: 300 });
+    await log.append(event('0'), 'timeout');
+    // Nothing can be added behind it.
+    const [name, top] = [`{${prefix}}:log`, '18446744073709551615-18446744073709551615'];
+    await server.run((redis) => redis.xadd(name, top, 'not', 'ours'));
+    const kept = log.append(event('1'), 'queue');
+    for (let n = 0; n < 5; n++) {
+      await expect(log.append(event('2'), 'timeout')).rejects.toMatchObject({ stored: 'no' });
+    }
+    expect(await server.run((redis) => redis.llen(`{${prefix}}:marks`))).toBeLessThanOrEqual(2);
+    await server.run((redis) => redis.del(name));
+    await kept;
+  });
+
+  it('keeps entries for about as long as it is told', async () => {
+    const { log } = await start({ maxAge: 300 });
+    for (const data of numbers(1, 500)) await log.append(event(data), 'timeout');
     await delay(400);
-    await Promise.all(numbers(1, 10).map((data) => aging.log.append(event(data), 'timeout')));
-    expect(await server.run((redis) => redis.xlen(`{${prefix}}:log`))).toBeLessThan(150);
-    expect(reader.skippedCount).toBe(0);
+    await log.append(event('last'), 'timeout');
+    expect(await retained()).toBeLessThan(150);
   });
 
   it('refuses an entry that it would not read', async () => {
@@ -128,7 +185,7 @@ describe('the options of RedisBackplane', () => {
     const generous = await start();
     const strict = await start({ maxEntryBytes: 2_000 });
     for (const data of ['0', 'x'.repeat(3_000), '2']) await generous.log.append(event(data), 'timeout');
-    await until('the last has come', () => strict.reader.data.includes('2'));
+    await until('all have the last', () => [strict, generous].every(({ reader }) => reader.data.includes('2')));
     expect(strict.reader.entries.map(({ entry }) => entry === undefined)).toEqual([false, true, false]);
     const places = ({ reader }: typeof strict): unknown =>
       reader.entries.map(({ position, previous }) => [position, previous]);

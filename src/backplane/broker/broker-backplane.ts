@@ -24,13 +24,6 @@ export interface Broker {
   disconnect(): void;
 }
 
-/** What a `Broker` may know of the backplane that it serves. */
-export interface BrokerContext {
-  readonly readers: Readers;
-  /** The name under which entries are appended now. */
-  readonly publisher: () => string;
-}
-
 /** A backplane whose log is in a broker: the entries of all its hubs leave by one outbox, and each hub has its reader. */
 export abstract class BrokerBackplane implements Backplane {
   abstract readonly kind: string;
@@ -40,10 +33,10 @@ export abstract class BrokerBackplane implements Backplane {
   readonly #broker: Broker;
   #outbox: Outbox;
 
-  constructor(options: OutboxOptions, makeBroker: (context: BrokerContext) => Broker) {
+  constructor(options: OutboxOptions, makeBroker: (readers: Readers) => Broker) {
     this.#options = options;
     this.#readers = new Readers(options.publishTimeout);
-    this.#broker = makeBroker({ readers: this.#readers, publisher: () => this.#outbox.publisher });
+    this.#broker = makeBroker(this.#readers);
     this.presence = this.#broker.presence;
     this.#outbox = this.#makeOutbox();
   }

@@ -6,7 +6,8 @@ import { encodeEntry } from '../../protocol/entry.js';
 import { BackplaneError } from '../backplane-error.js';
 import type { Patience } from '../backplane.js';
 import { BackOff } from './back-off.js';
-import { type Outgoing, Refused, type Sender } from './sender.js';
+import { type Batch, encodeBatch, MAX_BATCH_BYTES, MAX_COUNT, placeIn } from './batch.js';
+import { Refused, type Sender, TooLarge } from './sender.js';
 
 export interface OutboxOptions {
   /** Its name, for error messages. */
@@ -22,35 +23,51 @@ export interface OutboxOptions {
   readonly memory: number;
 }
 
-interface Item extends Outgoing {
-  after: number;
+/** An entry that waits for its place in the log. */
+interface Item {
+  readonly text: string;
+  readonly bytes: number;
   readonly deadline: number;
   readonly resolve: (cursor: Cursor) => void;
   readonly reject: (error: BackplaneError) => void;
-  /** When it was first sent in an attempt that may have stored it. */
-  doubtful: number | undefined;
+  /** Its publisher has got its answer. */
+  settled: boolean;
+  /** In which it was sent; `undefined` as long as it is certainly not in the log. */
+  batch: Sent | undefined;
 }
 
-/** What is sent before an answer has come. */
-const MAX_IN_FLIGHT = 512;
-const MAX_BYTES_IN_FLIGHT = 1024 * 1024;
+/** A batch that the log may have. Whatever happens to its entries, it is sent again as it is, so that it is known again. */
+interface Sent extends Batch {
+  readonly items: readonly Item[];
+  /** When it was first sent. */
+  readonly since: number;
+  attempts: number;
+}
 
 /**
- * The appends of one publisher, in order. Many are on their way at a time; after one whose fate is unknown nothing more
- * is sent until all have settled, and then everything from there on is sent again.
+ * The appends of one publisher, in order. What comes while a batch is on its way to the broker is the next batch: so one
+ * event alone leaves at once, and the more there are, the less each of them costs. There is no timer, and never more than
+ * one batch that is not stored, so nothing can be stored behind what followed it.
  */
 export class Outbox {
   /** Names this publisher. */
   readonly publisher = randomBytes(9).toString('base64url');
-  readonly #pending = new Map<number, Item>();
+  /** What was never sent, or has certainly not been stored. */
+  #waiting: Item[] = [];
+  /** What was sent and has no answer, oldest first. */
+  #sent: Sent[] = [];
+  /** Of these, what is to be sent again. */
+  #again: Sent[] = [];
+  /** The one that is not stored yet. */
+  #current: Sent | undefined;
+  /** Attempts that have no answer. */
+  #onTheirWay = 0;
+  #batches = 0;
+  /** Bytes of a batch of several, when the broker has refused more. */
+  #mostBytes = MAX_BATCH_BYTES;
   readonly #backOff = new BackOff();
-  #oldest = 1;
-  #next = 1;
-  #newest = 0;
+  #size = 0;
   #bytes = 0;
-  #inFlight = 0;
-  #bytesInFlight = 0;
-  #lastSent = 0;
   #state: 'idle' | 'opening' | 'sending' | 'failed' | 'waiting' | 'closed' = 'idle';
   /** Why nothing could be sent. */
   #trouble: unknown;
@@ -65,7 +82,7 @@ export class Outbox {
 
   /** Entries that wait for the broker's answer. */
   get size(): number {
-    return this.#pending.size;
+    return this.#size;
   }
 
   /** Whether the last attempt failed. */
@@ -79,10 +96,9 @@ export class Outbox {
     const fault = this.#faultOf(bytes);
     if (fault !== undefined) return Promise.reject(new BackplaneError(fault, 'no'));
     return new Promise((resolve, reject) => {
-      const n = ++this.#newest;
       const deadline = patience === 'timeout' ? performance.now() + this.options.publishTimeout : Infinity;
-      const uid = `${this.publisher}-${n}`;
-      this.#pending.set(n, { n, uid, entry, text, bytes, after: 0, deadline, resolve, reject, doubtful: undefined });
+      this.#waiting.push({ text, bytes, deadline, resolve, reject, settled: false, batch: undefined });
+      this.#size++;
       this.#bytes += bytes;
       if (patience === 'timeout') this.#watch(this.options.publishTimeout);
       this.#schedule();
@@ -96,22 +112,28 @@ export class Outbox {
 
   /** Waits at most so many milliseconds for what is pending; what is left is rejected. Nothing can be appended any more. */
   async close(patience: number): Promise<void> {
-    if (this.#pending.size > 0 && this.#state !== 'closed') await this.#emptied(patience);
+    if (this.#size > 0 && this.#state !== 'closed') await this.#emptied(patience);
     this.#state = 'closed';
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#backOff.wake();
-    for (const item of this.#pending.values()) this.#giveUp(item, 'the hub was shut down before it was stored');
+    for (const item of this.#pending()) this.#giveUp(item, 'the hub was shut down before it was stored');
+  }
+
+  /** Everything that waits for an answer, oldest first. */
+  *#pending(): Iterable<Item> {
+    for (const { items } of this.#sent) yield* items;
+    yield* this.#waiting;
   }
 
   #faultOf(bytes: number): string | undefined {
     const { broker, maxPending, maxPendingBytes, maxEntryBytes } = this.options;
     if (this.#state === 'closed') return `The connection to ${broker} is closed.`;
     if (bytes > maxEntryBytes) return `The entry is ${bytes} bytes in ${broker}; maxEntryBytes is ${maxEntryBytes}.`;
-    if (this.#pending.size >= maxPending) {
-      return `${this.#pending.size} entries wait for ${broker} already; maxPending is ${maxPending}.`;
+    if (this.#size >= maxPending) {
+      return `${this.#size} entries wait for ${broker} already; maxPending is ${maxPending}.`;
     }
-    if (this.#bytes + bytes > maxPendingBytes && this.#pending.size > 0) {
+    if (this.#bytes + bytes > maxPendingBytes && this.#size > 0) {
       return `${this.#bytes} bytes wait for ${broker} already; maxPendingBytes is ${maxPendingBytes}.`;
     }
     return undefined;
@@ -139,11 +161,9 @@ export class Outbox {
 
   #pump(): void {
     if (this.#state === 'idle') void this.#open();
-    while (this.#state === 'sending' && this.#inFlight < MAX_IN_FLIGHT) {
-      const batch = this.#nextBatch();
-      if (batch.length === 0) return;
-      this.#send(batch);
-    }
+    if (this.#state !== 'sending' || this.#current) return;
+    const batch = this.#again.shift() ?? this.#nextBatch();
+    if (batch) void this.#send(batch);
   }
 
   async #open(): Promise<void> {
@@ -152,7 +172,7 @@ export class Outbox {
       await this.sender.open?.();
       if (this.#isClosed()) return;
       // With nothing to send, that is all that can be known.
-      if (this.#pending.size === 0) this.#backOff.reset();
+      if (this.#size === 0) this.#backOff.reset();
       this.#state = 'sending';
       this.#pump();
     } catch (error) {
@@ -161,58 +181,90 @@ export class Outbox {
     }
   }
 
-  #nextBatch(): Item[] {
-    const batch: Item[] = [];
-    while (this.#next <= this.#newest && this.#inFlight + batch.length < MAX_IN_FLIGHT) {
-      if (this.#bytesInFlight > MAX_BYTES_IN_FLIGHT) break;
-      const item = this.#pending.get(this.#next++);
-      if (!item) continue;
-      item.after = this.#lastSent;
-      this.#lastSent = item.n;
-      this.#bytesInFlight += item.bytes;
-      batch.push(item);
+  #nextBatch(): Sent | undefined {
+    const items: Item[] = [];
+    let bytes = 0;
+    let taken = 0;
+    for (const item of this.#waiting) {
+      if (items.length === MAX_COUNT || (items.length > 0 && bytes + item.bytes > this.#mostBytes)) break;
+      taken++;
+      if (item.settled) continue;
+      items.push(item);
+      bytes += item.bytes;
     }
+    this.#waiting.splice(0, taken);
+    if (items.length === 0) return undefined;
+    const batch = this.#batchOf(items, bytes);
+    for (const item of items) item.batch = batch;
+    this.#sent.push(batch);
     return batch;
   }
 
-  #send(batch: readonly Item[]): void {
-    this.#inFlight += batch.length;
-    while (this.#oldest < this.#next && !this.#pending.has(this.#oldest)) this.#oldest++;
-    const now = performance.now();
-    const answers = this.sender.send(batch, this.#oldest);
-    for (const [i, item] of batch.entries()) {
-      item.doubtful ??= now;
-      answers[i]!.then(
-        (cursor) => this.#onStored(item, cursor),
-        (error: unknown) => this.#onFailed(item, error, now),
-      );
-    }
+  #batchOf(items: readonly Item[], bytes: number): Sent {
+    const n = ++this.#batches;
+    const text = encodeBatch(items.map((item) => item.text));
+    const uid = `${this.publisher}-${n}`;
+    return { n, uid, count: items.length, text, bytes, items, since: performance.now(), attempts: 0 };
   }
 
-  #onStored(item: Item, cursor: Cursor): void {
+  async #send(batch: Sent): Promise<void> {
+    this.#current = batch;
+    this.#onTheirWay++;
+    const isFirst = ++batch.attempts === 1;
+    try {
+      this.#onStored(batch, await this.sender.send(batch, () => this.#sendNext(batch)));
+    } catch (error) {
+      this.#onFailed(batch, error, isFirst);
+    }
+    this.#onTheirWay--;
+    this.#sendNext(batch);
+    if (this.#state === 'failed' && this.#onTheirWay === 0) void this.#tryAgain();
+  }
+
+  /** It is stored, or this attempt has failed. */
+  #sendNext(batch: Sent): void {
+    if (this.#current !== batch) return;
+    this.#current = undefined;
+    this.#schedule();
+  }
+
+  #onStored(batch: Sent, last: Cursor): void {
     this.#backOff.reset();
     this.#trouble = undefined;
-    if (this.#forget(item)) item.resolve(cursor);
-    this.#onAnswer(item);
-  }
-
-  #onFailed(item: Item, error: unknown, sentAt: number): void {
-    // This attempt is known to have stored nothing, and it was the first.
-    if (error instanceof BackplaneError && error.stored === 'no' && item.doubtful === sentAt) item.doubtful = undefined;
-    this.#trouble = error;
-    if (error instanceof Refused) {
-      if (this.#forget(item)) item.reject(error);
-    } else if (this.#state === 'sending') {
-      this.#state = 'failed';
+    this.#takeOut(batch);
+    for (const [i, item] of batch.items.entries()) {
+      if (this.#settle(item)) item.resolve({ epoch: last.epoch, position: placeIn(batch.count, last.position, i) });
     }
-    this.#onAnswer(item);
   }
 
-  #onAnswer(item: Item): void {
-    this.#inFlight--;
-    this.#bytesInFlight -= item.bytes;
-    if (this.#state === 'sending') this.#schedule();
-    else if (this.#state === 'failed' && this.#inFlight === 0) void this.#tryAgain();
+  #onFailed(batch: Sent, error: unknown, isFirst: boolean): void {
+    this.#trouble = error;
+    const isUnstored = isFirst && error instanceof BackplaneError && error.stored === 'no';
+    if (error instanceof TooLarge && isUnstored && batch.count > 1) {
+      this.#mostBytes = batch.bytes / 2;
+      this.#dissolve(batch);
+    } else if (error instanceof Refused) {
+      this.#takeOut(batch);
+      // An attempt before this one may have stored it.
+      if (!isUnstored) for (const item of batch.items) this.#giveUp(item, 'it was refused');
+      else for (const item of batch.items) if (this.#settle(item)) item.reject(error);
+    } else {
+      if (isUnstored) this.#dissolve(batch);
+      if (this.#state === 'sending') this.#state = 'failed';
+    }
+  }
+
+  /** None of it is stored, and none of what came after it was sent: it need not stay one. */
+  #dissolve(batch: Sent): void {
+    this.#takeOut(batch);
+    const items = batch.items.filter((item) => !item.settled);
+    for (const item of items) item.batch = undefined;
+    this.#waiting = [...items, ...this.#waiting];
+  }
+
+  #takeOut(batch: Sent): void {
+    const at = this.#sent.indexOf(batch);
+    if (at >= 0) this.#sent.splice(at, 1);
   }
 
   async #tryAgain(): Promise<void> {
@@ -220,12 +272,12 @@ export class Outbox {
     await this.#backOff.wait();
     if (this.#isClosed()) return;
     const forgotten = performance.now() - this.options.memory;
-    for (const item of this.#pending.values()) {
-      if (item.doubtful === undefined) continue;
-      if (item.doubtful < forgotten) this.#giveUp(item, 'too late to send it again without storing it twice');
+    for (const batch of this.#sent) {
+      if (batch.since >= forgotten) continue;
+      for (const item of batch.items) this.#giveUp(item, 'too late to send it again without storing it twice');
     }
-    this.#next = this.#oldest;
-    this.#lastSent = 0;
+    this.#again = this.#sent.filter(({ items }) => items.some((item) => !item.settled));
+    this.#sent = [...this.#again];
     void this.#open();
   }
 
@@ -233,18 +285,19 @@ export class Outbox {
     return this.#state === 'closed';
   }
 
-  #forget(item: Item): boolean {
-    if (!this.#pending.delete(item.n)) return false;
+  #settle(item: Item): boolean {
+    if (item.settled) return false;
+    item.settled = true;
     this.#bytes -= item.bytes;
-    if (this.#pending.size === 0) this.#onEmpty?.();
+    if (--this.#size === 0) this.#onEmpty?.();
     return true;
   }
 
-  /** What is on its way stays so, because what follows it was sent behind it; only its publisher waits no longer. */
+  /** What is in a batch that may be stored stays there; only its publisher waits no longer. */
   #giveUp(item: Item, reason: string): void {
-    if (!this.#forget(item)) return;
+    if (!this.#settle(item)) return;
     const { broker } = this.options;
-    const stored = item.doubtful === undefined ? 'no' : 'unknown';
+    const stored = item.batch ? 'unknown' : 'no';
     const fate = stored === 'no' ? 'It is not in the log.' : 'It may be in the log.';
     const trouble = this.#trouble instanceof Error ? ` (${this.#trouble.message})` : '';
     item.reject(new BackplaneError(`${broker}: ${reason}${trouble}. ${fate}`, stored, { cause: this.#trouble }));
@@ -258,10 +311,15 @@ export class Outbox {
   #onTime(): void {
     this.#timer = undefined;
     const now = performance.now();
-    for (const item of this.#pending.values()) {
-      if (item.deadline === Infinity) continue;
-      if (item.deadline > now) return this.#watch(item.deadline - now);
+    for (const item of this.#pending()) {
+      if (item.settled || item.deadline === Infinity) continue;
+      if (item.deadline > now) {
+        this.#watch(item.deadline - now);
+        break;
+      }
       this.#giveUp(item, `no answer within ${this.options.publishTimeout} ms`);
     }
+    // While the broker is away nothing else takes them out.
+    this.#waiting = this.#waiting.filter((item) => !item.settled);
   }
 }

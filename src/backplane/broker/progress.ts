@@ -1,6 +1,7 @@
 import type { Position } from '../../protocol/cursor.js';
 import type { Entry } from '../../protocol/entry.js';
 import type { LogEntry, LogListener } from '../backplane.js';
+import { placeIn } from './batch.js';
 
 /**
  * How far one hub has been told of the log, over however many connections: in which epoch, up to which entry, and whether
@@ -67,10 +68,21 @@ export class Progress {
     this.#last = position;
   }
 
-  /** What is read next, as it is handed to the hub. `previous` is another than the last one where entries are missing. */
-  advance(position: Position, entry: Entry | undefined, previous = this.#last!): LogEntry {
-    this.#last = position;
-    return { epoch: this.#epoch!, position, previous, entry };
+  /**
+   * The entries of a batch that is read next, as they are handed to the hub. `last` is the place of the last one.
+   * `previous` is another than what was read before where entries are missing.
+   */
+  advance(last: Position, entries: readonly (Entry | undefined)[], previous = this.#last!): LogEntry[] {
+    const epoch = this.#epoch!;
+    const logEntries: LogEntry[] = [];
+    let before = previous;
+    for (const [i, entry] of entries.entries()) {
+      const position = placeIn(entries.length, last, i);
+      logEntries.push({ epoch, position, previous: before, entry });
+      before = position;
+    }
+    this.#last = last;
+    return logEntries;
   }
 
   deliver(entries: readonly LogEntry[]): void {

@@ -28,23 +28,25 @@ const WRONG_LAST_SEQUENCE = 10_071;
 const MOST_LOOKS = 50;
 const BETWEEN_LOOKS = 20;
 
-/** The header by which NATS tells a message that is sent again. */
-export const MESSAGE_ID = 'Nats-Msg-Id';
+/** Milliseconds after which it is tried again to trim a log that could not be trimmed. */
+const AGAIN_AFTER = 60_000;
 
 const NANOS = 1_000_000;
 
 /** Where the log stands: its epoch, and what is in it. */
 export interface Head {
   readonly epoch: string;
-  /** Of the oldest entry that is retained; beyond `last` when there is none. */
+  /** The sequence of the oldest message that is retained; beyond `last` when there is none. */
   readonly first: number;
-  /** Of the last entry that was ever added; 0 when there was none. */
+  /** Of the last message that was ever added; 0 when there was none. */
   readonly last: number;
   /** When that was stored, in nanoseconds; 0 when it is not known. */
   readonly lastNanos: bigint;
   /** Between the two, some were deleted by an operator. It may be the last ones: `last` stays where it was. */
   readonly isSparse: boolean;
-  /** Of an entry, with what the server keeps beside it; 0 when there is none. */
+  /** The most messages that it may have, which is how many entries it is to keep. */
+  readonly limit: number;
+  /** Of a message, with what the server keeps beside it; 0 when there is none. */
   readonly averageBytes: number;
 }
 
@@ -59,6 +61,8 @@ interface EpochRecord {
 export class NatsLog {
   readonly subjects: Subjects;
   #configured = false;
+  #isTrimming = false;
+  #trimAfter = -Infinity;
 
   constructor(
     readonly options: ResolvedNatsOptions,
@@ -78,6 +82,7 @@ export class NatsLog {
       last: last_seq,
       lastNanos: nanosOf(last_ts),
       isSparse: messages > 0 && messages <= last_seq - first_seq,
+      limit: info.config.max_msgs > 0 ? info.config.max_msgs : Infinity,
       averageBytes: bytes / Math.max(1, messages),
     };
   }
@@ -86,6 +91,27 @@ export class NatsLog {
   async hasFrom(connection: Connection, seq: number): Promise<boolean> {
     const query: SeqMsgRequest & NextMsgRequest = { seq, next_by_subj: '>' };
     return (await connection.jsm.streams.getMessage(this.subjects.stream, query)) !== null;
+  }
+
+  /** Deletes what is before this message. Where that is not allowed, the log has no limits but those of the stream. */
+  async trim(connection: Connection, message: number): Promise<void> {
+    if (this.#isTrimming || performance.now() < this.#trimAfter) return;
+    this.#isTrimming = true;
+    try {
+      await unlessMissing(connection.jsm.streams.purge(this.subjects.stream, { seq: message }));
+      this.#trimAfter = -Infinity;
+    } catch (error) {
+      if (!connection.alive) return;
+      if (this.#trimAfter === -Infinity) {
+        this.warn(
+          `The log in NATS cannot be trimmed (${messageOf(error)}). It is tried again; until then it has more entries ` +
+            'than it should have, as many as the limits of its stream allow.',
+        );
+      }
+      this.#trimAfter = performance.now() + AGAIN_AFTER;
+    } finally {
+      this.#isTrimming = false;
+    }
   }
 
   /** Ends this epoch of the log: entries that were handed out in it are gone. Once, however many ask for it. */
@@ -110,7 +136,7 @@ export class NatsLog {
     const isChecked = this.#configured;
     this.#configured = true;
     if (info) return isChecked || this.#isAsConfigured(info.config) ? info : this.#configure(connection, info);
-    return this.#make(connection, { name: stream, ...this.#limits, ...this.#fixed, subjects: [...this.subjects.all] });
+    return this.#make(connection, { name: stream, ...this.#limits, ...this.#fixed, subjects: [this.subjects.log] });
   }
 
   /** The server takes none that is longer than what it keeps. */
@@ -139,13 +165,13 @@ export class NatsLog {
     return (
       Object.entries(this.#limits).every(([name, value]) => config[name as keyof StreamConfig] === value) &&
       config.discard === 'old' &&
-      this.subjects.all.every((subject) => config.subjects.includes(subject))
+      config.subjects.includes(this.subjects.log)
     );
   }
 
   /** Another version of the application, or the operator, made the stream: the options of the node that starts count. */
   async #configure(connection: Connection, info: StreamInfo): Promise<StreamInfo> {
-    const subjects = [...new Set([...info.config.subjects, ...this.subjects.all])];
+    const subjects = [...new Set([...info.config.subjects, this.subjects.log])];
     try {
       const wanted = { ...info.config, ...this.#limits, discard: 'old' as const, subjects };
       return await connection.jsm.streams.update(this.subjects.stream, wanted);

@@ -3,6 +3,7 @@ import { BrokerBackplane } from '../broker/broker-backplane.js';
 import { BrokerReader } from '../broker/broker-reader.js';
 import { shareConnection } from './connection.js';
 import { type Head, millisOf, NatsLog } from './log.js';
+import { lastPlaceIn } from './message.js';
 import { type NatsBackplaneOptions, resolveNatsOptions } from './options.js';
 import { OwnAppends } from './own-appends.js';
 import { NatsPresence } from './presence.js';
@@ -32,9 +33,9 @@ export class NatsBackplane extends BrokerBackplane {
    */
   constructor(options: NatsBackplaneOptions = {}) {
     const resolved = resolveNatsOptions(options);
-    super({ broker: 'NATS', memory: Infinity, ...resolved }, ({ readers, publisher }) => {
+    super({ broker: 'NATS', memory: Infinity, ...resolved }, (readers) => {
       const log = new NatsLog(resolved, (message) => readers.warn(message));
-      const ownAppends = new OwnAppends(publisher);
+      const ownAppends = new OwnAppends();
       const presence = new NatsPresence(log.subjects);
       const connection = shareConnection(options, (opened) => presence.attach(opened));
       const whileRead = () => (readers.up ? connection.current : undefined);
@@ -52,6 +53,7 @@ export class NatsBackplane extends BrokerBackplane {
 
 /** Positions only grow, even if the clock of the server stepped back before the last entry. */
 function endOf({ last, lastNanos }: Head, read: Position | undefined): Position {
-  if (read && read.seq >= last) return read;
-  return { ms: Math.max(millisOf(lastNanos), read?.ms ?? 0), seq: last };
+  const seq = lastPlaceIn(last);
+  if (read && read.seq >= seq) return read;
+  return { ms: Math.max(millisOf(lastNanos), read?.ms ?? 0), seq };
 }

@@ -33,14 +33,14 @@ export interface NatsBackplaneOptions {
    */
   readonly domain?: string;
   /**
-   * The name of the stream, and first token of its subjects: 1 to 64 letters, digits, `_` and `-`. Hubs with the same
+   * The name of the stream, and first token of its subject: 1 to 64 letters, digits, `_` and `-`. Hubs with the same
    * prefix share one log.
    *
    * @defaultValue `'sse'`
    */
   readonly prefix?: string;
   /**
-   * How many entries the log keeps. Should be more than all topics' `maxHistorySize` together.
+   * How many entries the log keeps, about. Should be more than all topics' `maxHistorySize` together.
    *
    * @defaultValue `100_000`
    */

@@ -1,63 +1,80 @@
 import { type Cursor, ORIGIN } from '../../protocol/cursor.js';
+import type { Batch } from '../broker/batch.js';
+import { lastPlaceIn } from './message.js';
 
-/** More than can be on their way at a time. */
-const REMEMBERED = 4_096;
+/** A batch that was sent. */
+interface Sent {
+  readonly n: number;
+  /** When it was first sent of the times that may have stored it, and last. */
+  readonly since: number;
+  readonly last: number;
+  /** Who waits for its place, unless the attempt has failed. */
+  callback: ((cursor: Cursor) => void) | undefined;
+  /** The sequence number of its last entry, as NATS has answered. */
+  seq: number | undefined;
+  /** Where it was read, after the attempt had failed. */
+  place: Cursor | undefined;
+}
 
 /**
- * Where the appends of this process ended up. NATS' answer to an append says its sequence, not its time; the node reads
- * every entry anyway, and what it has read is certainly stored. One that was trimmed before that has a place too, if
- * none that anybody gets an event from.
+ * Where the batches of this process ended up. NATS' answer says the sequence of a message, not its time; the node reads
+ * everything anyway, and what it has read is certainly stored. What was trimmed before that has a place too, if none that
+ * anybody gets an event from.
  */
 export class OwnAppends {
-  readonly #seen = new Map<string, Cursor>();
-  readonly #waiting = new Map<string, (cursor: Cursor) => void>();
-  /** Sequences of what NATS has answered for, and was not read yet, by ID. */
-  readonly #stored = new Map<string, number>();
+  /** By ID: what waits to be read, and what may be asked for again. */
+  readonly #sent = new Map<string, Sent>();
   /** The last entry that was read. */
   #last: Cursor = { epoch: '0', position: ORIGIN };
-  /** The newest entry that this process has sent. */
-  #newestSent = '';
-  /** The newest entry of this process that is stored. */
-  #newest = '';
   /** When it was last found that entries had gone before they were read. */
   #missedAt = -Infinity;
   /** When the log had nothing that has not been read by now. */
   #readUpTo = -Infinity;
 
-  constructor(private readonly publisher: () => string) {}
-
+  /** Where it is, when it has been read since nobody knew. */
   find(uid: string): Cursor | undefined {
-    return this.#seen.get(uid);
+    return this.#sent.get(uid)?.place;
   }
 
-  /** Whether the log has something that the same publisher appended later. */
-  isOvertaken(uid: string): boolean {
-    return this.#newest.startsWith(this.publisher()) && numberOf(this.#newest) > numberOf(uid);
+  /** When it was sent so far, if it may be stored. */
+  doubtAbout(uid: string): Pick<Sent, 'since' | 'last'> | undefined {
+    return this.#sent.get(uid);
   }
 
-  /** Calls back when it is known where the entry is. */
-  wait(uid: string, callback: (cursor: Cursor) => void): void {
-    if (!this.#hasSent(uid)) this.#newestSent = uid;
-    this.#waiting.set(uid, callback);
+  /** It is being sent: calls back when it is known where it is. */
+  wait({ uid, n }: Batch, callback: (cursor: Cursor) => void): void {
+    this.#forgetBefore(n);
+    const last = performance.now();
+    const since = this.#sent.get(uid)?.since ?? last;
+    this.#sent.set(uid, { n, since, last, callback, seq: undefined, place: undefined });
   }
 
-  forget(uid: string): void {
-    this.#waiting.delete(uid);
-    this.#stored.delete(uid);
-  }
-
-  /** NATS has stored it, with this sequence. */
-  answered(uid: string, seq: number): void {
-    if (!this.#waiting.has(uid)) return;
-    this.#stored.set(uid, seq);
+  /** NATS has stored it, in the message of this sequence. */
+  answered(uid: string, message: number): void {
+    const sent = this.#sent.get(uid);
+    if (!sent?.callback) return;
+    sent.seq = lastPlaceIn(message);
     this.#settleUpTo(this.#last.position.seq);
   }
 
-  /** An entry has been read. */
-  note(uid: string, cursor: Cursor): void {
+  /** The attempt has failed, and may have stored it. */
+  failed(uid: string, stored: 'no' | 'unknown'): void {
+    const sent = this.#sent.get(uid);
+    if (!sent) return;
+    // An answer of a server that has gone since proves nothing: it may be back without the message.
+    sent.callback = undefined;
+    sent.seq = undefined;
+    if (stored === 'no' && sent.since === sent.last) this.#sent.delete(uid);
+  }
+
+  /** Something has been read, up to this entry. Answers whether it was sent here. */
+  note(uid: string | undefined, cursor: Cursor): boolean {
     this.#last = cursor;
-    if (this.#hasSent(uid)) this.#remember(uid, cursor);
-    if (this.#stored.size > 0) this.#settleUpTo(cursor.position.seq);
+    if (this.#sent.size === 0) return false;
+    const sent = uid === undefined ? undefined : this.#sent.get(uid);
+    if (sent) this.#settle(uid!, sent, cursor);
+    this.#settleUpTo(cursor.position.seq);
+    return sent !== undefined;
   }
 
   /** Up to here, entries have gone before they were read. */
@@ -86,41 +103,31 @@ export class OwnAppends {
   /** Another epoch of the log has begun: where something was says nothing about where it is. */
   clear(): void {
     this.#settleUpTo(Infinity);
-    this.#seen.clear();
-    this.#newest = '';
+    for (const sent of this.#sent.values()) sent.place = undefined;
     this.#last = { epoch: this.#last.epoch, position: ORIGIN };
   }
 
-  /** Others may give a message any ID, also one that is still to be given here. */
-  #hasSent(uid: string): boolean {
-    const isOwn = [uid, this.#newestSent].every((id) => id.startsWith(`${this.publisher()}-`));
-    return isOwn && numberOf(uid) <= numberOf(this.#newestSent);
-  }
-
-  #remember(uid: string, cursor: Cursor): void {
-    this.#seen.set(uid, cursor);
-    if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.keys().next().value!);
-    this.#settle(uid, cursor);
+  /** What has failed, and came before this one of its publisher, is not sent again. */
+  #forgetBefore(n: number): void {
+    for (const [uid, sent] of this.#sent) if (!sent.callback && sent.n < n) this.#sent.delete(uid);
   }
 
   /** What was stored up to here, and was not read where it should have come, was trimmed. */
   #settleUpTo(end: number): void {
     const { epoch, position } = this.#last;
-    for (const [uid, seq] of this.#stored) {
-      if (seq > end) return;
-      this.#settle(uid, { epoch, position: { ms: position.ms, seq } });
+    for (const [uid, sent] of this.#sent) {
+      if (sent.seq === undefined) continue;
+      if (sent.seq > end) return;
+      this.#settle(uid, sent, { epoch, position: { ms: position.ms, seq: sent.seq } });
     }
   }
 
-  #settle(uid: string, cursor: Cursor): void {
-    if (!this.isOvertaken(uid)) this.#newest = uid;
-    const callback = this.#waiting.get(uid);
-    this.forget(uid);
-    callback?.(cursor);
+  #settle(uid: string, sent: Sent, cursor: Cursor): void {
+    if (!sent.callback) {
+      sent.place = cursor;
+      return;
+    }
+    this.#sent.delete(uid);
+    sent.callback(cursor);
   }
-}
-
-/** Which one of its publisher's it is. */
-function numberOf(uid: string): number {
-  return Number(uid.slice(uid.lastIndexOf('-') + 1));
 }

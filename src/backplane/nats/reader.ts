@@ -1,13 +1,16 @@
 import type { JsMsg } from '@nats-io/jetstream';
 
 import { ORIGIN, type Position } from '../../protocol/cursor.js';
-import { decodeEntry } from '../../protocol/entry.js';
+import type { Entry } from '../../protocol/entry.js';
 import type { LogEntry } from '../backplane.js';
+import { decodeBatch } from '../broker/batch.js';
 import { AnotherEpoch, CHECK_INTERVAL, type LogSource, LostEntries } from '../broker/broker-reader.js';
 import type { Progress } from '../broker/progress.js';
 import type { SharedConnection } from '../broker/shared-connection.js';
 import type { Connection } from './connection.js';
-import { type Head, MESSAGE_ID, millisOf, type NatsLog } from './log.js';
+import { type Head, millisOf, type NatsLog } from './log.js';
+import { Marks } from './marks.js';
+import { lastPlaceIn, nameIn } from './message.js';
 import type { OwnAppends } from './own-appends.js';
 import { Tail } from './tail.js';
 
@@ -23,8 +26,8 @@ interface Target {
   readonly askedAt: number;
 }
 
-/** IDs as an outbox gives them to its entries. */
-const OWN_ID = /^[\w-]{12}-\d+$/;
+/** What stands in somebody else's message, which the server counts too. */
+const FOREIGN: readonly undefined[] = [undefined];
 
 const NOTHING: Place = { seq: 0, nanos: 0n };
 
@@ -43,7 +46,8 @@ export class NatsReader implements LogSource<Connection> {
   #target: Target = { seq: 0, askedAt: -Infinity };
   /** Bytes of the largest message that was read when something was read last, on one connection. */
   #largest = 0;
-  #batch: LogEntry[] = [];
+  readonly #marks = new Marks();
+  #entries: LogEntry[] = [];
 
   constructor(
     private readonly log: NatsLog,
@@ -89,7 +93,7 @@ export class NatsReader implements LogSource<Connection> {
       failed = reject;
     });
     void connection.lost.then(failed);
-    const tail = new Tail({ message: (message) => this.#take(message), failed });
+    const tail = new Tail({ message: (message) => this.#take(connection, message), failed });
     let ticks: NodeJS.Timeout | undefined;
     try {
       await Promise.race([end, tail.open(connection, this.log.subjects.stream, this.#next, size)]);
@@ -136,7 +140,7 @@ export class NatsReader implements LogSource<Connection> {
   #passOver({ last, lastNanos }: Head): void {
     this.#readTo = { seq: last, nanos: lastNanos };
     this.#isContiguous = true;
-    this.#miss({ ms: Math.max(millisOf(lastNanos), this.progress.last!.ms), seq: last });
+    this.#miss({ ms: Math.max(millisOf(lastNanos), this.progress.last!.ms), seq: lastPlaceIn(last) });
   }
 
   #miss(upTo: Position): void {
@@ -148,6 +152,7 @@ export class NatsReader implements LogSource<Connection> {
   async #check(connection: Connection, anew: boolean): Promise<Head> {
     const { seq, nanos } = this.#readTo;
     const head = await this.log.head(connection);
+    this.#marks.limit = head.limit;
     if (this.progress.epoch === undefined) {
       this.#startOver(head);
       return head;
@@ -170,13 +175,14 @@ export class NatsReader implements LogSource<Connection> {
     this.#readTo = NOTHING;
     this.#isContiguous = true;
     this.ownAppends.clear();
+    this.#marks.clear();
     if (head.first <= head.last) return;
     // Nothing is retained; what comes next follows the last entry there was.
     this.#readTo = { seq: head.last, nanos: head.lastNanos };
-    this.#begin(head.last === 0 ? ORIGIN : { ms: millisOf(head.lastNanos), seq: head.last });
+    this.#begin(head.last === 0 ? ORIGIN : { ms: millisOf(head.lastNanos), seq: lastPlaceIn(head.last) });
   }
 
-  #take(message: JsMsg): void {
+  #take(connection: Connection, message: JsMsg): void {
     const { streamSequence: seq } = message.info;
     const nanos = message.timestampNanos;
     const before = this.#readTo;
@@ -185,30 +191,38 @@ export class NatsReader implements LogSource<Connection> {
       return;
     }
     if (seq <= before.seq) return;
-    const position = { ms: Math.max(millisOf(nanos), this.progress.last?.ms ?? 0), seq };
+    const ms = Math.max(millisOf(nanos), this.progress.last?.ms ?? 0);
     const isMissing = !this.#isContiguous || seq !== before.seq + 1;
     this.#readTo = { seq, nanos };
     this.#isContiguous = true;
-    if (!this.progress.last) this.#begin(seq === 1 ? ORIGIN : justBefore(position));
-    else if (isMissing) this.#miss(justBefore(position));
-    this.#read(message, position);
+    // What was there before its first entry was not read, or is not what was.
+    const from = { ms, seq: lastPlaceIn(seq - 1) };
+    if (!this.progress.last) this.#begin(seq === 1 ? ORIGIN : from);
+    else if (isMissing) this.#miss(from);
+    this.#read(connection, message, { ms, seq: lastPlaceIn(seq) });
     this.#settle();
   }
 
-  #read(message: JsMsg, position: Position): void {
-    const uid = message.headers?.get(MESSAGE_ID) ?? '';
-    // Somebody else's has a place in the log too: the server counts it.
-    const isReadable = OWN_ID.test(uid) && message.data.length <= this.log.options.maxEntryBytes;
-    const entry = isReadable ? decodeEntry(message.string()) : undefined;
-    const logEntry = this.progress.advance(position, entry);
-    if (this.#batch.push(logEntry) === 1) queueMicrotask(() => this.#flush());
-    this.ownAppends.note(uid, { epoch: logEntry.epoch, position });
+  #read(connection: Connection, message: JsMsg, last: Position): void {
+    const name = nameIn(message.headers);
+    const entries = name ? this.#entriesIn(message, name.count) : FOREIGN;
+    if (this.#entries.length === 0) queueMicrotask(() => this.#flush());
+    this.#entries.push(...this.progress.advance(last, entries));
+    const isOwn = this.ownAppends.note(name?.uid, { epoch: this.progress.epoch!, position: last });
+    const oldest = this.#marks.note(message.seq, entries.length);
+    // One node does it: the one whose message it is.
+    if (isOwn && oldest !== undefined) void this.log.trim(connection, oldest);
+  }
+
+  #entriesIn(message: JsMsg, count: number): readonly (Entry | undefined)[] {
+    const entries = decodeBatch(message.string(), count, this.log.options.maxEntryBytes);
+    return entries ?? Array.from({ length: count }, () => undefined);
   }
 
   // What comes in one piece from the network is handed over in one piece.
   #flush(): void {
-    this.progress.deliver(this.#batch);
-    this.#batch = [];
+    this.progress.deliver(this.#entries);
+    this.#entries = [];
   }
 
   #begin(from: Position): void {
@@ -223,9 +237,4 @@ export class NatsReader implements LogSource<Connection> {
     if (!this.progress.isReady) this.#flush();
     this.progress.caughtUp();
   }
-}
-
-/** The place just before an entry whose predecessor was not read, or is not the one that was. */
-function justBefore({ ms, seq }: Position): Position {
-  return { ms, seq: seq - 1 };
 }

@@ -8,7 +8,10 @@ import {
 
 import type { Connection } from './connection.js';
 
-/** Messages that may be on their way at a time: a node that was busy gets them in steps. */
+/**
+ * Messages that may be on their way at a time: a node that was busy gets them in steps. As many of the largest batches of
+ * several entries are 32 MiB.
+ */
 const WINDOW = 128;
 /** With fewer, the client would not ask for the next in time. */
 const LEAST_WINDOW = 4;

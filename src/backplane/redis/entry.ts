@@ -1,26 +1,42 @@
 import { comparePositions, type Position } from '../../protocol/cursor.js';
-import { decodeEntry, type Entry } from '../../protocol/entry.js';
+import type { Entry } from '../../protocol/entry.js';
+import { decodeBatch, MAX_COUNT, placeIn } from '../broker/batch.js';
 import { parseId } from './keys.js';
 
-/** An entry of the stream that looks like one of the log's, by what it says of itself. */
+/** An entry of the stream that looks like a batch of the log's, by what it says of itself. */
 export interface StreamEntry {
+  /** The place of the batch's last entry. */
   readonly position: Position;
+  /** The place just before its first one. */
   readonly previous: Position;
   /** The epoch of the log in which it was added. */
   readonly epoch: string;
-  /** `undefined` when it is too large, or cannot be read. */
-  readonly entry: Entry | undefined;
+  /** How many entries it has. */
+  readonly count: number;
+  readonly text: string;
 }
 
 /** `undefined` for what somebody else has put into the stream. */
-export function readEntry(id: string, fields: readonly string[], maxBytes: number): StreamEntry | undefined {
+export function readEntry(id: string, fields: readonly string[]): StreamEntry | undefined {
   const position = parseId(id);
   const previous = parseId(fieldOf(fields, 'p') ?? '');
   const epoch = epochOf(fields);
+  const count = countIn(fieldOf(fields, 'n'));
   const text = fieldOf(fields, 'd');
-  if (!position || !previous || epoch === undefined || text === undefined) return undefined;
-  const isTooLarge = text.length > maxBytes || Buffer.byteLength(text) > maxBytes;
-  return { position, previous, epoch, entry: isTooLarge ? undefined : decodeEntry(text) };
+  if (!position || !previous || epoch === undefined || count === undefined || text === undefined) return undefined;
+  // The first one's place would not be a number that a cursor can have.
+  if (position.seq < count - 1) return undefined;
+  return { position, previous, epoch, count, text };
+}
+
+/** Its entries, each `undefined` where this node cannot read it, or will not: their places count. */
+export function entriesIn({ count, text }: StreamEntry, maxBytes: number): readonly (Entry | undefined)[] {
+  return decodeBatch(text, count, maxBytes) ?? Array.from({ length: count }, () => undefined);
+}
+
+function countIn(text = ''): number | undefined {
+  const count = Number(text);
+  return Number.isInteger(count) && count > 0 && count <= MAX_COUNT ? count : undefined;
 }
 
 export function epochOf(fields: readonly string[]): string | undefined {
@@ -59,11 +75,11 @@ export interface Evidence {
  * proven by its absence.
  */
 export function judge(
-  { position, previous, epoch }: Omit<StreamEntry, 'entry'>,
+  { position, previous, epoch, count }: Omit<StreamEntry, 'text'>,
   { epoch: present, since, last }: Chain,
   evidence?: Evidence,
 ): 'next' | 'hole' | 'foreign' | 'lost' | 'doubtful' {
-  if (comparePositions(previous, position) >= 0) return 'foreign';
+  if (comparePositions(previous, placeIn(count, position, 0)) >= 0) return 'foreign';
   if (epoch !== present && comparePositions(position, since) > 0) return 'foreign';
   const order = last && comparePositions(previous, last);
   if (order === 0) return 'next';

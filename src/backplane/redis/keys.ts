@@ -4,14 +4,17 @@ import type { Position } from '../../protocol/cursor.js';
 export class Keys {
   /** The stream. */
   readonly log: string;
-  /** Beside it: its epoch, where that began, and the ID of its last entry. */
+  /** Beside it: its epoch, where that began, the ID of its last entry, and how many entries there ever were. */
   readonly head: string;
+  /** Places in it, and how many entries there had been before each: for trimming by their number. */
+  readonly marks: string;
   /** The nodes that have said what their clients follow. */
   readonly nodes: string;
 
   constructor(private readonly prefix: string) {
     this.log = `{${prefix}}:log`;
     this.head = `{${prefix}}:head`;
+    this.marks = `{${prefix}}:marks`;
     this.nodes = `{${prefix}}:nodes`;
   }
 
@@ -25,7 +28,7 @@ export class Keys {
     return `{${this.prefix}}:node:${node}:patterns`;
   }
 
-  /** What the log remembers of one publisher's appends. */
+  /** What the log remembers of one publisher: its last batch. */
   publisher(name: string): string {
     return `{${this.prefix}}:publisher:${name}`;
   }

@@ -1,17 +1,24 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import { comparePositions, type Position } from '../../protocol/cursor.js';
 import type { LogEntry } from '../backplane.js';
 import { AnotherEpoch, CHECK_INTERVAL, type LogSource, LostEntries } from '../broker/broker-reader.js';
 import type { Progress } from '../broker/progress.js';
 import { withTimeout } from '../broker/with-timeout.js';
 import type { Connection, Open } from './connection.js';
-import { type Chain, epochOf, judge, readEntry, type StreamEntry } from './entry.js';
+import { type Chain, entriesIn, epochOf, judge, readEntry, type StreamEntry } from './entry.js';
 import { COMMAND_TIMEOUT, type Head, type RedisLog } from './log.js';
 
-/** Entries per reply: few while they are large, because a reply is in memory as a whole. Fewer when reading fails. */
-const MAX_COUNT = 1_000;
+/**
+ * Batches per reply: few, because a reply is in memory as a whole, and the next batches may be far larger than those
+ * before; more at a time are read no faster. Still fewer while they are large, and when reading fails.
+ */
+const MAX_COUNT = 100;
 const MIN_COUNT = 4;
-const FIRST_COUNT = 100;
 const FULL_REPLY = 1024 * 1024;
+
+/** Entries that are handed out in one turn of the event loop. */
+const MOST_PER_TURN = 1_000;
 
 type Reply = readonly [id: string, fields: string[]][];
 
@@ -25,7 +32,7 @@ export class RedisReader implements LogSource<Connection> {
   #begun: Head | undefined;
   /** The last ID that was read, whosever entry it is. */
   #readTo = '0-0';
-  #count = FIRST_COUNT;
+  #count = MAX_COUNT;
   #checkedAt = 0;
 
   constructor(
@@ -126,23 +133,30 @@ export class RedisReader implements LogSource<Connection> {
   }
 
   async #take(connection: Connection, reply: Reply): Promise<void> {
-    const entries: LogEntry[] = [];
+    const { progress } = this;
+    let entries: LogEntry[] = [];
     let size = 0;
     let skipped = 0;
     try {
       for (const [id, fields] of reply) {
         size += fields.reduce((sum, text) => sum + text.length, 0);
-        const read = readEntry(id, fields, this.log.options.maxEntryBytes);
+        const read = readEntry(id, fields);
+        if (read && entries.length > 0 && entries.length + read.count > MOST_PER_TURN) {
+          progress.deliver(entries);
+          entries = [];
+          await nextTurn();
+          if (progress.isClosed) return;
+        }
         // Only what does not follow needs to be waited for.
         const verdict = read && (this.#judge(read) ?? (await this.#judgeDoubtful(connection, read)));
         this.#readTo = id;
         if (verdict === 'foreign' || !read) skipped++;
-        else entries.push(this.#logEntryOf(read, verdict === 'hole'));
+        else entries.push(...this.#logEntriesOf(read, verdict === 'hole'));
       }
     } finally {
       // What was read before it turned out that entries are lost was in the log.
-      this.progress.skipped(skipped);
-      this.progress.deliver(entries);
+      progress.skipped(skipped);
+      progress.deliver(entries);
     }
     this.#fit(reply.length, size);
   }
@@ -164,9 +178,11 @@ export class RedisReader implements LogSource<Connection> {
     throw new LostEntries('The log in Redis goes on before what was read of it.');
   }
 
-  #logEntryOf({ position, previous, entry }: StreamEntry, isBehindHole: boolean): LogEntry {
+  #logEntriesOf(read: StreamEntry, isBehindHole: boolean): LogEntry[] {
+    const { position, previous } = read;
     if (!this.progress.last) this.progress.begin(previous);
-    return this.progress.advance(position, entry, isBehindHole ? previous : undefined);
+    const entries = entriesIn(read, this.log.options.maxEntryBytes);
+    return this.progress.advance(position, entries, isBehindHole ? previous : undefined);
   }
 
   #fit(length: number, size: number): void {

@@ -31,7 +31,7 @@ export class RedisBackplane extends BrokerBackplane {
    */
   constructor(options: RedisBackplaneOptions = {}) {
     const resolved = resolveRedisOptions(options);
-    super({ broker: 'Redis', memory: MAY_REPEAT, ...resolved }, ({ readers }) => {
+    super({ broker: 'Redis', memory: MAY_REPEAT, ...resolved }, (readers) => {
       const open = openerOf(options);
       const log = new RedisLog(resolved, (message) => readers.warn(message));
       const connection = shareConnection(() => open(`${resolved.prefix}-append`));

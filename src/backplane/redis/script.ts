@@ -23,78 +23,87 @@ end`;
 /** Beyond it, numbers are not exact. */
 const LAST_SEQUENCE = Number.MAX_SAFE_INTEGER - 1;
 
-/** More numbers than are ever on their way at a time. */
-const MANY = 1_000;
+/** In so many steps the log is trimmed to its length. */
+const STEPS = 100;
 
 /**
- * Adds an entry to the log, once.
+ * Adds a batch to the log, once: one entry of the stream, which has the place of the batch's last entry as its ID. The
+ * others have the sequence numbers before it.
  *
  * The log's last ID stands beside the stream, because reading the last entry costs milliseconds when it is a large one.
  * Sequence numbers don't count from 0 but jump at random: should a server that has lost its newest entries hand out
  * their places again, the new ones will not be taken for those that were lost.
  *
- * What a publisher has appended is remembered under its numbers until it says that it will not ask again. A number below
- * the highest that is not remembered was given up, or comes too late from a connection that was: it would break the
- * order.
+ * Of a publisher its newest batch is remembered, because it sends the next one only when it has the answer to that. One
+ * that is older comes too late, from a connection that was given up: it would break the order.
  *
- * What a user may not be allowed to do comes first, so that an entry which is refused is not in the log.
+ * The stream counts batches, so the log's length has to be found otherwise: every so many entries a mark says how many
+ * there had been before that place.
+ *
+ * What a user may not be allowed to do comes first, so that a batch which is refused is not in the log.
  */
 export const APPEND = new Script(`${TOP_OF_STREAM}
-local text, n, after, oldest = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local new_epoch, jump, max_length, max_age, memory = ARGV[5], tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9]
+local text, count, n, new_epoch, jump = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local max_length, max_age, memory = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 
-local publisher = redis.call('HMGET', KEYS[3], n, 'top', 'floor')
-if publisher[1] then return publisher[1] end
-local top = tonumber(publisher[2] or 0)
-if tonumber(n) <= top then return redis.error_reply('STALE a later entry of this publisher is in the log') end
-if after > top then return redis.error_reply('GAP the entry before this one is not in the log') end
+local publisher = redis.call('HMGET', KEYS[4], 'n', 'place')
+local newest = tonumber(publisher[1] or 0)
+if n == newest then return publisher[2] end
+if n < newest then return redis.error_reply('STALE a later batch of this publisher is in the log') end
 
-local head = redis.call('HMGET', KEYS[2], 'epoch', 'last')
-local epoch, last = head[1] or new_epoch, head[2] or top_of_stream()
+local head = redis.call('HMGET', KEYS[2], 'epoch', 'last', 'count')
+local epoch, last, total = head[1] or new_epoch, head[2] or top_of_stream(), tonumber(head[3] or 0)
 local begun = not head[1] and { 'since', last } or {}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local floor = tonumber(publisher[3] or oldest)
 -- Before anything else is written: a server that is full looks at the first thing only, and would let the rest pass.
-redis.call('HSET', KEYS[3], 'floor', floor)
-if oldest - floor > ${MANY} then
-  -- Most were given up and never came here: after an hour without Redis that can be millions. Who may not ask leaves some.
-  for _, field in ipairs(redis.pcall('HKEYS', KEYS[3])) do
-    if (tonumber(field) or oldest) < oldest then redis.call('HDEL', KEYS[3], field) end
-  end
-else
-  for forgotten = floor, oldest - 1 do redis.call('HDEL', KEYS[3], forgotten) end
-end
-redis.call('HSET', KEYS[3], 'floor', oldest)
-redis.call('PEXPIRE', KEYS[3], memory)
-redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f-0', math.max(0, now - max_age)))
+redis.call('HSET', KEYS[4], 'at', string.format('%.0f', now))
+redis.call('PEXPIRE', KEYS[4], memory)
 
 local function id_after(previous)
   local ms, seq = string.match(previous, '^(%d+)-(%d+)$')
   ms, seq = tonumber(ms), tonumber(seq)
-  if now > ms then return string.format('%.0f-%.0f', now, jump) end
+  if now > ms then return string.format('%.0f-%.0f', now, jump + count - 1) end
   -- Somebody else's may be at the end of the millisecond.
-  if seq + jump >= ${LAST_SEQUENCE} then return string.format('%.0f-%.0f', ms + 1, jump) end
-  return string.format('%.0f-%.0f', ms, seq + 1 + jump)
+  if seq + jump + count >= ${LAST_SEQUENCE} then return string.format('%.0f-%.0f', ms + 1, jump + count - 1) end
+  return string.format('%.0f-%.0f', ms, seq + jump + count)
 end
-
-local function add(id)
-  return redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', max_length, id, 'e', epoch, 'p', last, 'd', text)
-end
-
 local id = id_after(last)
-local added = add(id)
+
+-- A count that is gone has begun anew, and no mark is of it.
+if not head[3] then redis.call('DEL', KEYS[3]) end
+local step = math.ceil(max_length / ${STEPS})
+if math.floor(total / step) < math.floor((total + count) / step) then
+  local before = string.format('%.0f', total)
+  -- An attempt that was refused further on has left it.
+  if string.match(redis.call('LINDEX', KEYS[3], -1) or '', '^%d+') == before then redis.call('RPOP', KEYS[3]) end
+  redis.call('RPUSH', KEYS[3], before .. ' ' .. id)
+end
+local trim = string.format('%.0f-0', math.max(0, now - max_age))
+while true do
+  local before, place = string.match(redis.call('LINDEX', KEYS[3], 0) or '', '^(%d+) (.+)$')
+  if not before or total + count - before < max_length then break end
+  -- Without a limit of its own Redis would leave some, and this mark is not looked at again.
+  redis.call('XTRIM', KEYS[1], 'MINID', '~', place, 'LIMIT', 0)
+  redis.call('LPOP', KEYS[3])
+end
+redis.call('XTRIM', KEYS[1], 'MINID', '~', trim)
+
+local function add()
+  return redis.pcall('XADD', KEYS[1], id, 'e', epoch, 'p', last, 'n', count, 'd', text)
+end
+local added = add()
 if type(added) == 'table' and added.err then
   -- Somebody else's entry may stand in the way.
   id = id_after(top_of_stream())
-  added = add(id)
+  added = add()
   if type(added) == 'table' and added.err then return added end
 end
 
 local place = epoch .. ' ' .. id
-redis.call('HSET', KEYS[3], n, place, 'top', n)
-redis.call('HSET', KEYS[2], 'epoch', epoch, 'last', id, unpack(begun))
+redis.call('HSET', KEYS[4], 'n', n, 'place', place)
+redis.call('HSET', KEYS[2], 'epoch', epoch, 'last', id, 'count', string.format('%.0f', total + count), unpack(begun))
 return place
 `);
 

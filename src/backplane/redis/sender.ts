@@ -1,6 +1,7 @@
 import type { Cursor } from '../../protocol/cursor.js';
-import { BackplaneError } from '../backplane-error.js';
-import { type Outgoing, Refused, type Sender } from '../broker/sender.js';
+import { BackplaneError, messageOf } from '../backplane-error.js';
+import type { Batch } from '../broker/batch.js';
+import { Refused, type Sender, TooLarge } from '../broker/sender.js';
 import type { SharedConnection } from '../broker/shared-connection.js';
 import { withTimeout } from '../broker/with-timeout.js';
 import { randomEpoch } from '../epoch.js';
@@ -17,18 +18,16 @@ export const MAY_REPEAT = REMEMBERED / 2;
 /** Sequence numbers that may be jumped over within one millisecond; see `APPEND`. */
 const JUMP = 2 ** 20;
 
-/** Errors by which a server, or a service in front of it, refuses this entry for its size, and always will. */
+/** Errors by which a server, or a service in front of it, refuses this batch for its size, and always will. */
 const TOO_LARGE = /^ERR .*(max request size|invalid bulk length|too large)/i;
 
-/** Errors that operators need not hear of: they follow from another, or the next attempt mends them. */
-const PASSING = /^(GAP|NOSCRIPT)/;
+/** Errors that operators need not hear of: the next attempt mends them. */
+const PASSING = /^NOSCRIPT/;
 
 /** Milliseconds without a refusal after which the next one is worth a message. */
 const QUIET = 60_000;
 
-type Answers = readonly [Error | null, unknown][];
-
-/** Appends to the log in Redis: a batch is one pipeline, and each entry in it one call of the script `APPEND`. */
+/** Appends to the log in Redis: a batch is one call of the script `APPEND`. */
 export class RedisSender implements Sender {
   /** The connection that has been sent the text of the script, so its name will do. */
   #introducedTo: Connection | undefined;
@@ -43,53 +42,45 @@ export class RedisSender implements Sender {
     await this.connection.open();
   }
 
-  send(batch: readonly Outgoing[], oldest: number): readonly Promise<Cursor>[] {
-    const answers = this.#sendAll(batch, oldest);
-    return batch.map(async (_, i) => this.#cursorIn(await answers, i));
-  }
-
-  async #sendAll(batch: readonly Outgoing[], oldest: number): Promise<Answers> {
+  async send(batch: Batch): Promise<Cursor> {
     const connection = this.connection.current;
     if (!connection) throw new BackplaneError('The connection to Redis is lost', 'no');
     try {
-      return await this.#runScript(connection, batch, oldest);
+      return this.#cursorIn(await this.#runScript(connection, batch));
     } catch (error) {
+      if (error instanceof BackplaneError) throw error;
+      if (isReplyError(error)) throw this.#refusalOf(error);
       // No answer: what is on its way there may still arrive, but whatever is sent from now on goes another way.
       if (this.connection.current === connection) this.connection.drop();
-      throw error;
+      throw new BackplaneError(`The connection to Redis was lost: ${messageOf(error)}`, 'unknown');
     }
   }
 
-  async #runScript(connection: Connection, batch: readonly Outgoing[], oldest: number): Promise<Answers> {
+  #runScript(connection: Connection, { uid, n, count, text }: Batch): Promise<unknown> {
     const { keys, options } = this.log;
+    const places = [keys.log, keys.head, keys.marks, keys.publisher(publisherOf(uid))] as const;
+    const jump = Math.floor(Math.random() * JUMP);
     const limits = [options.maxLength, options.maxAge, REMEMBERED];
-    const pipeline = connection.pipeline();
-    for (const { uid, text, n, after } of batch) {
-      const places = [keys.log, keys.head, keys.publisher(publisherOf(uid))] as const;
-      const jump = Math.floor(Math.random() * JUMP);
-      const args = [...places, text, n, after, oldest, randomEpoch(), jump, ...limits];
-      if (this.#introducedTo === connection) pipeline.evalsha(APPEND.sha, places.length, ...args);
-      else pipeline.eval(APPEND.text, places.length, ...args);
-      this.#introducedTo = connection;
-    }
-    return (await withTimeout(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? [];
+    const args = [...places, text, count, n, randomEpoch(), jump, ...limits];
+    const isKnown = this.#introducedTo === connection;
+    this.#introducedTo = connection;
+    const answer = isKnown
+      ? connection.evalsha(APPEND.sha, places.length, ...args)
+      : connection.eval(APPEND.text, places.length, ...args);
+    return withTimeout(answer, COMMAND_TIMEOUT, 'Redis');
   }
 
-  #cursorIn(answers: Answers, i: number): Cursor {
-    const [error, place] = answers[i] ?? [new Error('Redis did not answer'), undefined];
-    if (error) throw this.#failureOf(error);
+  #cursorIn(place: unknown): Cursor {
     const [epoch = '', id = ''] = String(place).split(' ');
     const position = parseId(id);
     if (position) return { epoch, position };
     throw new Refused(`The stream ${this.log.keys.log} in Redis is at ${id}, beyond exact numbers`, 'unknown');
   }
 
-  #failureOf(error: Error): BackplaneError {
-    if (!isReplyError(error))
-      return new BackplaneError(`The connection to Redis was lost: ${error.message}`, 'unknown');
+  #refusalOf(error: Error): BackplaneError {
     const message = messageOfReply(error);
     if (message.startsWith('STALE')) return new Refused(message, 'no');
-    if (TOO_LARGE.test(message)) return new Refused(`Redis refuses it: ${message}`, 'no');
+    if (TOO_LARGE.test(message)) return new TooLarge(`Redis refuses it: ${message}`, 'no');
     if (!PASSING.test(message)) this.#warnOnce(message);
     if (message.startsWith('NOSCRIPT')) this.#introducedTo = undefined;
     // A replica, or a node that is not ready: another connection finds the one that is in charge.
@@ -107,7 +98,7 @@ export class RedisSender implements Sender {
   }
 }
 
-/** The publisher of an entry: an outbox that is being closed may still send beside the one that comes after it. */
+/** The publisher of a batch: an outbox that is being closed may still send beside the one that comes after it. */
 function publisherOf(uid: string): string {
   return uid.slice(0, uid.lastIndexOf('-'));
 }

@@ -41,11 +41,11 @@ function rows(kind: BrokerKind): void {
   const proxies: BrokerProxy[] = [];
   const begin = async (row: string, options?: { persistent?: boolean }): Promise<FaultRun> =>
     (present = new FaultRun(`${row} (${kind.name})`, await kind.start(options)));
-  /** No faster than the node reads it back. */
+  /** No faster than the node reads it back, and in more pieces than can be on their way to one that does not read. */
   const publishMany = async (run: FaultRun, sse: SSEService): Promise<string[]> => {
     const cursors: string[] = [];
     while (cursors.length < 3_000) {
-      cursors.push(...(await run.publish(sse, 't', 100)));
+      cursors.push(...(await run.publish(sse, 't', 10)));
       await until('it is read back', () => run.checker.size === run.published);
     }
     return cursors;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Backplane } from 'nestjs-sse-hub';
 import { RedisBackplane, type RedisBackplaneOptions } from 'nestjs-sse-hub/redis';
 
+import { readEntry } from '../../../src/backplane/redis/entry.js';
 import { parseId } from '../../../src/backplane/redis/keys.js';
 import { formatCursor } from '../../../src/protocol/cursor.js';
 import { until } from '../baseline.js';
@@ -161,6 +162,7 @@ class RedisBroker extends ServerBroker<RedisServer> implements Broker {
       const fields = [
         ['e', pick(random, [epoch, epoch, 'x', 'NO EPOCH', ''])],
         ['p', previous],
+        ['n', pick(random, ['1', '1', '1', '2', '0', '-1', '1e9', 'x', '1000'])],
         ['d', forgedText(random)],
       ].filter(() => random() > 0.05);
       const at = pick(random, ['*', '*', '*', `${ms}-${seq + 1 + Math.floor(random() * 1_000)}`, `${ms + 3_000}-0`]);
@@ -169,8 +171,9 @@ class RedisBroker extends ServerBroker<RedisServer> implements Broker {
     });
   }
 
-  entries(): Promise<number> {
-    return this.server.run((redis) => redis.xlen(`{${this.prefix}}:log`));
+  async entries(): Promise<number> {
+    const batches = await this.server.run((redis) => redis.xrange(`{${this.prefix}}:log`, '-', '+'));
+    return batches.reduce((sum, [id, fields]) => sum + (readEntry(id, fields)?.count ?? 0), 0);
   }
 
   async runAhead(): Promise<void> {

@@ -1,61 +1,67 @@
 import { BackplaneError } from '../../../src/backplane/backplane-error.js';
-import type { Outgoing, Sender } from '../../../src/backplane/broker/sender.js';
+import { type Batch, decodeBatch } from '../../../src/backplane/broker/batch.js';
+import { type Sender, TooLarge } from '../../../src/backplane/broker/sender.js';
 import type { Cursor } from '../../../src/protocol/cursor.js';
+import type { EventEntry } from '../../../src/protocol/entry.js';
 
 /**
- * What happens to one attempt: the answer comes; it is lost after the entry was stored, or before; the entry is refused
- * for now; or no answer ever comes.
+ * What happens to one attempt: the answer comes; it is stored, and its place is told later, or never; the answer is lost
+ * after the batch was stored, or before; it is refused for now, or as too large; or no answer ever comes.
  */
-export type Luck = 'stored' | 'answer lost' | 'never arrived' | 'refused' | 'silence';
+export type Luck =
+  'stored' | 'told later' | 'place lost' | 'answer lost' | 'never arrived' | 'refused' | 'too large' | 'silence';
 
 /** A broker in memory that remembers what it has stored, and loses answers when it is told to. */
 export class FakeBroker implements Sender {
   /** The data of what it has stored. */
   readonly log: string[] = [];
-  /** The `uid`s of every attempt, in the order in which they were sent. */
-  readonly attempts: string[] = [];
-  batches = 0;
+  /** What was sent, by every attempt: the `n` of the batch, and the data of its entries. */
+  readonly attempts: { readonly n: number; readonly data: readonly string[] }[] = [];
   /** Resolves when the broker can be reached. */
   open = (): Promise<void> => Promise.resolve();
+  /** The most batches that were on their way to be stored at a time. */
+  mostUnstored = 0;
+  #unstored = 0;
   readonly #places = new Map<string, number>();
-  #top = 0;
+  #untold: (() => void)[] = [];
 
-  constructor(public luck: (item: Outgoing) => Luck = () => 'stored') {}
+  constructor(public luck: (batch: Batch) => Luck = () => 'stored') {}
 
-  send(batch: readonly Outgoing[]): readonly Promise<Cursor>[] {
-    this.batches++;
-    // An answer that got lost was the last of its connection: whatever was sent behind it there is lost too.
-    let broken: Promise<Cursor> | undefined;
-    return batch.map((item) => {
-      this.attempts.push(item.uid);
-      if (broken) return broken;
-      const luck = this.luck(item);
-      const failed = this.#fail(luck);
-      if (luck === 'answer lost' || luck === 'never arrived') broken = failed;
-      if (luck === 'never arrived') return failed!;
-      if (luck === 'refused' || item.after > this.#top) return reject('refused for now', 'no');
-      const place = this.#store(item);
-      return failed ?? Promise.resolve({ epoch: 'e', position: { ms: place, seq: 0 } });
-    });
-  }
-
-  #fail(luck: Luck): Promise<Cursor> | undefined {
+  async send(batch: Batch, stored: () => void): Promise<Cursor> {
+    this.attempts.push({ n: batch.n, data: dataOf(batch) });
+    this.mostUnstored = Math.max(this.mostUnstored, ++this.#unstored);
+    await Promise.resolve();
+    this.#unstored--;
+    const luck = this.luck(batch);
     if (luck === 'silence') return new Promise(() => {});
-    return luck === 'stored' || luck === 'refused' ? undefined : reject('connection lost', 'unknown');
+    if (luck === 'refused') throw new BackplaneError('refused for now', 'no');
+    if (luck === 'too large') throw new TooLarge(`${batch.bytes} bytes are too many`, 'no');
+    if (luck === 'never arrived') throw new BackplaneError('connection lost', 'unknown');
+    const place = this.#store(batch);
+    if (luck === 'answer lost') throw new BackplaneError('connection lost', 'unknown');
+    if (luck !== 'stored') {
+      stored();
+      await new Promise<void>((resolve) => this.#untold.push(resolve));
+      if (luck === 'place lost') throw new BackplaneError('connection lost', 'unknown');
+    }
+    return { epoch: 'e', position: { ms: 0, seq: place } };
   }
 
-  #store({ uid, n, text }: Outgoing): number {
-    const known = this.#places.get(uid);
+  /** Tells the places that were to be told later. */
+  tell(): void {
+    for (const tell of this.#untold.splice(0)) tell();
+  }
+
+  #store(batch: Batch): number {
+    const known = this.#places.get(batch.uid);
     if (known !== undefined) return known;
-    this.log.push((JSON.parse(text) as { data: string }).data);
-    this.#places.set(uid, this.log.length);
-    this.#top = n;
+    this.log.push(...dataOf(batch));
+    this.#places.set(batch.uid, this.log.length);
     return this.log.length;
   }
 }
 
-function reject(message: string, stored: 'no' | 'unknown'): Promise<Cursor> {
-  const rejected = Promise.reject<Cursor>(new BackplaneError(message, stored));
-  rejected.catch(() => {});
-  return rejected;
+function dataOf({ text, count }: Batch): readonly string[] {
+  const entries = decodeBatch(text, count, Infinity) ?? [];
+  return entries.map((entry) => (entry as EventEntry).data);
 }

@@ -1,7 +1,19 @@
 import { pick } from '../seed.js';
 
-/** What somebody else may have put where an entry has its text: nothing of it concerns the topics of a test. */
+/** What somebody else may have put where a batch has its text: nothing of it concerns the topics of a test. */
 export function forgedText(random: () => number): string {
+  const entry = forgedEntry(random);
+  return pick(random, [
+    entry,
+    `[1,${entry}]`,
+    `[1,${entry}]`,
+    `[1,${entry},${forgedEntry(random)}]`,
+    `[2,${entry}]`,
+    '[]',
+  ]);
+}
+
+function forgedEntry(random: () => number): string {
   return pick(random, [
     ...['', 'nonsense', '{', 'null', '[]', '{"kind":7}'],
     '{"kind":"event","topic":"forged","data":"forged"}',

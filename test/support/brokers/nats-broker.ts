@@ -82,10 +82,10 @@ class NatsBroker extends ServerBroker<NatsServer> implements Broker {
     const prefix = this.prefix;
     await this.server.run(async (jsm) => {
       const js = jsm.jetstream();
-      await js.publish(`${prefix}.t.t`, 'not ours');
-      await js.publish(`${prefix}.t.t`, '{"kind":"event"', { msgID: 'theirs-17' });
-      await js.publish(`${prefix}.everybody`, '{"kind":"close","topic":"t"}', { msgID: randomUUID() });
-      await js.publish(`${prefix}.t.t`, 'x'.repeat(bytes));
+      await js.publish(`${prefix}.log`, 'not ours');
+      await js.publish(`${prefix}.log`, '[1,{"kind":"event"', { msgID: 'theirs-17' });
+      await js.publish(`${prefix}.log`, '[1,{"kind":"close","topic":"t"}]', { msgID: randomUUID() });
+      await js.publish(`${prefix}.log`, 'x'.repeat(bytes), { msgID: 'abcdefghijkl-1.1' });
     });
     return 4;
   }
@@ -96,29 +96,35 @@ class NatsBroker extends ServerBroker<NatsServer> implements Broker {
       const { epoch } = (await jsm.streams.getMessage(`${prefix}-epoch`, { last_by_subj: `${prefix}.epoch` }))!.json<{
         epoch: string;
       }>();
-      const last = await jsm.streams.getMessage(prefix, { last_by_subj: `${prefix}.t.t` });
-      const [publisher = 'nobody', n = 0] = last?.header.get('Nats-Msg-Id').split(/-(?=\d+$)/) ?? [];
+      const last = await jsm.streams.getMessage(prefix, { last_by_subj: `${prefix}.log` });
+      const [, publisher = 'nobody', n = 0] = /^(.*)-(\d+)\.\d+$/.exec(last?.header.get('Nats-Msg-Id') ?? '') ?? [];
+      const count = pick(random, [1, 1, 1, 0, 2, 1_000, 1_001, 9_999]);
       const ids = [
-        '',
-        'theirs-17',
-        randomUUID(),
-        `abcdefghijkl-${Math.floor(random() * 1e9)}`,
-        `${publisher}-${Number(n) + 1e9}`,
+        ...['', 'theirs-17', randomUUID(), `abcdefghijkl-${Math.floor(random() * 1e9)}`],
+        `abcdefghijkl-${Math.floor(random() * 1e9)}.${count}`,
+        `${publisher}-${Number(n) + 1e9}.${count}`,
       ];
       const fields = headers();
       const id = pick(random, ids);
       if (id) fields.set('Nats-Msg-Id', id);
-      const subject = pick(random, ['t.t', 't.forged', 'everybody', 'group']);
-      const answer = await nc.request(`${prefix}.${subject}`, forgedText(random), { headers: fields, timeout: 5_000 });
+      const answer = await nc.request(`${prefix}.log`, forgedText(random), { headers: fields, timeout: 5_000 });
       const { seq } = answer.json<{ seq: number }>();
       const { time } = (await jsm.streams.getMessage(prefix, { seq }))!;
-      return formatCursor(epoch, { ms: time.getTime(), seq });
+      return formatCursor(epoch, { ms: time.getTime(), seq: seq * 1_024 });
     });
   }
 
-  async entries(): Promise<number> {
-    const { state } = await this.server.run((jsm) => jsm.streams.info(this.prefix));
-    return state.messages;
+  /** Each message says how many it has. */
+  entries(): Promise<number> {
+    return this.server.run(async ({ streams }) => {
+      const { first_seq, last_seq } = (await streams.info(this.prefix)).state;
+      let count = 0;
+      for (let seq = first_seq; seq <= last_seq; seq++) {
+        const message = await streams.getMessage(this.prefix, { seq });
+        count += Number(message?.header.get('Nats-Msg-Id').split('.')[1]);
+      }
+      return count;
+    });
   }
 
   // The server's clock is the machine's. Its sequences follow each other closely anyway.

@@ -8,6 +8,15 @@ interface Link {
   said: string;
   /** Bytes that came from the broker since the client said something. */
   answered: number;
+  /** What is left to go through before it is cut. */
+  cut?: { up: number; down: number };
+}
+
+/** How much of a batch gets through before its connection is cut: bytes, a part of it, or all but so many. */
+export interface Boundary {
+  readonly up?: number;
+  /** All of the batch gets through, and so many bytes of the answer. */
+  readonly down?: number;
 }
 
 /** Stands between nodes and a broker: leads elsewhere, holds answers back, loses them. */
@@ -20,6 +29,10 @@ export class BrokerProxy {
   #lost: RegExp | undefined;
   /** How often that happened. */
   losses = 0;
+  /** The next one who says this loses its connection there. */
+  #cutAt: { readonly said: RegExp; readonly boundary: Boundary } | undefined;
+  /** How often that happened. */
+  cuts = 0;
   /** Bytes from the broker: all, and the most that came without a word of the client in between. */
   answered = 0;
   largestAnswer = 0;
@@ -68,6 +81,11 @@ export class BrokerProxy {
     this.#lost = said;
   }
 
+  /** The next connection on which this is said is cut in the midst of it, or of the answer. */
+  cutBatch(said: RegExp, boundary: Boundary): void {
+    this.#cutAt = { said, boundary };
+  }
+
   /** Nothing more arrives on connections on which this was said, until `release()`. */
   hold(said: RegExp): void {
     this.#held = said;
@@ -97,6 +115,8 @@ export class BrokerProxy {
     client.on('data', (bytes: Buffer) => {
       link.said = (link.said + bytes.toString('latin1')).slice(-10_000);
       link.answered = 0;
+      this.#arm(link, bytes);
+      if (link.cut) return this.#cutUp(link, bytes);
       server.write(bytes);
       this.#regulate(link);
     });
@@ -108,6 +128,11 @@ export class BrokerProxy {
         return;
       }
       link.said = '';
+      if (link.cut && bytes.length >= link.cut.down) {
+        this.cuts++;
+        client.write(bytes.subarray(0, link.cut.down), () => client.destroy());
+        return;
+      }
       link.answered += bytes.length;
       this.answered += bytes.length;
       this.largestAnswer = Math.max(this.largestAnswer, link.answered);
@@ -121,6 +146,26 @@ export class BrokerProxy {
         this.#links.delete(link);
       });
     }
+  }
+
+  #arm(link: Link, bytes: Buffer): void {
+    if (!this.#cutAt?.said.test(link.said)) return;
+    const { up, down = 0 } = this.#cutAt.boundary;
+    this.#cutAt = undefined;
+    if (up === undefined) link.cut = { up: Infinity, down };
+    else if (up < 0) link.cut = { up: bytes.length + up, down: 0 };
+    else link.cut = { up: up < 1 ? Math.floor(bytes.length * up) : up, down: 0 };
+  }
+
+  #cutUp({ client, server, cut }: Link, bytes: Buffer): void {
+    if (bytes.length <= cut!.up) {
+      cut!.up -= bytes.length;
+      server.write(bytes);
+      return;
+    }
+    this.cuts++;
+    server.write(bytes.subarray(0, cut!.up), () => server.destroy());
+    client.destroy();
   }
 
   #regulate({ server, said }: Link): void {

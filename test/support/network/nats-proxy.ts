@@ -13,6 +13,8 @@ export class NatsProxy {
   readonly #sockets = new Set<net.Socket>();
   #held: RegExp | undefined;
   #lost: RegExp | undefined;
+  /** How many messages were lost. */
+  losses = 0;
   #waiting: (() => void)[] = [];
 
   private constructor(private readonly target: number) {
@@ -45,8 +47,13 @@ export class NatsProxy {
     this.#lost = message;
   }
 
-  async close(): Promise<void> {
+  /** Cuts every connection that is open; what waits on it does not arrive. */
+  cut(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.cut();
     this.#listener.close();
     await once(this.#listener, 'close');
   }
@@ -72,7 +79,10 @@ export class NatsProxy {
 
   #pass(message: Buffer, to: net.Socket): void {
     const text = message.toString('latin1', 0, 1_000);
-    if (this.#lost?.test(text)) return;
+    if (this.#lost?.test(text)) {
+      this.losses++;
+      return;
+    }
     if (this.#held?.test(text)) this.#waiting.push(() => to.write(message));
     else to.write(message);
   }
