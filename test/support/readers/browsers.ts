@@ -281,7 +281,9 @@ class ControlServer {
     }
     response.setHeader('Access-Control-Allow-Origin', '*').setHeader('Cache-Control', 'no-store');
     if (what === 'tell') {
-      this.#hear(Number(page), JSON.parse(await text(request)) as Report);
+      // A page that is left, or whose browser is ended, stops in the midst of what it says; what counts it says again.
+      const told = await text(request).catch(() => undefined);
+      if (told !== undefined) this.#hear(Number(page), JSON.parse(told) as Report);
       response.end('{}');
     } else if (what !== 'commands') {
       response.writeHead(404).end();
