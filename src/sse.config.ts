@@ -166,7 +166,7 @@ export interface SSEConfig {
    * @defaultValue none
    *
    * @example
-   * { flushInterval: 50, flush: [{ topics: topicPattern('alert:*'), interval: 0 }] }
+   * const config: SSEConfig = { flushInterval: 50, flush: [{ topics: topicPattern('alert:*'), interval: 0 }] };
    */
   flush?: readonly FlushRule[];
   /**

@@ -41,6 +41,14 @@ describe('how far a reader is behind', () => {
     expect(progress.lag).toBe(0);
   });
 
+  it('is not nothing when it turns out where reading begins only after the end was asked for', () => {
+    const progress = new Progress(new LogRecorder(), () => {});
+    progress.startOver('epoch');
+    progress.endsAt(NOW);
+    progress.begin({ ms: NOW - 1_500, seq: 0 });
+    expect(progress.lag).toBe(1_500);
+  });
+
   it('is nothing when the first event comes into an empty log', () => {
     const progress = progressAt();
     progress.endsAt(NOW);

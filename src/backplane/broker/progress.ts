@@ -10,7 +10,8 @@ import { placeIn } from './batch.js';
 export class Progress {
   #epoch: string | undefined;
   #last: Position | undefined;
-  #lag: number | undefined;
+  /** When the log's last entry was added, when that was last asked for. */
+  #end: number | undefined;
   #isReady = false;
   #isClosed = false;
 
@@ -29,16 +30,17 @@ export class Progress {
     return this.#last;
   }
 
-  /** Milliseconds behind the end of the log, when that was last asked for. */
+  /** Milliseconds behind the end of the log, as that was when it was last asked for. */
   get lag(): number | undefined {
-    return this.#lag;
+    if (this.#end === undefined) return undefined;
+    const read = this.#last?.ms ?? 0;
+    // A log that was empty until now has nothing that one could be behind of.
+    return read === 0 ? 0 : Math.max(0, this.#end - read);
   }
 
   /** The log ends with an entry of this time. */
   endsAt(ms: number): void {
-    const read = this.#last?.ms ?? 0;
-    // A log that was empty until now has nothing that one could be behind of.
-    this.#lag = read === 0 ? 0 : Math.max(0, ms - read);
+    this.#end = ms;
   }
 
   /** The hub has the retained window. */
