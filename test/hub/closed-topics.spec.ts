@@ -97,6 +97,24 @@ describe('a topic that is finished', () => {
     expect((await test.open({ topics: ['a'], since: 1 })).transport.lines).toEqual(['open none', '1', '2', '3', 'end']);
   });
 
+  it('is read to its end by who asked for what is new since some time, although it starts over meanwhile', async () => {
+    const test = new TestHub({ highWaterMark: 1 });
+    test.publish('a', '1', '2', '3', '4');
+    test.close('a');
+    await turn(2);
+    const transport = new FakeTransport({ capacity: 2 });
+    await test.open({ topics: ['a'], since: 1, transport });
+    void test.hub.publisher.append({ kind: 'open', topic: 'a' }, 'queue');
+    test.publish('a', '5');
+    const lines: string[] = [];
+    for (let i = 0; i < 10; i++) {
+      lines.push(...transport.read());
+      await turn(2);
+    }
+    expect(lines.filter((line) => !line.startsWith('closed'))).toEqual(['open none', '1', '2', '3', '4', '5']);
+    expect((await test.open({ topics: ['a'], since: 1 })).transport.lines).toEqual(['open none', '5']);
+  });
+
   it('is known to be so until those who are behind have been told', async () => {
     const test = new TestHub({ maxHistoryAge: 5_000 });
     const { transport } = await test.open({ topics: ['a'], transport: new FakeTransport({ capacity: 1 }) });

@@ -250,9 +250,13 @@ export class Reader {
     );
   }
 
-  /** Who asks for what is new since some time gets of a topic that was opened again only what came since. */
+  /**
+   * Who asks for what is new since some time gets of a topic that had been opened again only what came since. One that is
+   * opened again while it reads takes nothing from it.
+   */
   #isBeforeReopening(topic: string, index: number): boolean {
-    return index < this.#broadcastsFrom && index < this.context.closedTopics.openedAt(topic);
+    const openedAt = this.context.closedTopics.openedAt(topic);
+    return index < openedAt && openedAt < this.#broadcastsFrom;
   }
 
   #passes(filter: Filter | undefined, publication: Publication): boolean {
