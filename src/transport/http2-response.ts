@@ -20,21 +20,27 @@ export class Http2ResponseTransport extends ResponseTransport<Http2ServerRespons
 
   write(batch: Batch): void {
     if (this.raw.writableEnded) return this.over();
-    this.#rest = [...this.#rest, ...this.encoding.payloads(batch)];
-    if (this.ready) this.writeRest();
+    for (const payload of this.encoding.payloads(batch)) {
+      // Nothing waits, as a rule, and then there is nothing to keep.
+      if (this.ready && this.#rest === NONE && payload.length <= PIECE) this.#writePiece(payload);
+      else this.#rest = [...this.#rest, payload];
+    }
+    if (this.ready && this.#rest !== NONE) this.writeRest();
   }
 
   // HTTP/2 reports a write when all of it has left: with a large one, a slow reader would seem to take nothing for long.
   protected override writeRest(): void {
     const rest = [...this.#rest];
-    let accepted = true;
-    while (accepted && rest.length > 0) {
+    while (this.ready && rest.length > 0) {
       const next = rest.shift()!;
-      accepted = this.raw.write(next.subarray(0, PIECE));
       if (next.length > PIECE) rest.unshift(next.subarray(PIECE));
+      this.#writePiece(next.subarray(0, PIECE));
     }
-    this.#rest = rest;
-    if (!accepted) this.waitForDrain(this.raw);
+    this.#rest = rest.length > 0 ? rest : NONE;
+  }
+
+  #writePiece(piece: Buffer): void {
+    if (!this.raw.write(piece)) this.waitForDrain(this.raw);
   }
 
   protected override endResponse(ending: Ending): void {

@@ -1,4 +1,5 @@
-import { connect, type Socket } from 'node:net';
+import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
+import { connect } from 'node:net';
 
 import { GzipSample } from './gzip-sample.js';
 import type { ConnectRequest, DeliveredAnswer, GeneratorRequests } from './messages.js';
@@ -10,13 +11,17 @@ import { CONNECT, upgradeRequestOf } from './web-socket.js';
 const MARKER_BYTE = MARKER.charCodeAt(0);
 const READ_SIZE = 65_536;
 const SAMPLES = 3;
+/** Bytes that a stream of HTTP/2, and their connection, may be sent before they have been read: as a browser has it. */
+const WINDOW = 6 * 1024 * 1024;
+const COMMON_WINDOW = 15 * 1024 * 1024;
 
 /** All sockets read into the same memory: what arrives is counted before the next read. */
 const memory = Buffer.alloc(READ_SIZE + 1);
 const readBuffer = memory.subarray(0, READ_SIZE);
 
 interface Client {
-  readonly socket: Socket;
+  /** Closes its connection. */
+  readonly leave: () => void;
   bytes: number;
   /** Bytes when the count began. */
   mark: number;
@@ -24,6 +29,8 @@ interface Client {
 }
 
 let clients: Client[] = [];
+/** What all streams of HTTP/2 are on. */
+let session: ClientHttp2Session | undefined;
 let gzip = false;
 let firstBytes = '';
 let events = 0;
@@ -104,11 +111,33 @@ function openClient(path: string, request: ConnectRequest): Promise<void> {
         },
       },
     });
-    const client: Client = { socket, bytes: 0, mark: 0, sample };
+    const leave = (): void => void socket.removeAllListeners('close').resetAndDestroy();
+    const client: Client = { leave, bytes: 0, mark: 0, sample };
     clients.push(client);
     socket.on('error', reject);
     socket.once('close', () => reject(new Error(`The server has closed the stream ${path}.`)));
     socket.write(request.socketIo ? upgradeRequestOf(path) : requestOf(path, request));
+  });
+}
+
+function openHttp2Client(path: string, { port }: ConnectRequest): Promise<void> {
+  session ??= connectHttp2(`http://127.0.0.1:${port}`, { settings: { initialWindowSize: WINDOW } }).once(
+    'connect',
+    (connected) => connected.setLocalWindowSize(COMMON_WINDOW),
+  );
+  const common = session;
+  return new Promise((resolve, reject) => {
+    const stream = common.request({ ':path': path, accept: 'text/event-stream' });
+    const client: Client = { leave: () => common.destroy(), bytes: 0, mark: 0, sample: undefined };
+    clients.push(client);
+    stream.on('error', reject);
+    stream.once('close', () => reject(new Error(`The server has closed the stream ${path}.`)));
+    stream.once('data', () => resolve());
+    stream.on('data', (part: Buffer) => {
+      client.bytes += part.length;
+      part.copy(memory);
+      count(part.length);
+    });
   });
 }
 
@@ -119,7 +148,7 @@ async function connectAll(request: ConnectRequest): Promise<object> {
   const worker = async (): Promise<void> => {
     while (started < request.clients) {
       const path = request.paths[started++ % request.paths.length]!;
-      await openClient(path, request);
+      await (request.http2 ? openHttp2Client : openClient)(path, request);
     }
   };
   await Promise.all(Array.from({ length: Math.min(request.concurrency, request.clients) }, worker));
@@ -198,8 +227,9 @@ serveParent<GeneratorRequests>({
   churn,
   probe,
   drop: () => {
-    for (const { socket } of clients) socket.removeAllListeners('close').resetAndDestroy();
+    for (const { leave } of clients) leave();
     clients = [];
+    session = undefined;
     return {};
   },
 });

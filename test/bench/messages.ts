@@ -49,6 +49,8 @@ export interface ConnectRequest {
   readonly gzip: boolean;
   /** Clients of socket.io, over WebSocket, instead of event streams. */
   readonly socketIo?: boolean;
+  /** All of them are streams of one HTTP/2 connection, as behind a proxy that multiplexes. */
+  readonly http2?: boolean;
   readonly lastEventId?: string;
   /** Connections that may be under way at a time. */
   readonly concurrency: number;

@@ -33,8 +33,9 @@ export class Pair {
 
   /** Opens streams, and waits until the server counts them. */
   async connect(clients: number, paths: readonly string[], more: Partial<ConnectRequest> = {}): Promise<void> {
-    const { gzip = false } = this.contender;
-    await this.generator.ask('connect', { port: this.port, clients, paths, gzip, concurrency: CONNECTING, ...more });
+    const { gzip = false, http2 = false } = this.contender;
+    const request = { port: this.port, clients, paths, gzip, http2, concurrency: CONNECTING, ...more };
+    await this.generator.ask('connect', request);
     await this.until(async () => (await this.server.ask('clients', {})).clients >= clients);
   }
 

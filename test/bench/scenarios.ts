@@ -40,6 +40,7 @@ const GENERATOR: Column = { key: 'generator', label: 'generator CPU, µs per eve
 const FAN_OUT_COLUMNS = [CPU_PER_EVENT, GENERATOR];
 
 const DIRECT = ['directExpress', 'directFastify'] as const;
+const MULTIPLEXED = ['nodeHttp2', 'directHttp2', ...DIRECT] as const;
 const GZIP = ['gzipExpress', 'gzipFastify'] as const;
 const PACED = ['pacedExpress', 'pacedFastify', 'streamFastify', 'pacedStream'] as const;
 const THROUGH_NEST = ['streamExpress', 'streamFastify', 'subjectExpress', 'subjectFastify'] as const;
@@ -107,6 +108,15 @@ const latency = fanOutScenario(
   },
 );
 
+/** All streams on one connection of HTTP/2, as behind a proxy that multiplexes; those over HTTP/1.1 are there to compare. */
+const multiplexed = [1, 10].map((perTurn) =>
+  fanOutScenario(
+    `http2-${perTurn}`,
+    `${perTurn === 1 ? 'One event' : 'Ten events'} per turn, 1,000 streams of one HTTP/2 connection, 120 bytes`,
+    { turns: 50 / perTurn, perTurn, size: SIZE },
+  ),
+);
+
 /** More than one core can write one by one, so the rate is what is asked for, not what is reached. */
 const flood = fanOutScenario(
   'flood',
@@ -171,6 +181,7 @@ export const FULL: readonly Group[] = [
     ],
   },
   { audience: audienceOf(1_000), contenders: ['nodeHttp', ...DIRECT, ...PACED], scenarios: [flood] },
+  { audience: audienceOf(1_000), contenders: MULTIPLEXED, scenarios: multiplexed },
   { audience: audienceOf(100), contenders: ALL, scenarios: [flatness(100, 300), latency] },
   { audience: audienceOf(10_000), contenders: LEAN, memory: true, scenarios: [flatness(10_000, 4)] },
   topics(1, 40),

@@ -37,6 +37,8 @@ export interface Contender {
   readonly role: 'yardstick' | 'floor' | 'ours' | 'peer';
   /** Its clients ask for gzip, and it is out of the race if it does not answer with it. */
   readonly gzip?: boolean;
+  /** Its clients share one connection of HTTP/2. */
+  readonly http2?: boolean;
   /** Why it cannot run here, if so. */
   readonly missing?: () => string | undefined;
   start(options: ContenderOptions): Promise<ContenderServer>;

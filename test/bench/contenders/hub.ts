@@ -28,17 +28,19 @@ interface Variant {
   readonly label: string;
   readonly controller: typeof DirectController | typeof StreamController;
   readonly config?: SSEConfig;
+  readonly http2?: boolean;
 }
 
-function hub(platform: Platform, { label, controller, config }: Variant): Contender {
+function hub(platform: Platform, { label, controller, config, http2 = false }: Variant): Contender {
   return {
     label: `${label}, ${platform}`,
     role: 'ours',
     ...(config?.compression && { gzip: true }),
+    http2,
     async start({ history }) {
       // Its history is on as it is by default; only a replay storm needs more than a thousand events.
       const module = SSEModule.forRoot({ maxClients: Infinity, ...config, ...(history && { maxHistorySize: 10_000 }) });
-      const app = await startNest(platform, controller, [module]);
+      const app = await startNest(platform, controller, [module], { http2 });
       const sse = app.get(SSEService);
       return {
         ...serverOf(app),
@@ -50,6 +52,7 @@ function hub(platform: Platform, { label, controller, config }: Variant): Conten
 }
 
 const direct: Variant = { label: 'createClient()', controller: DirectController };
+const multiplexed: Variant = { ...direct, label: 'createClient() HTTP/2', http2: true };
 const gzip: Variant = { label: 'createClient() gzip', controller: DirectController, config: { compression: true } };
 /** Of the events that come one by one, what 50 ms bring leaves together. */
 const PACE: SSEConfig = { flushInterval: 50 };
@@ -59,6 +62,7 @@ const stream: Variant = { label: 'stream()', controller: StreamController };
 
 export const directExpress = hub('Express', direct);
 export const directFastify = hub('Fastify', direct);
+export const directHttp2 = hub('Fastify', multiplexed);
 export const gzipExpress = hub('Express', gzip);
 export const gzipFastify = hub('Fastify', gzip);
 export const pacedExpress = hub('Express', paced);

@@ -4,6 +4,7 @@ import { fastifySse } from './fastify-sse.js';
 import {
   directExpress,
   directFastify,
+  directHttp2,
   gzipExpress,
   gzipFastify,
   pacedExpress,
@@ -15,14 +16,17 @@ import {
 import { nchan } from './nchan.js';
 import { subjectExpress, subjectFastify } from './nest-subject.js';
 import { nodeHttp } from './node-http.js';
+import { nodeHttp2 } from './node-http2.js';
 import { socketWrite } from './socket-write.js';
 
 /** In the order of the tables. */
 export const contenders = {
   nodeHttp,
+  nodeHttp2,
   socketWrite,
   directExpress,
   directFastify,
+  directHttp2,
   gzipExpress,
   gzipFastify,
   pacedExpress,

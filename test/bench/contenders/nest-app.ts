@@ -19,8 +19,9 @@ export async function startNest(
   platform: Platform,
   controller: Type<unknown>,
   imports: DynamicModule[] = [],
+  { http2 = false } = {},
 ): Promise<INestApplication> {
-  const adapter = platform === 'Express' ? new ExpressAdapter() : new FastifyAdapter();
+  const adapter = platform === 'Express' ? new ExpressAdapter() : new FastifyAdapter(http2 ? { http2 } : {});
   const root = { module: BenchModule, imports, controllers: [controller] };
   const app = await NestFactory.create(root, adapter, { logger: ['fatal'] });
   await app.listen(0, '127.0.0.1');
@@ -33,7 +34,8 @@ export function serverOf(app: INestApplication): Pick<ContenderServer, 'port' | 
     port: portOf(server),
     connections: () => connectionsOf(server),
     close: async () => {
-      server.closeAllConnections();
+      // A server of HTTP/2 has none of its own: its sessions are their clients' to close.
+      (server as Partial<Server>).closeAllConnections?.();
       await app.close();
     },
   };

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import http2, { type Http2Session } from 'node:http2';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -7,9 +8,11 @@ import { describe, expect, it } from '@jest/globals';
 import { type Backplane, MemoryBackplane, SSEService } from 'nestjs-sse-hub';
 
 import { returnToBaseline, until } from '../../support/baseline.js';
+import { CADDY, startCaddy } from '../../support/processes/caddy.js';
 import { freePort } from '../../support/processes/free-port.js';
-import { HAProxy, hasHAProxy } from '../../support/processes/haproxy.js';
-import { Nginx, NGINX } from '../../support/processes/nginx.js';
+import { HAPROXY, startHAProxy } from '../../support/processes/haproxy.js';
+import { NGINX, startNginx } from '../../support/processes/nginx.js';
+import { neverReading } from '../../support/network/stuck.js';
 import { ROOT } from '../../support/root.js';
 
 /** Milliseconds: the time limit that the proxies are given here, and how often a quiet stream shows that it lives. */
@@ -22,14 +25,31 @@ const bench = returnToBaseline();
 const withShortTimeout = (configuration: string): string =>
   configuration.replaceAll(/(proxy_read_timeout|timeout client|timeout server) 60s/g, `$1 ${TIMEOUT}ms`);
 
+/** The nodes speak HTTP/2, as the page says. */
+const overHttp2 = (configuration: string): string =>
+  configuration.replace('reverse_proxy node-1:3000 node-2:3000', 'reverse_proxy h2c://node-1:3000 h2c://node-2:3000');
+
+const unchanged = (configuration: string): string => configuration;
+
 const proxies = [
-  { name: 'nginx', isInstalled: NGINX !== undefined, start: (node: string) => Nginx.start(node, withShortTimeout) },
-  { name: 'HAProxy', isInstalled: hasHAProxy, start: (node: string) => HAProxy.start(node, withShortTimeout) },
+  { name: 'nginx', program: NGINX, startNode, start: (node: string) => startNginx(node, withShortTimeout) },
+  { name: 'HAProxy', program: HAPROXY, startNode, start: (node: string) => startHAProxy(node, withShortTimeout) },
+  { name: 'Caddy', program: CADDY, startNode, start: (node: string) => startCaddy(node, unchanged) },
+  {
+    name: 'Caddy over HTTP/2',
+    program: CADDY,
+    startNode: startHttp2Node,
+    start: (node: string) => startCaddy(node, overHttp2),
+  },
 ];
+
+function serviceOf(backplane: Backplane): SSEService {
+  return bench.watch(new SSEService({ backplane, heartbeatInterval: HEARTBEAT, drainTimeout: 200 }));
+}
 
 /** A node whose every path is a stream, and which can come back. */
 async function startNode(port: number, backplane: Backplane) {
-  const sse = bench.watch(new SSEService({ backplane, heartbeatInterval: HEARTBEAT, drainTimeout: 200 }));
+  const sse = serviceOf(backplane);
   const server = createServer((_request, response) => sse.createClient(response, { topics: 't' }));
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   const stop = async (): Promise<void> => {
@@ -40,6 +60,24 @@ async function startNode(port: number, backplane: Backplane) {
   return { sse, stop };
 }
 
+/** The same over HTTP/2 without TLS. */
+async function startHttp2Node(port: number, backplane: Backplane) {
+  const sse = serviceOf(backplane);
+  const server = http2.createServer((_request, response) => sse.createClient(response, { topics: 't' }));
+  const sessions = new Set<Http2Session>();
+  server.on('session', (session) => {
+    sessions.add(session);
+    session.once('close', () => sessions.delete(session));
+  });
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  const stop = async (): Promise<void> => {
+    await sse.shutdown();
+    for (const session of sessions) session.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  };
+  return { sse, stop, sessions };
+}
+
 describe('docs/operations/proxies.md', () => {
   it("shows the sample's configuration of nginx", async () => {
     const page = await readFile(join(ROOT, 'docs/operations/proxies.md'), 'utf8');
@@ -48,8 +86,8 @@ describe('docs/operations/proxies.md', () => {
   });
 });
 
-for (const { name, isInstalled, start } of proxies) {
-  (isInstalled ? describe : describe.skip)(`${name}, as docs/operations/proxies.md has it`, () => {
+for (const { name, program, startNode, start } of proxies) {
+  (program ? describe : describe.skip)(`${name}, as docs/operations/proxies.md has it`, () => {
     it('passes each event on at once, and keeps a quiet stream open beyond its time limit', async () => {
       const port = await freePort();
       const { sse, stop } = await startNode(port, new MemoryBackplane());
@@ -107,3 +145,29 @@ for (const { name, isInstalled, start } of proxies) {
     });
   });
 }
+
+(CADDY ? describe : describe.skip)('one connection of HTTP/2', () => {
+  it('carries many streams on one connection, of which one that is not read holds up no other', async () => {
+    const port = await freePort();
+    const { sse, stop, sessions } = await startHttp2Node(port, new MemoryBackplane());
+    const proxy = await startCaddy(`http://127.0.0.1:${port}`, overHttp2);
+    try {
+      const readers = await Promise.all(Array.from({ length: 4 }, () => bench.connect(`${proxy.url}/t/events`)));
+      const stuck = await neverReading(bench, `${proxy.url}/t/events`);
+      await until('all are there', () => sse.getClientCount() === 5);
+      expect(sessions.size).toBe(1);
+      // More than the connection of the one that reads nothing, and whatever is on the way to it, can hold.
+      const text = 'x'.repeat(100_000);
+      for (let n = 1; n <= 120; n++) {
+        sse.broadcast('t', 'n', text);
+        await Promise.all(readers.map((reader) => reader.messagesUpTo(n)));
+      }
+      expect(sessions.size).toBe(1);
+      stuck.destroy();
+      await until('its leaving is noticed', () => sse.getClientCount() === 4);
+    } finally {
+      await proxy.close();
+      await stop();
+    }
+  });
+});

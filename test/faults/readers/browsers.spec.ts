@@ -7,7 +7,7 @@ import { type ClientOptions, MemoryBackplane, type SSEModuleOptions, type SSESer
 import { until } from '../../support/baseline.js';
 import { type SeenRequest, watchRequests } from '../../support/network/requests.js';
 import { closeAll, type Platform, platforms, type RunningApp, runningApps, startApp } from '../../support/platforms.js';
-import { Nginx, NGINX } from '../../support/processes/nginx.js';
+import { NGINX, startNginx } from '../../support/processes/nginx.js';
 import {
   type BrowserKind,
   browserKinds,
@@ -339,7 +339,7 @@ for (const kind of browserKinds) {
             const backplane = new MemoryBackplane();
             const config = { backplane, drainTimeout: 200 };
             const { app } = await startWith(platform, direct, { config });
-            const nginx = await Nginx.start(app.url, (text) =>
+            const nginx = await startNginx(app.url, (text) =>
               change(text).replace('~ /events$', '/events/').replace('retry: 2000', 'retry: 100'),
             );
             try {
