@@ -13,6 +13,8 @@ export class Http1ResponseTransport extends ResponseTransport<RawResponse> {
   readonly #socket: Carrier | undefined = this.connection instanceof Socket ? this.connection : undefined;
   /** The response is chunked, and nobody had corked it or put a `write` of their own on it. */
   #plain = false;
+  /** The headers have left: they wait for what is written first, so that a stream begins with one packet instead of two. */
+  #begun = false;
 
   get progress(): number {
     return this.#socket ? bytesLeft(this.#socket) : -this.raw.writableLength;
@@ -44,7 +46,9 @@ export class Http1ResponseTransport extends ResponseTransport<RawResponse> {
    * with 'prefinish', and from then on is not `#plain` any more.
    */
   #mayWriteTo(socket: Carrier): boolean {
-    return this.#plain && socket._httpMessage === this.raw && !socket.destroyed && socket.writableCorked === 0;
+    return (
+      this.#plain && this.#begun && socket._httpMessage === this.raw && !socket.destroyed && socket.writableCorked === 0
+    );
   }
 
   #writeChunks(socket: Socket, chunks: readonly Buffer[]): void {
@@ -62,6 +66,7 @@ export class Http1ResponseTransport extends ResponseTransport<RawResponse> {
   #writePayloads(payloads: readonly Buffer[]): void {
     let accepted = true;
     for (const payload of payloads) accepted = this.raw.write(payload);
+    this.#begun = true;
     // A compressing middleware gathers what is written until it is flushed.
     this.raw.flush?.();
     // `false` asks to wait; it is not a failure. [node] stream.Writable, 'drain'

@@ -70,7 +70,6 @@ export class NodeEntrance implements Entrance {
     const { Vary: reason, ...coding } = encoding.headers;
     if (reason) putHeader(raw, 'Vary', reason);
     raw.writeHead(200, { ...STREAM_HEADERS, ...coding });
-    raw.flushHeaders();
     return raw;
   }
 

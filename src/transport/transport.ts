@@ -15,7 +15,8 @@ export type Ending = 'end' | 'cut';
  * How bytes leave: one open response. A hub gives each client one, and only it calls it.
  *
  * Opening:
- * - `open` is called once, before anything else. It starts the response, and what is written arrives behind its headers.
+ * - `open` is called once, before anything else. It starts the response, whose headers leave with what is written first, or
+ *   before.
  * - From then on the listener is told. That nobody is there any more it may hear before `open` has returned.
  *
  * Writing:

