@@ -1,6 +1,8 @@
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
 import { LEGEND as BROKERS_LEGEND, runBrokers } from './brokers/run.js';
+import { chartOf } from './chart.js';
 import { describeMachine, machineLine } from './machine.js';
 import { type Result, runGroups } from './runner.js';
 import { stopAll } from './running.js';
@@ -15,6 +17,7 @@ const { values: options, positionals } = parseArgs({
     rounds: { type: 'string', default: '5' },
     only: { type: 'string', default: '' },
     contenders: { type: 'string', default: '' },
+    chart: { type: 'string', default: '' },
   },
 });
 
@@ -83,6 +86,7 @@ try {
     progress,
   };
   const results = await (brokers ? runBrokers(runOptions) : runGroups(options.quick ? QUICK : FULL, runOptions));
+  if (options.chart !== '') writeFileSync(options.chart, chartOf(results));
   process.stdout.write(`${options.json ? toJson(results) : toText(results)}\n`);
 } finally {
   await stopAll();
