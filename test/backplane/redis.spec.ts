@@ -357,8 +357,9 @@ describe('the options of RedisBackplane', () => {
     try {
       const { log, reader } = await start({ url: small.url });
       const appended = ['0', 'x'.repeat(1024 * 1024), '1'].map((data) => log.append(event(data), 'queue'));
+      // Redis closes the connection behind its refusal, and the kernel may throw that away with it: the next attempt hears it.
       await expect(appended[1]).rejects.toMatchObject({
-        stored: 'no',
+        stored: expect.stringMatching(/^(no|unknown)$/) as unknown,
         message: expect.stringMatching(/bulk length/) as unknown,
       });
       await Promise.all([appended[0], appended[2]]);
