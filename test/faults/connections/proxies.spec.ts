@@ -8,11 +8,11 @@ import { describe, expect, it } from '@jest/globals';
 import { type Backplane, MemoryBackplane, SSEService } from 'nestjs-sse-hub';
 
 import { returnToBaseline, until } from '../../support/baseline.js';
+import { neverReading } from '../../support/network/stuck.js';
 import { CADDY, startCaddy } from '../../support/processes/caddy.js';
 import { freePort } from '../../support/processes/free-port.js';
 import { HAPROXY, startHAProxy } from '../../support/processes/haproxy.js';
 import { NGINX, startNginx } from '../../support/processes/nginx.js';
-import { neverReading } from '../../support/network/stuck.js';
 import { ROOT } from '../../support/root.js';
 
 /** Milliseconds: the time limit that the proxies are given here, and how often a quiet stream shows that it lives. */
