@@ -3,6 +3,7 @@ import { type Block, encodedSize } from '../protocol/encode.js';
 import type { EventEntry } from '../protocol/entry.js';
 import type { SSEEvent } from '../protocol/event.js';
 import { Frame } from '../protocol/frame.js';
+import { envelopeOf } from './envelope.js';
 
 /** An event that has its position: one frozen envelope and one encoded frame for everybody. */
 export class Publication {
@@ -61,7 +62,7 @@ export class Publication {
    * call, and not kept here: what is read back takes many times the memory of its text.
    */
   envelope(deserialize: (text: string) => unknown): Readonly<SSEEvent> {
-    return envelopeOf(this, deserialize);
+    return envelopeOf(this.entry, this.cursor, this.position.ms, deserialize);
   }
 }
 
@@ -84,44 +85,6 @@ export function blockOf(entry: Omit<EventEntry, 'kind'>, cursor: string): Block 
  */
 export function cursorBlock(cursor: string, named: boolean): Block {
   return named ? { event: 'sse.cursor', id: cursor, data: '{}' } : { id: cursor };
-}
-
-function envelopeOf(
-  { entry, position, cursor }: Publication,
-  deserialize: (text: string) => unknown,
-): Readonly<SSEEvent> {
-  const { event, topic, retry, comment, metadata, timestamp = isoTime(position.ms) } = entry;
-  const data = once(() => (entry.text ? entry.data : deserialize(entry.data)));
-  const envelope: SSEEvent = {
-    get data(): unknown {
-      return data();
-    },
-    id: entry.id ?? cursor,
-    timestamp,
-  };
-  // One by one: spreading what there may be takes longer than all the rest.
-  if (event !== undefined) envelope.event = event;
-  if (topic !== undefined) envelope.topic = topic;
-  if (retry !== undefined) envelope.retry = retry;
-  if (comment !== undefined) envelope.comment = comment;
-  if (metadata !== undefined) {
-    const get = once(() => JSON.parse(metadata) as Record<string, unknown>);
-    Object.defineProperty(envelope, 'metadata', { get, enumerable: true });
-  }
-  return Object.freeze(envelope);
-}
-
-let latest = { ms: 0, iso: new Date(0).toISOString() };
-
-/** What comes in one batch, or in one turn, is of the same time as a rule. */
-function isoTime(ms: number): string {
-  if (ms !== latest.ms) latest = { ms, iso: new Date(ms).toISOString() };
-  return latest.iso;
-}
-
-function once<T>(read: () => T): () => T {
-  let known: { readonly value: T } | undefined;
-  return () => (known ??= { value: read() }).value;
 }
 
 /** What a string takes beside its characters, with the pointer to it. */

@@ -36,8 +36,15 @@ export function comparePositions(a: Position, b: Position): number {
  * `initial` events are due. The alphabet is a conservative choice for headers, URLs and CORS-safelisted requests.
  */
 export function formatCursor(epoch: string, position: Position): string {
-  return `${CURSOR_PREFIX}${epoch}~${position.ms.toString(36)}-${position.seq.toString(36)}`;
+  const { ms, seq } = position;
+  if (ms !== latest.ms || epoch !== latest.epoch) {
+    latest = { ms, epoch, prefix: `${CURSOR_PREFIX}${epoch}~${ms.toString(36)}-` };
+  }
+  return latest.prefix + seq.toString(36);
 }
+
+/** What comes in one batch, or in one turn, is of the same time as a rule, and milliseconds are what takes long to write. */
+let latest = { ms: Number.NaN, epoch: '', prefix: '' };
 
 export interface Cursor {
   readonly epoch: string;

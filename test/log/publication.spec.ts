@@ -23,6 +23,25 @@ describe('what observers see of a publication', () => {
   it('cannot be changed', () => {
     expect(Object.isFrozen(envelopeOf({ topic: 't' }))).toBe(true);
   });
+
+  it('is a plain object, to copies, JSON, proxies and whoever looks at its fields', () => {
+    const envelope = envelopeOf({ id: '7', topic: 't', data: '{"a":1}', metadata: '{"b":2}' });
+    const expected = { id: '7', timestamp: '2023-11-14T22:13:20.000Z', data: { a: 1 }, topic: 't', metadata: { b: 2 } };
+    expect({ ...envelope }).toStrictEqual(expected);
+    expect(JSON.parse(JSON.stringify(envelope))).toStrictEqual(expected);
+    expect({ ...new Proxy(envelope, {}) }).toStrictEqual(expected);
+    expect(structuredClone(envelope)).toEqual(expected);
+    expect(Object.getPrototypeOf(envelope)).toBe(Object.prototype);
+  });
+
+  it('reads its data back once, for whoever asks', () => {
+    const read: string[] = [];
+    const publication = new Publication({ kind: 'event', data: 'null' }, POSITION, 'epoch');
+    const envelope = publication.envelope((text) => read.push(text) && JSON.parse(text));
+    expect(read).toEqual([]);
+    expect([envelope.data, new Proxy(envelope, {}).data, { ...envelope }.data]).toEqual([null, null, null]);
+    expect(read).toEqual(['null']);
+  });
 });
 
 describe('what an event takes in the log', () => {
