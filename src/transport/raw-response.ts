@@ -15,7 +15,11 @@ export interface FastifyReplyLike {
 export type NodeResponseLike = ServerResponse | Http2ServerResponse | FastifyReplyLike;
 
 /** The response as it is written to: `flush` is what a compressing middleware has put on it. */
-export type RawResponse = ServerResponse & { flush?: () => void };
+export type RawResponse = ServerResponse & {
+  flush?: () => void;
+  /** The text of the headers, once they have been written. */
+  readonly _header?: string | null;
+};
 
 function isFastifyReply(response: NodeResponseLike): response is FastifyReplyLike {
   return 'raw' in response && 'hijack' in response;

@@ -1,5 +1,5 @@
 export type BrokerKind = 'redis' | 'nats';
-export type NodeKind = 'hub' | 'socket.io';
+export type NodeKind = 'hub' | 'socket.io' | 'orpc';
 
 /** The log that nodes share; without a URL, there is one node, and its log is in its memory. */
 export interface NodeOptions {

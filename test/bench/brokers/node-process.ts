@@ -2,12 +2,14 @@ import { serveParent } from '../parent.js';
 import { startHub } from './hub-node.js';
 import type { NodeKind, NodeOptions, NodeRequests } from './messages.js';
 import type { BrokerNode } from './node.js';
+import { startOrpc } from './orpc-node.js';
 import { Publisher } from './publisher.js';
 import { startSocketIo } from './socket-io-node.js';
 
 const START: Readonly<Record<NodeKind, (options: NodeOptions) => Promise<BrokerNode>>> = {
   hub: startHub,
   'socket.io': startSocketIo,
+  orpc: startOrpc,
 };
 
 let node: BrokerNode | undefined;

@@ -76,8 +76,9 @@ class BrokersRun {
 
   async #measure(scenario: BrokerScenario): Promise<Result> {
     const events = new Map<Cluster, number>();
-    const rounds = new Map<Cluster, Figures[]>(this.#clusters.map((cluster) => [cluster, []]));
-    for (const cluster of this.#clusters) {
+    const clusters = this.#clusters.filter(({ system }) => system.hasClients || scenario.clients === 0);
+    const rounds = new Map<Cluster, Figures[]>(clusters.map((cluster) => [cluster, []]));
+    for (const cluster of clusters) {
       this.options.progress(`${scenario.key}: ${cluster.system.label} warms up`);
       if (cluster.clients < scenario.clients) await cluster.connect(scenario.clients);
       await scenario.round(cluster, scenario.warmUp);
@@ -85,12 +86,12 @@ class BrokersRun {
     }
     for (let round = 0; round < this.options.rounds; round++) {
       this.options.progress(`${scenario.key}: round ${round + 1} of ${this.options.rounds}`);
-      for (const cluster of rotated(this.#clusters, round)) {
+      for (const cluster of rotated(clusters, round)) {
         rounds.get(cluster)!.push(await scenario.round(cluster, events.get(cluster)!));
       }
     }
     const { key, title, columns } = scenario;
-    const rows = this.#clusters.map((cluster) => {
+    const rows = clusters.map((cluster) => {
       const { key: contender, label, role } = cluster.system;
       return { contender, label, role, rounds: rounds.get(cluster)! };
     });

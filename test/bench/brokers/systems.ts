@@ -10,18 +10,26 @@ export interface System {
   readonly kind: NodeKind;
   readonly broker?: BrokerKind;
   readonly nodes: number;
+  /** Clients can connect to it. */
+  readonly hasClients: boolean;
 }
 
-const NAMES: Readonly<Record<NodeKind, string>> = { hub: 'createClient()', 'socket.io': 'socket.io' };
+const NAMES: Readonly<Record<NodeKind, string>> = {
+  hub: 'createClient()',
+  'socket.io': 'socket.io',
+  orpc: 'oRPC publisher',
+};
+const KEYS: Readonly<Record<NodeKind, string>> = { hub: 'hub', 'socket.io': 'socketIo', orpc: 'orpc' };
 
 function system(kind: NodeKind, nodes: number, broker?: BrokerKind): System {
   const place = broker ? labelOf(broker) : 'memory';
   return {
-    key: [kind === 'hub' ? 'hub' : 'socketIo', broker ?? 'memory', nodes].join('-'),
+    key: [KEYS[kind], broker ?? 'memory', nodes].join('-'),
     label: `${NAMES[kind]}, ${place}, ${nodes} ${nodes === 1 ? 'node' : 'nodes'}`,
     role: kind === 'hub' ? 'ours' : 'peer',
     kind,
     nodes,
+    hasClients: kind !== 'orpc',
     ...(broker && { broker }),
   };
 }
@@ -32,6 +40,7 @@ export const SYSTEMS: readonly System[] = [
   system('socket.io', 1),
   system('hub', 1, 'redis'),
   system('socket.io', 1, 'redis'),
+  system('orpc', 1, 'redis'),
   system('hub', 1, 'nats'),
   system('hub', 2, 'redis'),
   system('socket.io', 2, 'redis'),
