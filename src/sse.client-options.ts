@@ -238,7 +238,8 @@ export function assertFilter(filter: unknown): void {
   if (filter !== undefined && typeof filter !== 'function') throw invalid('filter', filter, 'a function');
 }
 
-function timeOf(option: string, value: Date | number | undefined): number | undefined {
+/** In milliseconds since 1970. Throws `INVALID_CONFIG`. */
+export function timeOf(option: string, value: Date | number | undefined): number | undefined {
   if (value === undefined) return undefined;
   // What would be 0 or 1 as a number is a mistake, and would let everything through or nothing.
   const time = types.isDate(value) || typeof value === 'number' ? Number(value) : Number.NaN;

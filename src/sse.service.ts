@@ -25,6 +25,7 @@ import {
   resolveClient,
   resolveTopics,
   type StreamOptions,
+  timeOf,
 } from './sse.client-options.js';
 import type { ConnectionChange, Filter, SSEClient } from './sse.client.js';
 import {
@@ -399,15 +400,33 @@ export class SSEService<Events extends object = AnyEvents>
 
   /**
    * Events of topics, for code on the server. It is not a client, and fires on every node, in no request's asynchronous
-   * context. An observer that throws is logged. Errors on subscription with `INVALID_TOPIC`.
+   * context. An observer that throws is logged. With `since` (milliseconds since 1970, or a Date) it begins with what the
+   * log retains and is newer, so a node that starts later can rebuild what it derives from events; `since: 0` is all of
+   * that. Throws `INVALID_CONFIG` for a `since` that is no time; errors on subscription with `INVALID_TOPIC`.
    *
    * @example
    * sse.observe<Order>('orders').subscribe(({ data }) => this.audit.record(data));
+   * sse.observe<Order>('orders', { since: 0 }).subscribe(({ data }) => this.latest.set(data.id, data));
    */
-  observe<T = unknown>(topics: Topics): Observable<SSEEvent<T>> {
-    return this.#hub.observe(() =>
-      resolveTopics(topics, { ...this.#config, maxTopicsPerClient: Infinity }),
-    ) as Observable<SSEEvent<T>>;
+  observe<T = unknown>(topics: Topics, { since }: { since?: Date | number } = {}): Observable<SSEEvent<T>> {
+    const from = timeOf('since', since);
+    const follow = () => resolveTopics(topics, { ...this.#config, maxTopicsPerClient: Infinity });
+    return this.#hub.observe(follow, from) as Observable<SSEEvent<T>>;
+  }
+
+  /**
+   * The place in the log up to which this node has read it, for snapshots: take it *before* you read your data, send it
+   * along, and have the page open its stream with `?lastEventId=` that cursor. Then it misses nothing between the two; what
+   * it may get is an event that its data has already. Publish after your data is stored, not before. As long as the log
+   * cannot be read (a broker is away while the application starts), the cursor is one that is answered with `sse.reset`.
+   * `''` where the hub is switched off (`enabled: false`).
+   *
+   * @example
+   * const cursor = sse.cursor();
+   * return { cursor, orders: await this.orders.list() };
+   */
+  cursor(): string {
+    return this.#config.enabled ? this.#hub.cursor() : '';
   }
 
   /**

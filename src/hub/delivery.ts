@@ -14,6 +14,7 @@ import type { GroupAct, Groups } from './groups.js';
 import type { HeldClients } from './held-clients.js';
 import { describe, type SSELogger } from './reporting/logger.js';
 import type { Counters } from './reporting/stats.js';
+import type { CatchingUp } from './topics/catching-up.js';
 import type { Topics } from './topics/topics.js';
 import type { Turn } from './turn.js';
 
@@ -38,6 +39,8 @@ export interface DeliveryContext {
 export class Delivery implements LogListener {
   /** Every event that has a topic, for observers of patterns. */
   readonly publications = new Subject<Readonly<SSEEvent>>();
+  /** Observers that began in the past: each reads the log by itself. */
+  readonly catchingUp = new Set<CatchingUp>();
   #ready = false;
   /**
    * On the log's clock; until something has been read, by this node's, for want of anything better. What a window has
@@ -68,11 +71,13 @@ export class Delivery implements LogListener {
     this.context.turn.restart();
     closedTopics.begin(from);
     if (!again) return;
+    for (const observer of this.catchingUp) observer.beginAfter(this.#newsSince - 1);
     for (const client of this.context.followers.clients()) client.restart();
   }
 
   ready(): void {
     this.#ready = true;
+    for (const observer of this.catchingUp) observer.read();
     for (const client of this.context.followers.clients()) {
       client.settle();
       this.context.turn.wake(client);
@@ -199,6 +204,7 @@ export class Delivery implements LogListener {
     if (closed) closedTopics.open(entry.topic!, index, position);
     turn.touch(entry.topic);
     if (this.#isNews(position)) this.#notifyObservers(publication);
+    for (const observer of this.catchingUp) observer.read();
     turn.writeAtOnce(entry.topic, index);
   }
 

@@ -6,6 +6,7 @@ import type { Backplane } from '../backplane/backplane.js';
 import { ClosedTopics } from '../log/closed-topics.js';
 import { EventLog } from '../log/event-log.js';
 import type { Retention } from '../log/history.js';
+import { FOREIGN_CURSOR } from '../protocol/cursor.js';
 import type { SSEEvent } from '../protocol/event.js';
 import type { ConnectionChange, DisconnectReason, SSEClient } from '../sse.client.js';
 import { SSEError } from '../sse.error.js';
@@ -78,6 +79,7 @@ export class Hub {
   readonly #followers: AllFollowers;
   readonly #clientContext: ClientContext;
   readonly #connections = new Subject<ConnectionChange>();
+  readonly #end = new Subject<never>();
   readonly #controlEvents = new ControlFrames(true);
   readonly #noControlEvents = new ControlFrames(false);
   readonly #noDeadlines: Deadlines;
@@ -242,15 +244,26 @@ export class Hub {
     return new GuardedObservable(this.#onObserverError, (subscriber) => this.#connections.subscribe(subscriber));
   }
 
-  /** Events of topics as they are delivered. */
-  observe(follow: () => TopicsAndPatterns): Observable<Readonly<SSEEvent>> {
-    const { publications } = this.delivery;
+  /** The place up to which the log has been read. */
+  cursor(): string {
+    this.#startIfNeeded();
+    const { log, delivery } = this;
+    return delivery.isReady ? log.cursorBefore(log.head) : FOREIGN_CURSOR;
+  }
+
+  /** Events of topics as they are delivered, and before them what is retained and newer than `since`. */
+  observe(follow: () => TopicsAndPatterns, since?: number): Observable<Readonly<SSEEvent>> {
+    const { publications, catchingUp } = this.delivery;
     const begin = (): TopicsAndPatterns => {
       this.#startIfNeeded();
       return follow();
     };
     const delimiter = this.options.topicDelimiter;
-    return observe(begin, { topics: this.topics, publications, delimiter, onError: this.#onObserverError });
+    const { topics, log } = this;
+    const { envelopes } = this.#clientContext;
+    const ready = (): boolean => this.delivery.isReady;
+    const context = { topics, publications, catchingUp, delimiter, log, envelopes, ready, end: this.#end };
+    return observe(begin, since, { ...context, onError: this.#onObserverError });
   }
 
   readonly #onObserverError = (error: unknown): void => this.reporter.observerFailed(error);
@@ -285,6 +298,7 @@ export class Hub {
     this.timers.stop();
     this.turn.stop();
     this.#connections.complete();
+    this.#end.complete();
     this.delivery.publications.complete();
     this.topics.complete();
     await backplane.presence?.leave(this.audience);

@@ -6,10 +6,10 @@ import { firstValueFrom, Subject } from 'rxjs';
 import type { LogListener } from '../../src/backplane/backplane.js';
 import { topicPattern } from '../../src/hub/topics/topic-pattern.js';
 import { ORIGIN, type Position } from '../../src/protocol/cursor.js';
-import type { Entry } from '../../src/protocol/entry.js';
 import type { SSEEvent } from '../../src/protocol/event.js';
 import { FakeTransport } from '../support/fake-transport.js';
 import { type Connection, event, StandingClock, TestHub, TestLog, turn } from '../support/test-hub.js';
+import { WindowLog } from '../support/window-log.js';
 
 let clock: StandingClock;
 
@@ -639,28 +639,6 @@ describe('a client that has to wait', () => {
     expect(test.warnings).toEqual([expect.stringMatching(/^The end of the log cannot be read.*away/)]);
   });
 });
-
-/** A log whose window is delivered by the test. */
-class WindowLog extends TestLog {
-  reader: LogListener | undefined;
-  #previous: Position = ORIGIN;
-
-  override start(reader: LogListener): Promise<void> {
-    this.reader = reader;
-    return Promise.resolve();
-  }
-
-  begin(epoch: string): void {
-    this.#previous = ORIGIN;
-    this.reader!.begin(epoch, ORIGIN);
-  }
-
-  bring(epoch: string, ms: number, entry: Entry): void {
-    const position = { ms, seq: this.#previous.seq + 1 };
-    this.reader!.deliver([{ epoch, position, previous: this.#previous, entry }]);
-    this.#previous = position;
-  }
-}
 
 describe('a window that is read', () => {
   it('has those asked again of whom nobody can tell, does nothing twice, and repeats nothing to observers', async () => {
