@@ -12,6 +12,7 @@ export type {
   ConnectionChange,
   DisconnectReason,
   Filter,
+  GroupOfTopic,
   OnGap,
   ResetReason,
   Resumed,
@@ -28,6 +29,6 @@ export type { CompressionOptions } from './protocol/gzip.js';
 export { BackplaneError } from './backplane/backplane-error.js';
 export type { Backplane, LogEntry, LogListener, Patience } from './backplane/backplane.js';
 export { MemoryBackplane } from './backplane/memory.backplane.js';
-export type { Audience, Audiences, Presence } from './backplane/presence.js';
+export type { Audience, Audiences, GroupPresence, Presence } from './backplane/presence.js';
 export type { Cursor, Position } from './protocol/cursor.js';
 export type { Entry, EventEntry, GroupEntry, GroupTopicEntry, TopicEntry } from './protocol/entry.js';

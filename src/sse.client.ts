@@ -54,3 +54,12 @@ export interface ConnectionChange {
   readonly client: SSEClient;
   readonly reason?: DisconnectReason;
 }
+
+/** A group that follows a topic, over all nodes. */
+export interface GroupOfTopic {
+  readonly group: string;
+  /** How many of its clients follow the topic. */
+  readonly streams: number;
+  /** Of its newest client that has some. */
+  readonly metadata?: Record<string, unknown>;
+}

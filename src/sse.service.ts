@@ -27,7 +27,7 @@ import {
   type StreamOptions,
   timeOf,
 } from './sse.client-options.js';
-import type { ConnectionChange, Filter, SSEClient } from './sse.client.js';
+import type { ConnectionChange, Filter, GroupOfTopic, SSEClient } from './sse.client.js';
 import {
   assertOption,
   invalid,
@@ -350,6 +350,23 @@ export class SSEService<Events extends object = AnyEvents>
   async countClients(topic: string): Promise<number> {
     assertTopic(topic);
     return this.#config.enabled ? this.#hub.countEverywhere(topic) : 0;
+  }
+
+  /**
+   * Who follows a topic, by pattern too, on all nodes: the groups of its clients, oldest first, each with its number of
+   * streams and the metadata of its newest client that has some, as JSON has it. Clients without a group are not in it.
+   * Asks the other nodes, so it takes some milliseconds, and a second at most where one does not answer. Rejects as
+   * `countClients` does.
+   *
+   * @example
+   * const viewers = await sse.groupsOf('document:7');
+   * viewers.map(({ group, metadata }) => `${group}: ${metadata?.['name']}`);
+   */
+  async groupsOf(topic: string): Promise<GroupOfTopic[]> {
+    assertTopic(topic);
+    if (!this.#config.enabled) return [];
+    const groups = await this.#hub.groupsEverywhere(topic);
+    return groups.map(({ group, streams, metadata }) => ({ group, streams, ...(metadata && { metadata }) }));
   }
 
   /**

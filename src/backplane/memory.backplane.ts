@@ -2,7 +2,7 @@ import { type Cursor, ORIGIN, type Position } from '../protocol/cursor.js';
 import type { Entry } from '../protocol/entry.js';
 import type { Backplane, LogEntry, LogListener } from './backplane.js';
 import { randomEpoch } from './epoch.js';
-import { type Audience, countIn, type Presence } from './presence.js';
+import { type Audience, countIn, type GroupPresence, groupsIn, type Presence } from './presence.js';
 
 /**
  * The backplane of a single process, which is the default: an entry is delivered to every hub that uses it before
@@ -73,6 +73,10 @@ class MemoryPresence implements Presence {
 
   count(topic: string): Promise<number> {
     return Promise.resolve(countIn(this.#audiences, topic));
+  }
+
+  groups(topic: string): Promise<GroupPresence[]> {
+    return Promise.resolve(groupsIn(this.#audiences, topic));
   }
 }
 

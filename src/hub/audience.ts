@@ -1,7 +1,21 @@
-import type { Audience as AudienceContract, Audiences } from '../backplane/presence.js';
+import {
+  type Audience as AudienceContract,
+  type Audiences,
+  type GroupPresence,
+  mergeGroups,
+} from '../backplane/presence.js';
+import { wallTime } from './clients/client-view.js';
 import type { AllFollowers, Followers } from './clients/followers.js';
 import { compilePattern, TopicPattern } from './topics/topic-pattern.js';
 import type { Topics } from './topics/topics.js';
+
+/** What is told of a client. */
+interface Listed {
+  readonly group: string | undefined;
+  readonly metadata: Record<string, unknown>;
+  /** On the clock of `performance.now()`. */
+  readonly openedAt: number;
+}
 
 /**
  * Counts this node's clients by what they follow, for other nodes. What has changed is worked out from those
@@ -19,12 +33,36 @@ export class Audience implements AudienceContract {
     private readonly topics: Topics<Followers>,
     private readonly followers: AllFollowers,
     private readonly delimiter: string,
+    /** The clients that an event on a topic would reach. */
+    private readonly clientsOf: (topic: string) => Iterable<Listed>,
+    private readonly onUnreadable: (group: string, error: unknown) => void,
   ) {}
 
   count(topic: string): number {
     let count = 0;
     for (const { size } of this.topics.followersOf(topic)) count += size;
     return count;
+  }
+
+  groups(topic: string): readonly GroupPresence[] {
+    const each: GroupPresence[] = [];
+    for (const { group, metadata, openedAt } of this.clientsOf(topic)) {
+      if (group === undefined) continue;
+      const at = Math.round(wallTime(openedAt));
+      each.push({ group, streams: 1, since: at, latest: at, metadata: this.#asJson(group, metadata) });
+    }
+    return mergeGroups([each]);
+  }
+
+  /** The same whether it is asked for here or at another node. */
+  #asJson(group: string, metadata: Record<string, unknown>): Record<string, unknown> | undefined {
+    try {
+      const told = JSON.parse(JSON.stringify(metadata)) as Record<string, unknown>;
+      return Object.keys(told).length > 0 ? told : undefined;
+    } catch (error) {
+      this.onUnreadable(group, error);
+      return undefined;
+    }
   }
 
   /** To be called when a client has come or gone. */

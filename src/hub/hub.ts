@@ -3,6 +3,7 @@ import { setImmediate as turnOfLoop } from 'node:timers/promises';
 import { type Observable, Subject } from 'rxjs';
 
 import type { Backplane } from '../backplane/backplane.js';
+import type { GroupPresence, Presence } from '../backplane/presence.js';
 import { ClosedTopics } from '../log/closed-topics.js';
 import { EventLog } from '../log/event-log.js';
 import type { Retention } from '../log/history.js';
@@ -99,7 +100,13 @@ export class Hub {
     this.closedTopics = new ClosedTopics(this.log);
     this.topics = new Topics(this.log);
     this.#followers = new AllFollowers(topicDelimiter);
-    this.audience = new Audience(this.topics, this.#followers, topicDelimiter);
+    this.audience = new Audience(
+      this.topics,
+      this.#followers,
+      topicDelimiter,
+      (topic) => this.clients.listTopic(topic),
+      (group, error) => this.reporter.groupUnreadable(group, error),
+    );
     const deserialize = (text: string): unknown => readBack(options.deserialize, text);
     const envelopes = new Envelopes(deserialize, () => this.turn.schedule());
     const { log, closedTopics, topics, reporter, audience, timers } = this;
@@ -216,27 +223,39 @@ export class Hub {
     return client;
   }
 
-  /** The same over all nodes. Rejects when the backplane cannot count, or not now. */
-  async countEverywhere(topic: string): Promise<number> {
-    const { presence, kind } = this.options.backplane;
-    if (!presence) {
-      throw new SSEError(
-        'INVALID_CONFIG',
-        `SSE option \`backplane\`: the one of kind ${JSON.stringify(kind)} has no \`presence\`, so clients of other ` +
-          'nodes cannot be counted. getClientCount() counts those of this node.',
-      );
-    }
-    if (this.shuttingDown) throw new SSEError('SHUTTING_DOWN', 'The hub is shutting down and counts no clients.');
+  /** The clients of all nodes that an event on the topic would reach. Rejects when the backplane cannot count, or not now. */
+  countEverywhere(topic: string): Promise<number> {
+    return this.#askEverywhere((presence) => presence?.count(topic), {
+      what: 'clients of other nodes cannot be counted',
+      here: 'getClientCount() counts those of this node',
+    });
+  }
+
+  /** Their groups. The same. */
+  groupsEverywhere(topic: string): Promise<GroupPresence[]> {
+    return this.#askEverywhere((presence) => presence?.groups?.(topic), {
+      what: 'the groups of other nodes are not known',
+      here: 'getClientsByTopic() lists the clients of this node',
+    });
+  }
+
+  async #askEverywhere<T>(
+    ask: (presence: Presence | undefined) => Promise<T> | undefined,
+    { what, here }: { readonly what: string; readonly here: string },
+  ): Promise<T> {
+    if (this.shuttingDown) throw new SSEError('SHUTTING_DOWN', 'The hub is shutting down and asks no other node.');
     this.#startIfNeeded();
+    const { presence, kind } = this.options.backplane;
     try {
-      return await presence.count(topic);
+      const answer = ask(presence);
+      if (answer) return await answer;
     } catch (cause) {
-      throw new SSEError(
-        'BACKPLANE_UNAVAILABLE',
-        'The clients of all nodes cannot be counted now; getClientCount() counts those of this node.',
-        { cause },
-      );
+      throw new SSEError('BACKPLANE_UNAVAILABLE', `For now, ${what}; ${here}.`, { cause });
     }
+    throw new SSEError(
+      'INVALID_CONFIG',
+      `SSE option \`backplane\`: the one of kind ${JSON.stringify(kind)} has no \`presence\` for it, so ${what}. ${here}.`,
+    );
   }
 
   /** Connections as they open and end. */

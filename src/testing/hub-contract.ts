@@ -253,6 +253,27 @@ export const hubContract: readonly ContractCheck[] = [
     await untilEqual('a node has left', () => hubs[0].countClients('room:1'), 1);
   }),
 
+  check('tells the groups of all nodes, oldest first, if its `presence` has `groups`', async (subject, endings) => {
+    const hubs = await startTwo(subject, endings);
+    if (subject.node().presence?.groups === undefined) return;
+    await listen(hubs[0], 'room:1', { group: 'ann', metadata: { name: 'Ann' } });
+    await aWhile();
+    await listen(hubs[1], topicPattern('room:*'), { group: 'bob', metadata: { name: 'Bob', at: new Date(0) } });
+    await aWhile();
+    const second = await listen(hubs[1], 'room:1', { group: 'ann', metadata: { name: 'Ann B.' } });
+    await listen(hubs[1], 'room:1');
+    await listen(hubs[0], 'elsewhere', { group: 'cem' });
+    const groups = (): Promise<unknown[]> => Promise.all(hubs.map((sse) => sse.groupsOf('room:1')));
+    const bob = { group: 'bob', streams: 1, metadata: { name: 'Bob', at: '1970-01-01T00:00:00.000Z' } };
+    const both = [{ group: 'ann', streams: 2, metadata: { name: 'Ann B.' } }, bob];
+    await untilEqual('both nodes know all', groups, [both, both]);
+    second.leave();
+    const one = [{ group: 'ann', streams: 1, metadata: { name: 'Ann' } }, bob];
+    await untilEqual('one stream is gone', groups, [one, one]);
+    await hubs[1].shutdown();
+    await untilEqual('a node has left', () => hubs[0].groupsOf('room:1'), one.slice(0, 1));
+  }),
+
   check('keeps events from those who were excepted, on every node and in replay', async (subject, endings) => {
     const [here, there] = await startTwo(subject, endings);
     const options = { id: 'author', group: 'user:1' };

@@ -366,5 +366,10 @@ import { event } from '../support/test-hub.js';
 });
 
 function audience(clients: number): Audience {
-  return { count: () => clients, changes: () => ({ topics: new Map(), patterns: new Map() }), matches: () => false };
+  return {
+    groups: () => [],
+    count: () => clients,
+    changes: () => ({ topics: new Map(), patterns: new Map() }),
+    matches: () => false,
+  };
 }

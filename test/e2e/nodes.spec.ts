@@ -78,6 +78,7 @@ for (const platform of platforms) {
         await until('it is counted', () => sse.stats().publishFailures === 1);
         await expect(sse.publish('t', 'n', 'lost')).rejects.toMatchObject({ code: 'BACKPLANE_UNAVAILABLE' });
         await expect(sse.countClients('t')).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
+        await expect(sse.groupsOf('t')).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
         await backplane.arrive();
         await until('they have begun', () => [fresh, back].every(({ events }) => events[1]?.event === 'sse.open'));
         sse.broadcast('t', 'n', 2);
@@ -104,7 +105,9 @@ describe('what is refused', () => {
     const sse = bench.watch(new SSEService());
     await sse.shutdown();
     await expect(sse.countClients('t')).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
+    await expect(sse.groupsOf('t')).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
     expect(() => sse.subscribeGroup('g', 't')).toThrow(expect.objectContaining({ code: 'SHUTTING_DOWN' }));
     expect(await bench.watch(new SSEService({ enabled: false })).countClients('t')).toBe(0);
+    expect(await bench.watch(new SSEService({ enabled: false })).groupsOf('t')).toEqual([]);
   });
 });

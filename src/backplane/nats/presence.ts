@@ -3,12 +3,20 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Msg } from '@nats-io/transport-node';
 
-import { type Audience, countIn, LEASE, LEASE_RENEWAL, type Presence } from '../presence.js';
+import {
+  ANSWER_TIME,
+  type Audience,
+  countIn,
+  type GroupPresence,
+  groupsIn,
+  LEASE,
+  LEASE_RENEWAL,
+  mergeGroups,
+  type Presence,
+} from '../presence.js';
 import type { Connection } from './connection.js';
 import type { Subjects } from './subjects.js';
 
-/** Milliseconds that the other nodes may take to answer; whoever has not by then is left out, as if it were dead. */
-const ANSWER_TIME = 1_000;
 /** Milliseconds within which a node that has just come has heard of all the others. */
 const ROLL_CALL = 250;
 
@@ -19,10 +27,20 @@ interface SignOfLife {
   readonly says?: 'hello' | 'bye';
 }
 
-/** What a node says when it is asked for the clients of a topic. */
+/** What a node wants to know of all others: the clients of a topic, or their groups. */
+interface Question {
+  readonly node: string;
+  readonly topic: string;
+  readonly wants?: 'groups';
+}
+
+/** What a node says to that. */
 interface Answer {
   readonly node: string;
-  readonly clients: number;
+  readonly clients?: number;
+  readonly groups?: readonly GroupPresence[];
+  /** Why it has no answer. */
+  readonly fault?: string;
 }
 
 /** The time that this node is known to the others over one connection. */
@@ -70,11 +88,14 @@ export class NatsPresence implements Presence {
   }
 
   async count(topic: string): Promise<number> {
-    const session = this.#session;
-    if (!session?.connection.alive) throw new Error('NATS cannot be reached');
     let count = countIn(this.#audiences, topic);
-    for (const clients of (await this.#ask(session, topic)).values()) count += clients;
+    for (const { clients = 0 } of await this.#ask({ node: this.#node, topic })) count += clients;
     return count;
+  }
+
+  async groups(topic: string): Promise<GroupPresence[]> {
+    const answers = await this.#ask({ node: this.#node, topic, wants: 'groups' });
+    return mergeGroups([groupsIn(this.#audiences, topic), ...answers.map(({ groups = [] }) => groups)]);
   }
 
   #begin(connection: Connection): void {
@@ -120,27 +141,40 @@ export class NatsPresence implements Presence {
   }
 
   #answer(message: Msg): void {
-    const { node, topic } = message.json<{ node: string; topic: string }>();
+    const { node, topic, wants } = message.json<Question>();
     if (node === this.#node || typeof topic !== 'string' || message.reply === undefined) return;
-    const clients = countIn(this.#audiences, topic);
-    this.#publish(message.reply, { node: this.#node, clients } satisfies Answer);
+    const audiences = this.#audiences;
+    const answer: Omit<Answer, 'node'> =
+      wants === 'groups' ? { groups: groupsIn(audiences, topic) } : { clients: countIn(audiences, topic) };
+    this.#publish(message.reply, this.#fitting({ node: this.#node, ...answer }));
   }
 
-  async #ask({ connection, since }: Session, topic: string): Promise<Map<string, number>> {
+  #fitting(answer: Answer): Answer {
+    const most = this.#session?.connection.nc.info?.max_payload ?? Infinity;
+    const bytes = Buffer.byteLength(JSON.stringify(answer));
+    if (bytes <= most) return answer;
+    return { node: this.#node, fault: `its groups are ${bytes} bytes, and max_payload of NATS is ${most}` };
+  }
+
+  async #ask(question: Question): Promise<Answer[]> {
+    const session = this.#session;
+    if (!session?.connection.alive) throw new Error('NATS cannot be reached');
+    const { connection, since } = session;
     // Whoever has just come may not have heard of all the others yet.
     const rollCall = since + ROLL_CALL - performance.now();
     if (rollCall > 0) await delay(rollCall, undefined, { ref: false });
-    const answers = new Map<string, number>();
-    if (this.#others.length === 0) return answers;
-    const question = JSON.stringify({ node: this.#node, topic });
-    const asked = await connection.nc.requestMany(this.subjects.presence('ask'), question, { maxWait: ANSWER_TIME });
+    const answers = new Map<string, Answer>();
+    if (this.#others.length === 0) return [];
+    const ask = this.subjects.presence('ask');
+    const asked = await connection.nc.requestMany(ask, JSON.stringify(question), { maxWait: ANSWER_TIME });
     for await (const message of asked) {
-      const { node, clients } = message.json<Answer>();
-      answers.set(node, clients);
+      const answer = message.json<Answer>();
+      if (answer.fault !== undefined) throw new Error(`Node ${answer.node} has no answer: ${answer.fault}`);
+      answers.set(answer.node, answer);
       if (this.#others.every((other) => answers.has(other))) break;
     }
     if (!connection.alive) throw await connection.lost;
-    return answers;
+    return [...answers.values()];
   }
 
   get #others(): string[] {

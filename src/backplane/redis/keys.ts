@@ -11,7 +11,11 @@ export class Keys {
   /** The nodes that have said what their clients follow. */
   readonly nodes: string;
 
+  /** A stream of what nodes ask each other. */
+  readonly questions: string;
+
   constructor(private readonly prefix: string) {
+    this.questions = `{${prefix}}:questions`;
     this.log = `{${prefix}}:log`;
     this.head = `{${prefix}}:head`;
     this.marks = `{${prefix}}:marks`;
@@ -26,6 +30,11 @@ export class Keys {
   /** The same by patterns. */
   patternsOf(node: string): string {
     return `{${this.prefix}}:node:${node}:patterns`;
+  }
+
+  /** A stream of what nodes answer to one question. */
+  answers(question: string): string {
+    return `{${this.prefix}}:answers:${question}`;
   }
 
   /** What the log remembers of one publisher: its last batch. */

@@ -8,13 +8,17 @@ import {
   type Audience,
   type Audiences,
   countIn,
+  type GroupPresence,
+  groupsIn,
   LEASE,
   LEASE_RENEWAL,
+  mergeGroups,
   type Presence,
 } from '../presence.js';
 import type { Connection } from './connection.js';
 import type { Keys } from './keys.js';
 import { COMMAND_TIMEOUT } from './log.js';
+import { Questions } from './questions.js';
 
 /** Milliseconds that leaving may take. What is not done by then, the end of the leases does. */
 const LEAVE_PATIENCE = 1_000;
@@ -25,11 +29,16 @@ const SIGN_OF_LIFE = '';
 /** Counts the clients of all nodes from what each has announced: two hashes, which expire with it, and a set of all nodes. */
 export class RedisPresence implements Presence {
   readonly #announcers = new Map<Audience, Announcer>();
+  readonly #questions: Questions;
+  /** The last question that was answered: each hub of this process reads it. */
+  #answered = '';
 
   constructor(
     private readonly keys: Keys,
     private readonly connection: SharedConnection<Connection>,
-  ) {}
+  ) {
+    this.#questions = new Questions(keys);
+  }
 
   join(audience: Audience): void {
     if (this.#announcers.has(audience)) return;
@@ -45,10 +54,46 @@ export class RedisPresence implements Presence {
   async count(topic: string): Promise<number> {
     const connection = await this.connection.open();
     const here = countIn(this.#announcers.keys(), topic);
+    return here + (await this.#countOn(await this.#others(connection), topic, connection));
+  }
+
+  async groups(topic: string): Promise<GroupPresence[]> {
+    const connection = await this.connection.open();
+    const nodes = await this.#alive(await this.#others(connection), connection);
+    const answers = nodes.length > 0 ? await this.#questions.ask(topic, nodes, connection) : [];
+    return mergeGroups([
+      groupsIn(this.#announcers.keys(), topic),
+      ...answers.map((text) => JSON.parse(text) as GroupPresence[]),
+    ]);
+  }
+
+  /** Answers what was read of the questions; as far as Redis is there, for else nobody waits for it. */
+  answer(id: string, fields: readonly string[]): void {
+    const question = this.#questions.read(fields);
+    if (!question || id === this.#answered) return;
+    this.#answered = id;
+    for (const [audience, { node }] of this.#announcers) {
+      const groups = JSON.stringify(audience.groups(question.topic));
+      void this.connection
+        .open()
+        .then((connection) => this.#questions.answer(question, node, groups, connection))
+        .catch(() => {});
+    }
+  }
+
+  async #others(connection: Connection): Promise<string[]> {
     const own = new Set([...this.#announcers.values()].map(({ node }) => node));
     const nodes = await withTimeout(connection.smembers(this.keys.nodes), COMMAND_TIMEOUT, 'Redis');
-    const others = nodes.filter((node) => !own.has(node));
-    return here + (await this.#countOn(others, topic, connection));
+    return nodes.filter((node) => !own.has(node));
+  }
+
+  async #alive(nodes: readonly string[], connection: Connection): Promise<string[]> {
+    if (nodes.length === 0) return [];
+    const pipeline = connection.pipeline();
+    for (const node of nodes) pipeline.exists(this.keys.patternsOf(node));
+    const answers = (await withTimeout(pipeline.exec(), COMMAND_TIMEOUT, 'Redis')) ?? [];
+    for (const [error] of answers) if (error) throw error;
+    return nodes.filter((_, i) => answers[i]?.[1] === 1);
   }
 
   async #countOn(nodes: readonly string[], topic: string, connection: Connection): Promise<number> {

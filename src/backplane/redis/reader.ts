@@ -32,6 +32,8 @@ export class RedisReader implements LogSource<Connection> {
   #begun: Head | undefined;
   /** The last ID that was read, whosever entry it is. */
   #readTo = '0-0';
+  /** The same of what nodes ask each other. */
+  #questionsTo = '0-0';
   #count = MAX_COUNT;
   #checkedAt = 0;
 
@@ -39,6 +41,8 @@ export class RedisReader implements LogSource<Connection> {
     private readonly log: RedisLog,
     private readonly open: Open,
     private readonly progress: Progress,
+    /** What other nodes want to know, which is read along with the log. */
+    private readonly onQuestion: (id: string, fields: readonly string[]) => void,
   ) {}
 
   connect(): Promise<Connection> {
@@ -48,6 +52,8 @@ export class RedisReader implements LogSource<Connection> {
   async read(connection: Connection): Promise<void> {
     const { progress } = this;
     this.#connection = connection;
+    // Redis forgets them soon, and another one, behind a failover, may be behind on the clock that numbers them.
+    this.#questionsTo = '0-0';
     await this.#check(connection);
     while (!progress.isClosed) {
       const count = this.#count;
@@ -109,21 +115,30 @@ export class RedisReader implements LogSource<Connection> {
   }
 
   async #ask(connection: Connection): Promise<Reply> {
-    const { log } = this.log.keys;
+    const { log, questions } = this.log.keys;
     const [count, from] = [this.#count, this.#readTo];
     const [answer, patience] = this.progress.isReady
       ? [
-          connection.xread('COUNT', count, 'BLOCK', CHECK_INTERVAL, 'STREAMS', log, from),
+          connection.xread('COUNT', count, 'BLOCK', CHECK_INTERVAL, 'STREAMS', log, questions, from, this.#questionsTo),
           COMMAND_TIMEOUT + CHECK_INTERVAL,
         ]
       : [connection.xread('COUNT', count, 'STREAMS', log, from), COMMAND_TIMEOUT];
     try {
-      const [stream] = (await withTimeout(answer, patience, 'Redis')) ?? [];
-      return stream?.[1] ?? [];
+      const streams = (await withTimeout(answer, patience, 'Redis')) ?? [];
+      // An application's `keyPrefix` stands before the names.
+      this.#takeQuestions(streams.find(([key]) => key.endsWith(questions))?.[1] ?? []);
+      return streams.find(([key]) => key.endsWith(log))?.[1] ?? [];
     } catch (error) {
       // It may have been too much for the line to carry in time.
       this.#count = Math.max(1, count >> 2);
       throw error;
+    }
+  }
+
+  #takeQuestions(entries: Reply): void {
+    for (const [id, fields] of entries) {
+      this.#questionsTo = id;
+      this.onQuestion(id, fields);
     }
   }
 

@@ -35,11 +35,13 @@ export class RedisBackplane extends BrokerBackplane {
       const open = openerOf(options);
       const log = new RedisLog(resolved, (message) => readers.warn(message));
       const connection = shareConnection(() => open(`${resolved.prefix}-append`));
+      const presence = new RedisPresence(log.keys, connection);
+      const onQuestion = (id: string, fields: readonly string[]): void => presence.answer(id, fields);
       return {
-        presence: new RedisPresence(log.keys, connection),
+        presence,
         makeSender: () => new RedisSender(log, connection),
         makeReader: (hub, listener) =>
-          new BrokerReader('Redis', hub, listener, (progress) => new RedisReader(log, open, progress)),
+          new BrokerReader('Redis', hub, listener, (progress) => new RedisReader(log, open, progress, onQuestion)),
         end: async () => {
           try {
             const shared = await connection.open();

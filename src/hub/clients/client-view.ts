@@ -91,5 +91,10 @@ export class TurnedAway implements SSEClient {
 }
 
 function isoTime(monotonic: number): string {
-  return new Date(Date.now() - (performance.now() - monotonic)).toISOString();
+  return new Date(wallTime(monotonic)).toISOString();
+}
+
+/** When something was, in milliseconds since 1970, that has a time of `performance.now()`. */
+export function wallTime(monotonic: number): number {
+  return Date.now() - (performance.now() - monotonic);
 }

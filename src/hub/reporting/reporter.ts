@@ -112,6 +112,12 @@ export class Reporter {
     this.logger.warn(`${count} clients of group ${group} do not follow ${topic}: ${describe(error)}`);
   }
 
+  groupUnreadable(group: string, error: unknown): void {
+    this.#failures.log(
+      `groupsOf() tells nothing of the metadata of ${show(group)}, which has no JSON form: ${describe(error)}`,
+    );
+  }
+
   observerFailed(error: unknown): void {
     this.logger.error(`An observer failed; the others, and the publisher, go on: ${describe(error)}`, stackOf(error));
   }

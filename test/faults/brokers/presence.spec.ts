@@ -34,6 +34,19 @@ for (const kind of brokerKinds) {
       expect(a.sse.getClientCount('t')).toBe(1);
     });
 
+    it('are listed by their groups also while a node does not answer, because it was killed', async () => {
+      run = new FaultRun(`presence (${kind.name})`, await kind.start({ persistent: false }));
+      const [a, b, victim] = [await run.node(), await run.node(), await run.process()];
+      await run.follow(['t'], () => [victim.url]);
+      const streams = [a, b].map(({ sse }, i) => sse.stream('t', { group: `user:${i}` }).subscribe());
+      await until('all are counted', async () => (await a.sse.countClients('t')) === 3);
+      const groups = async (): Promise<string[]> => (await b.sse.groupsOf('t')).map(({ group }) => group);
+      expect(await groups()).toEqual(['user:0', 'user:1']);
+      victim.kill();
+      expect(await groups()).toEqual(['user:0', 'user:1']);
+      for (const stream of streams) stream.unsubscribe();
+    });
+
     it('are all counted again after the broker was flushed, and after it was away', async () => {
       run = new FaultRun(`presence (${kind.name})`, await kind.start({ persistent: false }));
       const [a, b] = [await run.node({ publishTimeout: 500 }), await run.node()];
