@@ -1,9 +1,22 @@
-export type { ClientOptions, StreamOptions } from './sse.client-options.js';
+export type { ClientOptions, OptionsOfClient, OptionsOfStream, StreamOptions } from './sse.client-options.js';
 export type { FlushRule, HistoryRule, Serialize, SSEConfig, Topics } from './sse.config.js';
 export { LastEventId } from './sse.decorators.js';
 export { SSE_CONFIG, type SSEConfigFactory, type SSEModuleOptions } from './sse.module-definition.js';
 export { SSEModule } from './sse.module.js';
-export { type AnyEvents, SSEService } from './sse.service.js';
+export { SSEService } from './sse.service.js';
+export type {
+  AnyEventDataOf,
+  AnyEventNameOf,
+  ClientEvent,
+  EventDataOf,
+  EventNameOf,
+  ObservedEvent,
+  SSEEvents,
+  TopicEvent,
+  TopicOf,
+  TopicsIn,
+  TopicsOf,
+} from './sse.events.js';
 
 export type { OnGroupLimit, OnLimit } from './hub/admission.js';
 export type { SSEStats } from './hub/reporting/stats.js';

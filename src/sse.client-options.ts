@@ -13,11 +13,19 @@ import { MAX_ID_BYTES, show, singleLineFault, type SSEEvent } from './protocol/e
 import type { Filter, OnGap, SSEClient } from './sse.client.js';
 import { assertOption, invalid, listOf, type ResolvedConfig, type Topics } from './sse.config.js';
 import { SSEError } from './sse.error.js';
+import type { ClientEvent, SSEEvents, TopicsOf } from './sse.events.js';
 import { lastEventIdFrom, type RequestLike } from './transport/request.js';
 
-type Initial = SSEEvent | readonly SSEEvent[];
+type Initial<Event> = Event | readonly Event[];
 
-export interface ClientOptions {
+/** What a client is and follows, where an application has these events. */
+export type ClientOptions<Events extends SSEEvents = SSEEvents> = OptionsOfClient<
+  TopicsOf<Events>,
+  ClientEvent<Events>
+>;
+
+/** The options of a client that may follow this, and get such events for itself alone. */
+export interface OptionsOfClient<Followed, Event> {
   /**
    * 1 to 256 bytes. A live client with the same `id` and the same `group` is replaced.
    *
@@ -29,7 +37,7 @@ export interface ClientOptions {
    *
    * @defaultValue none
    */
-  topics?: Topics;
+  topics?: Followed;
   /**
    * Lets through what this client is to get, of all its topics.
    *
@@ -73,7 +81,7 @@ export interface ClientOptions {
    *
    * @defaultValue none
    */
-  initial?: Initial | ((client: SSEClient) => Initial | Promise<Initial>);
+  initial?: Initial<Event> | ((client: SSEClient) => Initial<Event> | Promise<Initial<Event>>);
   /**
    * The application's own notes.
    *
@@ -133,7 +141,10 @@ export interface ClientOptions {
 }
 
 /** `stream()` has its topics as an argument, and Nest writes the headers. */
-export type StreamOptions = Omit<ClientOptions, 'topics' | 'headers'>;
+export type StreamOptions<Events extends SSEEvents = SSEEvents> = OptionsOfStream<ClientEvent<Events>>;
+
+/** The options of a stream that may get such events for itself alone. */
+export type OptionsOfStream<Event> = Omit<OptionsOfClient<never, Event>, 'topics' | 'headers'>;
 
 const OPTIONS: { readonly [Option in keyof Required<ClientOptions>]: 'all' | 'direct' } = {
   id: 'all',
@@ -156,7 +167,10 @@ const OPTIONS: { readonly [Option in keyof Required<ClientOptions>]: 'all' | 'di
 };
 
 /** Throws `INVALID_CONFIG` for an option that there is not: a stream with `topic: 'a'` would follow nothing, silently. */
-export function assertOptionNames(options: ClientOptions, method: 'stream' | 'createClient' | 'addClient'): void {
+export function assertOptionNames(
+  options: ClientOptions<object>,
+  method: 'stream' | 'createClient' | 'addClient',
+): void {
   const known = (name: string): boolean =>
     Object.hasOwn(OPTIONS, name) && (method !== 'stream' || OPTIONS[name as keyof ClientOptions] === 'all');
   const stranger = Object.keys(options).find(
@@ -171,7 +185,11 @@ export function assertOptionNames(options: ClientOptions, method: 'stream' | 'cr
 }
 
 /** Throws `INVALID_CONFIG` for a value that makes no sense. Each option is read once: what was checked is what holds. */
-export function resolveClient(options: ClientOptions, config: ResolvedConfig, request?: RequestLike): ClientSettings {
+export function resolveClient(
+  options: ClientOptions<object>,
+  config: ResolvedConfig,
+  request?: RequestLike,
+): ClientSettings {
   const { id = randomUUID(), group, filter, lastEventId, metadata, since, notBefore, expiresAt, initial } = options;
   const { heartbeatInterval, retryInterval, controlEvents, onGap, plannedEnd = 'end' } = options;
   const idFault = singleLineFault(id, MAX_ID_BYTES);
@@ -255,9 +273,9 @@ function isInSeconds(time: number): boolean {
   return time > 0 && time < Date.now() / 100;
 }
 
-function resolveInitial(initial: ClientOptions['initial'], config: ResolvedConfig): ClientSettings['initial'] {
+function resolveInitial(initial: ClientOptions<object>['initial'], config: ResolvedConfig): ClientSettings['initial'] {
   if (initial === undefined) return undefined;
-  const encode = (events: Initial): EventEntry[] => [events].flat().map((event) => toEntry(event, config));
+  const encode = (events: Initial<SSEEvent>): EventEntry[] => [events].flat().map((event) => toEntry(event, config));
   if (typeof initial === 'function') return async (client) => encode(await initial(client));
   // Checked now, so that the caller learns of a mistake before anything has been sent.
   let entries = encode(initial);

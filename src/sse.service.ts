@@ -22,9 +22,10 @@ import {
   assertOptionNames,
   type ClientOptions,
   literalOf,
+  type OptionsOfClient,
+  type OptionsOfStream,
   resolveClient,
   resolveTopics,
-  type StreamOptions,
   timeOf,
 } from './sse.client-options.js';
 import type { ConnectionChange, Filter, GroupOfTopic, SSEClient } from './sse.client.js';
@@ -37,6 +38,19 @@ import {
   type Topics,
 } from './sse.config.js';
 import { SSEError } from './sse.error.js';
+import type {
+  AnyEventDataOf,
+  AnyEventNameOf,
+  ClientEvent,
+  EventDataOf,
+  EventNameOf,
+  ObservedEvent,
+  SSEEvents,
+  TopicEvent,
+  TopicOf,
+  TopicsIn,
+  TopicsOf,
+} from './sse.events.js';
 import { type CurrentRequest, currentRequest, keepsRequests, routeOfResponse } from './sse.middleware.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
 import { EndedStreams } from './transport/ended-streams.js';
@@ -55,24 +69,14 @@ import { acceptEncodingFrom, type RequestLike } from './transport/request.js';
 import type { ResponseLimits } from './transport/response-transport.js';
 import { WebEntrance } from './transport/web-response.js';
 
-/**
- * Event names and their data, when an application does not say: anything goes. It is `object`, because that is what a
- * service which is got by its class alone (`app.get(SSEService)`) is inferred to be for.
- */
-export type AnyEvents = object;
-
-type EventName<Events> = [keyof Events] extends [never] ? string : Extract<keyof Events, string>;
-type EventData<Events, Name> = Name extends keyof Events ? Events[Name] : unknown;
-type TopicEvent = SSEEvent & { topic: string };
-
 const DEFAULT_HEARTBEAT = 30_000;
 
 /**
- * Topics, clients and history of this node: inject it, or make one without Nest. `Events` may say which data belongs to
- * which event name.
+ * Topics, clients and history of this node: inject it, or make one without Nest. `Events` may say which topics there are,
+ * with the names of their events and their data; it is `SSEEvents` unless given, which an application can fill.
  *
  * @example
- * interface Events { price: { symbol: string; value: number } }
+ * interface Events { prices: { price: { symbol: string; value: number } } }
  *
  * @Controller()
  * class PricesController {
@@ -84,13 +88,13 @@ const DEFAULT_HEARTBEAT = 30_000;
  *   }
  *
  *   @Post('prices')
- *   post(@Body() price: Events['price']) {
+ *   post(@Body() price: Events['prices']['price']) {
  *     this.sse.broadcast('prices', 'price', price);
  *   }
  * }
  */
 @Injectable()
-export class SSEService<Events extends object = AnyEvents>
+export class SSEService<Events extends SSEEvents = SSEEvents>
   implements OnModuleInit, OnModuleDestroy, BeforeApplicationShutdown
 {
   readonly #config: ResolvedConfig;
@@ -166,7 +170,7 @@ export class SSEService<Events extends object = AnyEvents>
    *   return this.sse.stream(['prices', topicPattern('news:*')]);
    * }
    */
-  stream(topics: Topics, options: StreamOptions = {}): Observable<MessageEvent> {
+  stream(topics: TopicsOf<Events>, options: OptionsOfStream<ClientEvent<Events>> = {}): Observable<MessageEvent> {
     return new Observable((subscriber: Subscriber<StreamMessage>) => {
       // Not before: it may be kept in a field, or be called for when something else has been waited for.
       const current = this.#currentRequest('stream() was subscribed to', options);
@@ -203,7 +207,10 @@ export class SSEService<Events extends object = AnyEvents>
    *   this.sse.createClient(response, { topics: 'prices' });
    * }
    */
-  createClient(response: NodeResponseLike, options: ClientOptions = {}): string {
+  createClient(
+    response: NodeResponseLike,
+    options: OptionsOfClient<TopicsOf<Events>, ClientEvent<Events>> = {},
+  ): string {
     assertResponse(response);
     this.#assertWritable(response);
     assertOptionNames(options, 'createClient');
@@ -226,7 +233,10 @@ export class SSEService<Events extends object = AnyEvents>
    *   return this.sse.addClient({ topics: 'prices' }).response;
    * }
    */
-  addClient(options: ClientOptions = {}): { client: SSEClient; response: Response } {
+  addClient(options: OptionsOfClient<TopicsOf<Events>, ClientEvent<Events>> = {}): {
+    client: SSEClient;
+    response: Response;
+  } {
     assertOptionNames(options, 'addClient');
     const current = this.#currentRequest('addClient() was called', options);
     if (current?.route?.isSse) {
@@ -289,7 +299,7 @@ export class SSEService<Events extends object = AnyEvents>
    * @example
    * sse.subscribeGroup(`user:${user.id}`, 'room:7'); // joined, wherever their streams are open
    */
-  subscribeGroup(group: string, topic: string | TopicPattern): void {
+  subscribeGroup(group: string, topic: TopicOf<Events> | TopicPattern): void {
     assertGroup(group);
     this.#hub.publisher.appendLater({ kind: 'subscribeGroup', group, ...this.#nameOf(topic) });
   }
@@ -300,7 +310,7 @@ export class SSEService<Events extends object = AnyEvents>
    * @example
    * sse.unsubscribeGroup(`user:${user.id}`, 'room:7'); // left
    */
-  unsubscribeGroup(group: string, topic: string | TopicPattern): void {
+  unsubscribeGroup(group: string, topic: TopicOf<Events> | TopicPattern): void {
     assertGroup(group);
     this.#hub.publisher.appendLater({ kind: 'unsubscribeGroup', group, ...this.#nameOf(topic) });
   }
@@ -321,7 +331,7 @@ export class SSEService<Events extends object = AnyEvents>
    * @example
    * const [oldest] = sse.getClientsByTopic('room:7');
    */
-  getClientsByTopic(topic: string): SSEClient[] {
+  getClientsByTopic(topic: TopicOf<Events>): SSEClient[] {
     assertTopic(topic);
     return this.#hub.clients.listTopic(topic).map(({ view }) => view);
   }
@@ -332,7 +342,7 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   /** How many clients this node has, or how many an event on the topic would reach. `sse.getClientCount('room:7')` */
-  getClientCount(topic?: string): number {
+  getClientCount(topic?: TopicOf<Events>): number {
     if (topic === undefined) return this.#hub.clients.size;
     assertTopic(topic);
     return this.#hub.audience.count(topic);
@@ -347,7 +357,7 @@ export class SSEService<Events extends object = AnyEvents>
    * @example
    * const viewers = await sse.countClients('document:7');
    */
-  async countClients(topic: string): Promise<number> {
+  async countClients(topic: TopicOf<Events>): Promise<number> {
     assertTopic(topic);
     return this.#config.enabled ? this.#hub.countEverywhere(topic) : 0;
   }
@@ -362,7 +372,7 @@ export class SSEService<Events extends object = AnyEvents>
    * const viewers = await sse.groupsOf('document:7');
    * viewers.map(({ group, metadata }) => `${group}: ${metadata?.['name']}`);
    */
-  async groupsOf(topic: string): Promise<GroupOfTopic[]> {
+  async groupsOf(topic: TopicOf<Events>): Promise<GroupOfTopic[]> {
     assertTopic(topic);
     if (!this.#config.enabled) return [];
     const groups = await this.#hub.groupsEverywhere(topic);
@@ -377,7 +387,7 @@ export class SSEService<Events extends object = AnyEvents>
    * @example
    * sse.subscribe(clientId, 'room:7', { filter: (event) => event.event !== 'typing' });
    */
-  subscribe(clientId: string, topic: string | TopicPattern, options: { filter?: Filter } = {}): boolean {
+  subscribe(clientId: string, topic: TopicOf<Events> | TopicPattern, options: { filter?: Filter } = {}): boolean {
     const { filter } = options;
     assertFilter(filter);
     return this.#hub.clients.subscribe(clientId, literalOf(topic), filter);
@@ -389,7 +399,7 @@ export class SSEService<Events extends object = AnyEvents>
    * @example
    * sse.unsubscribe(clientId, 'room:7');
    */
-  unsubscribe(clientId: string, topic: string | TopicPattern): boolean {
+  unsubscribe(clientId: string, topic: TopicOf<Events> | TopicPattern): boolean {
     return this.#hub.clients.unsubscribe(clientId, literalOf(topic));
   }
 
@@ -401,7 +411,7 @@ export class SSEService<Events extends object = AnyEvents>
    * sse.broadcast('execution:7', 'execution-complete', result);
    * sse.closeTopic('execution:7');
    */
-  closeTopic(topic: string): void {
+  closeTopic(topic: TopicOf<Events>): void {
     this.#hub.publisher.mark('close', topic);
   }
 
@@ -411,7 +421,7 @@ export class SSEService<Events extends object = AnyEvents>
    * @example
    * sse.openTopic('execution:7');
    */
-  openTopic(topic: string): void {
+  openTopic(topic: TopicOf<Events>): void {
     this.#hub.publisher.mark('open', topic);
   }
 
@@ -425,10 +435,13 @@ export class SSEService<Events extends object = AnyEvents>
    * sse.observe<Order>('orders').subscribe(({ data }) => this.audit.record(data));
    * sse.observe<Order>('orders', { since: 0 }).subscribe(({ data }) => this.latest.set(data.id, data));
    */
-  observe<T = unknown>(topics: Topics, { since }: { since?: Date | number } = {}): Observable<SSEEvent<T>> {
+  observe<Data = never, Followed extends TopicsOf<Events> = TopicsOf<Events>>(
+    topics: Followed,
+    { since }: { since?: Date | number } = {},
+  ): Observable<[Data] extends [never] ? ObservedEvent<Events, TopicsIn<Followed>> : SSEEvent<Data>> {
     const from = timeOf('since', since);
     const follow = () => resolveTopics(topics, { ...this.#config, maxTopicsPerClient: Infinity });
-    return this.#hub.observe(follow, from) as Observable<SSEEvent<T>>;
+    return this.#hub.observe(follow, from) as Observable<never>;
   }
 
   /**
@@ -455,11 +468,11 @@ export class SSEService<Events extends object = AnyEvents>
    * sse.broadcast('orders', 'created', order);
    * sse.broadcast({ topic: 'doc:1', event: 'edit', data: edit }, { exceptGroup: `user:${author}` });
    */
-  broadcast(event: TopicEvent, options?: BroadcastOptions): void;
-  broadcast<Name extends EventName<Events>>(
-    topic: string,
+  broadcast(event: TopicEvent<Events>, options?: BroadcastOptions): void;
+  broadcast<Topic extends TopicOf<Events>, Name extends EventNameOf<Events, Topic>>(
+    topic: Topic,
     event: Name,
-    data: EventData<Events, Name>,
+    data: EventDataOf<Events, Topic, Name>,
     id?: string,
     options?: BroadcastOptions,
   ): void;
@@ -473,9 +486,9 @@ export class SSEService<Events extends object = AnyEvents>
    * @example
    * sse.broadcastAll('maintenance', { in: '5 minutes' });
    */
-  broadcastAll<Name extends EventName<Events>>(
+  broadcastAll<Name extends AnyEventNameOf<Events>>(
     event: Name,
-    data: EventData<Events, Name>,
+    data: AnyEventDataOf<Events, Name>,
     id?: string,
     options?: BroadcastOptions,
   ): void {
@@ -491,11 +504,11 @@ export class SSEService<Events extends object = AnyEvents>
    * @example
    * const cursor = await sse.publish('orders', 'created', order);
    */
-  publish(event: TopicEvent, options?: BroadcastOptions): Promise<string>;
-  publish<Name extends EventName<Events>>(
-    topic: string,
+  publish(event: TopicEvent<Events>, options?: BroadcastOptions): Promise<string>;
+  publish<Topic extends TopicOf<Events>, Name extends EventNameOf<Events, Topic>>(
+    topic: Topic,
     event: Name,
-    data: EventData<Events, Name>,
+    data: EventDataOf<Events, Topic, Name>,
     id?: string,
     options?: BroadcastOptions,
   ): Promise<string>;
@@ -512,7 +525,11 @@ export class SSEService<Events extends object = AnyEvents>
    * @example
    * await sse.publishFrom(llm.stream(prompt), `answer:${id}`, 'token');
    */
-  async publishFrom<T>(source: AsyncIterable<T> | Observable<T>, topic: string, event: string): Promise<void> {
+  async publishFrom<Topic extends TopicOf<Events>, Name extends EventNameOf<Events, Topic>>(
+    source: AsyncIterable<EventDataOf<Events, Topic, Name>> | Observable<EventDataOf<Events, Topic, Name>>,
+    topic: Topic,
+    event: Name,
+  ): Promise<void> {
     assertTopic(topic);
     assertSource(source);
     await this.#hub.publisher.publishFrom(source, topic, event);
@@ -525,7 +542,11 @@ export class SSEService<Events extends object = AnyEvents>
    * @example
    * sse.sendEvent(clientId, { event: 'welcome', data: { unread: 3 } });
    */
-  sendEvent(clientId: string, event: SSEEvent): void {
+  sendEvent(clientId: string, event: ClientEvent<Events>): void {
+    this.#send(clientId, event);
+  }
+
+  #send(clientId: string, event: SSEEvent): void {
     const entry = toEntry(event, this.#config);
     const client = this.#hub.clients.get(clientId);
     if (client) return client.sendEvent(entry);
@@ -533,14 +554,14 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   /** The same, with `false` for `CLIENT_NOT_FOUND` and `SEND_ERROR`. `sse.sendTo(clientId, 'welcome', { unread: 3 })` */
-  sendTo<Name extends EventName<Events>>(
+  sendTo<Name extends AnyEventNameOf<Events>>(
     clientId: string,
     event: Name,
-    data: EventData<Events, Name>,
+    data: AnyEventDataOf<Events, Name>,
     id?: string,
   ): boolean {
     try {
-      this.sendEvent(clientId, { event, data, ...(id !== undefined && { id }) });
+      this.#send(clientId, { event, data, ...(id !== undefined && { id }) });
       return true;
     } catch (error) {
       if (error instanceof SSEError && (error.code === 'CLIENT_NOT_FOUND' || error.code === 'SEND_ERROR')) return false;
@@ -568,7 +589,7 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   #connect(
-    options: ClientOptions,
+    options: ClientOptions<object>,
     topics: Topics,
     request: RequestLike | undefined,
     entrance: NodeEntrance | WebEntrance | MessageEntrance,
@@ -592,7 +613,7 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   /** The request that is being handled. Its absence is told once, where there should be one. */
-  #currentRequest(what: string, { request }: ClientOptions): CurrentRequest | undefined {
+  #currentRequest(what: string, { request }: { readonly request?: RequestLike }): CurrentRequest | undefined {
     const current = currentRequest();
     if (current || request || !keepsRequests(this)) return current;
     this.#tellOnce(

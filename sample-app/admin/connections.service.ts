@@ -30,7 +30,7 @@ export interface ConnectionReport {
 }
 
 interface Events {
-  'connections-changed': { open: number };
+  [CONNECTIONS_TOPIC]: { 'connections-changed': { open: number } };
 }
 
 export const CONNECTIONS_TOPIC = 'admin:connections';

@@ -6,7 +6,7 @@ import { type SSEEvent, SSEService, topicPattern, type TopicPattern } from 'nest
 import { CONNECTIONS_TOPIC } from '../admin/connections.service.js';
 import { NODE_NAME } from '../node-name.js';
 import type { DemoUser } from '../users/demo-users.js';
-import { Figures } from './figures.js';
+import { Figures, type MachineFigures, type ProcessFigures } from './figures.js';
 
 export interface Order {
   /** No number: two nodes would count to the same one. */
@@ -16,13 +16,15 @@ export interface Order {
   readonly by: string;
 }
 
-interface Events {
-  order: Order;
-}
-
 const PROCESS_TOPIC = 'dashboard:process';
 const MACHINE_TOPIC = 'dashboard:machine';
 const ORDERS_TOPIC = 'orders';
+
+interface Events {
+  [ORDERS_TOPIC]: { order: Order };
+  [PROCESS_TOPIC]: { process: ProcessFigures };
+  [MACHINE_TOPIC]: { machine: MachineFigures };
+}
 
 const INTERVAL = 1_000;
 const KEPT_ORDERS = 8;
@@ -46,7 +48,7 @@ export class DashboardService implements OnModuleInit, OnModuleDestroy {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly sse: SSEService<Events>) {
-    sse.observe<Order>(ORDERS_TOPIC).subscribe(({ data }) => {
+    sse.observe(ORDERS_TOPIC).subscribe(({ data }) => {
       this.#orders = [data, ...this.#orders].slice(0, KEPT_ORDERS);
     });
   }

@@ -12,15 +12,14 @@ export interface Viewing {
 }
 
 interface Events {
-  joined: { user: string; viewers: string[] };
-  left: { user: string; viewers: string[] };
+  [document: `document:${string}`]: Record<'joined' | 'left', { user: string; viewers: string[] }>;
 }
 
 /**
  * The streams of one user that show one document. Nothing is published there: whoever follows it can be counted, on all
  * nodes.
  */
-export function viewerTopic(documentId: string, { id }: DemoUser): string {
+export function viewerTopic(documentId: string, { id }: DemoUser): `document:${string}` {
   return `${documentTopic(documentId)}:viewer:${id}`;
 }
 
@@ -59,7 +58,7 @@ export class DocumentViewers implements OnModuleInit, OnModuleDestroy {
     return DEMO_USERS.filter((_, i) => counts[i]! > 0).map(({ name }) => name);
   }
 
-  async #countStreams(topic: string): Promise<number> {
+  async #countStreams(topic: `document:${string}`): Promise<number> {
     try {
       return await this.sse.countClients(topic);
     } catch {

@@ -15,10 +15,10 @@ interface StoredDocument extends Content {
 }
 
 interface Events {
-  edit: Content & { author: string };
+  [document: `document:${string}`]: { edit: Content & { author: string } };
 }
 
-export function documentTopic(id: string): string {
+export function documentTopic(id: string): `document:${string}` {
   return `document:${id}`;
 }
 
@@ -33,7 +33,7 @@ export class DocumentsService {
 
   constructor(private readonly sse: SSEService<Events>) {
     for (const id of this.#documents.keys()) {
-      sse.observe<Content>(documentTopic(id)).subscribe(({ event, data: { text, version } }) => {
+      sse.observe(documentTopic(id)).subscribe(({ event, data: { text, version } }) => {
         const document = this.#documents.get(id);
         if (event === 'edit' && document) this.#documents.set(id, { ...document, text, version });
       });

@@ -31,7 +31,7 @@ const EXECUTIONS_TOPIC = 'executions';
 /** Milliseconds in which the news of an execution gets from its node to the others. */
 const NEWS_TIME = 500;
 
-export function executionTopic(id: string): string {
+export function executionTopic(id: string): `execution:${string}` {
   return `execution:${id}`;
 }
 

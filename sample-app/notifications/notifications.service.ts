@@ -19,9 +19,11 @@ export interface Inbox {
 }
 
 interface Events {
-  /** Without the number of unread ones: two nodes that publish at a time would both say the same. The page counts. */
-  notification: { notification: Notification };
-  read: { unread: number };
+  [user: `user:${number}`]: {
+    /** Without the number of unread ones: two nodes that publish at a time would both say the same. The page counts. */
+    notification: { notification: Notification };
+    read: { unread: number };
+  };
 }
 
 const KEPT = 20;
@@ -34,7 +36,7 @@ export class NotificationsService {
   constructor(private readonly sse: SSEService<Events>) {
     for (const user of DEMO_USERS) {
       sse.observe(userTopic(user)).subscribe(({ event, data }) => {
-        if (event === 'notification') this.#put(user, (data as Events['notification']).notification);
+        if (event === 'notification') this.#put(user, data.notification);
         if (event === 'read') this.#inboxes.set(user.id, { ...this.inboxOf(user), unread: 0 });
       });
     }

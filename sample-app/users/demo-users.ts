@@ -20,6 +20,6 @@ export function findDemoUser(id: string): DemoUser | undefined {
 }
 
 /** The topic of what concerns one user, and the group of that user's streams. */
-export function userTopic(user: DemoUser): string {
+export function userTopic(user: DemoUser): `user:${number}` {
   return `user:${user.id}`;
 }

@@ -329,14 +329,14 @@ describe('events on the server', () => {
 
   it('typed events accept what the map says', () => {
     interface Events {
-      price: { value: number };
+      prices: { price: { value: number } };
     }
     const sse = new SSEService<Events>();
-    sse.broadcast('t', 'price', { value: 1 });
+    sse.broadcast('prices', 'price', { value: 1 });
     // @ts-expect-error -- no such event
-    sse.broadcast('t', 'prise', { value: 1 });
+    sse.broadcast('prices', 'prise', { value: 1 });
     // @ts-expect-error -- not its data
-    sse.broadcast('t', 'price', { valeu: 1 });
+    sse.broadcast('prices', 'price', { valeu: 1 });
     expect(sse.stats().published).toBe(3);
   });
 });

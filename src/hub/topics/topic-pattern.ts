@@ -1,11 +1,23 @@
 import { MAX_TOPIC_BYTES, show, singleLineFault } from '../../protocol/event.js';
 import { SSEError } from '../../sse.error.js';
 
+declare const MATCHES: unique symbol;
+
+/** Topics that match a pattern, as a type: a template literal with a string for each wildcard. */
+export type Matching<Pattern extends string> = Pattern extends `${infer Before}**${infer After}`
+  ? `${Before}${string}${Matching<After>}`
+  : Pattern extends `${infer Before}*${infer After}`
+    ? `${Before}${string}${Matching<After>}`
+    : Pattern;
+
 /**
  * Several topics at once. Made by `topicPattern()`, never from a plain string: strings come from URLs, and a visitor
  * must not be able to follow everything.
  */
-export class TopicPattern {
+export class TopicPattern<Topic extends string = string> {
+  /** The topics that match, for types alone. */
+  declare readonly [MATCHES]?: Topic;
+
   constructor(readonly pattern: string) {
     Object.freeze(this);
   }
@@ -31,7 +43,7 @@ export class TopicPattern {
  * sse.stream(topicPattern('dashboard:*')); // dashboard:cpu, dashboard:memory; not dashboard:cpu:0
  * sse.stream(topicPattern('orders:**')); // orders, orders:eu, orders:eu:42
  */
-export function topicPattern(pattern: string): TopicPattern {
+export function topicPattern<Pattern extends string>(pattern: Pattern): TopicPattern<Matching<Pattern>> {
   const fault = singleLineFault(pattern, MAX_TOPIC_BYTES);
   if (fault) throw new SSEError('INVALID_TOPIC', `topicPattern(${show(pattern)}): ${fault}.`);
   return new TopicPattern(pattern);

@@ -19,8 +19,9 @@ import { backplaneContract, type ContractCheck } from 'nestjs-sse-hub/testing';
 import type { Observable } from 'rxjs';
 
 interface Events {
-  price: { symbol: string; value: number };
-  closed: null;
+  prices: { price: { symbol: string; value: number }; closed: null };
+  [news: `news:${string}`]: { message: string };
+  '**': { maintenance: { minutes: number } };
 }
 
 @Controller()
@@ -47,11 +48,17 @@ export class PricesController {
   @Post()
   async publish(): Promise<string> {
     this.sse.broadcast('prices', 'price', { symbol: 'A', value: 1 });
-    this.sse.broadcast({ topic: 'prices', event: 'anything', data: [] }, { exceptGroup: 'user:1' });
+    this.sse.broadcast({ topic: 'prices', event: 'closed', data: null }, { exceptGroup: 'user:1' });
+    this.sse.broadcast({ topic: `news:${Date.now()}`, data: 'without a name' });
+    // @ts-expect-error there is no such topic
+    this.sse.broadcast('price', 'price', { symbol: 'A', value: 1 });
+    // @ts-expect-error nor here
+    this.sse.broadcast({ topic: 'news', data: 'without a name' });
     // @ts-expect-error no event has this name
     this.sse.broadcast('prices', 'prize', { symbol: 'A', value: 1 });
     // @ts-expect-error its value is a number
     this.sse.broadcast('prices', 'price', { symbol: 'A', value: '1' });
+    this.sse.broadcastAll('maintenance', { minutes: 5 });
     // @ts-expect-error this event's data belong to another
     this.sse.broadcastAll('closed', { symbol: 'A', value: 1 });
     return await this.sse.publish('prices', 'closed', null);
