@@ -37,7 +37,7 @@ import {
   type Topics,
 } from './sse.config.js';
 import { SSEError } from './sse.error.js';
-import { type CurrentRequest, currentRequest, keepsRequests, routeOfResponse } from './sse.middleware.js';
+import { type CurrentRequest, currentRequest, currentRequestOf, keepsRequests } from './sse.middleware.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
 import { EndedStreams } from './transport/ended-streams.js';
 import { MessageEntrance } from './transport/message-stream.js';
@@ -182,7 +182,7 @@ export class SSEService<Events extends object = AnyEvents>
         onFirst: nest?.onFirst,
         onClose: () => nest?.openStreams === 0 && nest.end?.(),
       });
-      assertOptionNames(options, 'stream');
+      assertOptionNames(options, 'stream()', 'stream');
       this.#connect(options, topics, options.request ?? current?.request, entrance);
     });
   }
@@ -206,7 +206,7 @@ export class SSEService<Events extends object = AnyEvents>
   createClient(response: NodeResponseLike, options: ClientOptions = {}): string {
     assertResponse(response);
     this.#assertWritable(response);
-    assertOptionNames(options, 'createClient');
+    assertOptionNames(options, 'createClient()');
     const entrance = new NodeEntrance(
       response,
       options.headers ?? {},
@@ -227,12 +227,18 @@ export class SSEService<Events extends object = AnyEvents>
    * }
    */
   addClient(options: ClientOptions = {}): { client: SSEClient; response: Response } {
-    assertOptionNames(options, 'addClient');
+    assertOptionNames(options, 'addClient()');
     const current = this.#currentRequest('addClient() was called', options);
     if (current?.route?.isSse) {
       throw this.#refusal(
         'addClient() was called in a handler of @Sse(), which cannot send its response. Either keep @Sse() and return ' +
           'sse.stream(topics), or use @Get() and return sse.addClient({ topics }).response.',
+      );
+    }
+    if (current?.route?.isEventStream) {
+      throw this.#refusal(
+        `addClient() was called in ${current.route.name}, and @EventStream() opens the stream from what its handler ` +
+          'returns. Return the same options: return { topics }.',
       );
     }
     const request = options.request ?? current?.request;
@@ -607,18 +613,24 @@ export class SSEService<Events extends object = AnyEvents>
 
   /** Throws `INVALID_ROUTE` where Nest would write to the response too. */
   #assertWritable(response: NodeResponseLike): void {
-    const route = routeOfResponse(response);
+    const { route, isOpened } = currentRequestOf(response) ?? {};
     if (route?.isSse) {
       throw this.#refusal(
         'createClient() was called in a handler of @Sse(), where Nest writes the response itself. Either keep @Sse() and ' +
-          'return sse.stream(topics), or use @Get() with @Res() and call createClient(response, { topics }).',
+          'return sse.stream(topics), or use @EventStream() and return { topics }.',
+      );
+    }
+    if (route?.isEventStream && !isOpened) {
+      throw this.#refusal(
+        `createClient() was called in ${route.name}, and @EventStream() opens the stream from what its handler returns. ` +
+          'Return the same options: return { topics }.',
       );
     }
     if (route && !route.writesItself) {
       throw this.#refusal(
         `createClient() was called in ${route.name}, whose response Nest ends with what it returns: it has no @Res(), or ` +
-          '@Res({ passthrough: true }). Take the response with @Res() alone: (@Res() response) and ' +
-          'createClient(response, { topics }).',
+          '@Res({ passthrough: true }). Use @EventStream() and return { topics }, or take the response with @Res() alone: ' +
+          '(@Res() response) and createClient(response, { topics }).',
       );
     }
     if (isAnswered(response)) {
