@@ -154,7 +154,7 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   /**
-   * Follows topics, for a handler of `@Sse()`. Every subscription is a client of its own; it resumes from the last event ID
+   * Follows topics, for a handler of `@Sse()`; most handlers are shorter and cheaper with `@EventStream()`. Every subscription is a client of its own; it resumes from the last event ID
    * of the request on whose behalf it is subscribed to, also in `defer()` or out of a field. Do not `pipe` operators that drop, delay or add onto it: the cursor travels in its messages.
    *
    * Errors on subscription, before the headers: `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `INVALID_CONFIG` (an option),
@@ -188,9 +188,9 @@ export class SSEService<Events extends object = AnyEvents>
   }
 
   /**
-   * Takes over a response (Express, Fastify reply, `node:http`, `node:http2`) and answers with the client's id. Under
-   * `@Get()` with `@Res()`. Throws `INVALID_ROUTE` before anything is written in an `@Sse()` route, where Nest answers itself
-   * (no `@Res()`, or with `passthrough`), and on a response that is answered or carries a stream.
+   * Takes over a response (Express, Fastify reply, `node:http`, `node:http2`) and answers with the client's id. Outside Nest,
+   * or under `@Get()` with `@Res()`; `@EventStream()` does it for you. Throws `INVALID_ROUTE` before anything is written in an
+   * `@Sse()` or `@EventStream()` route, where Nest answers itself (no `@Res()`, or with `passthrough`), and on a response that is answered or carries a stream.
    *
    * A client that was turned away (limits, shutdown) is already gone: then `getClient(id)` is `undefined`. What is left of
    * the request's body is thrown away: read it before.
@@ -218,7 +218,7 @@ export class SSEService<Events extends object = AnyEvents>
 
   /**
    * A client with a web-standard `Response`: return it from a handler (Nest 12.4 or later), or from any `fetch`-style
-   * server, which passes the `request` (Nest's is known): its last event ID, what it accepts, when it is gone. A body that nobody reads for `slowTimeout` is given up. Throws what `createClient` does; `INVALID_ROUTE` in an `@Sse()` route.
+   * server, which passes the `request` (Nest's is known): its last event ID, what it accepts, when it is gone. A body that nobody reads for `slowTimeout` is given up. Throws what `createClient` does; `INVALID_ROUTE` in an `@Sse()` or `@EventStream()` route.
    *
    * @example
    * @Get('prices')
