@@ -135,18 +135,10 @@ export interface ClientOptions {
 /** `stream()` has its topics as an argument, and Nest writes the headers. */
 export type StreamOptions = Omit<ClientOptions, 'topics' | 'headers'>;
 
-/** What can be said once for all clients of a handler; the rest is of one request. */
-export type RouteOptions = Pick<
+/** What can be said once for all clients of a handler: all that is not of one request. */
+export type RouteOptions = Omit<
   ClientOptions,
-  | 'filter'
-  | 'since'
-  | 'initial'
-  | 'headers'
-  | 'onGap'
-  | 'heartbeatInterval'
-  | 'retryInterval'
-  | 'controlEvents'
-  | 'plannedEnd'
+  'id' | 'topics' | 'group' | 'lastEventId' | 'request' | 'notBefore' | 'metadata' | 'expiresAt'
 >;
 
 /** Where an option may be given, beside `createClient()` and `addClient()`. */

@@ -52,9 +52,10 @@ export class EventStreamInterceptor implements NestInterceptor {
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const response = context.switchToHttp().getResponse<NodeResponseLike>();
-    const current = currentRequestOf(response);
+    // Kept by SSEInterceptor, which is around all others.
+    const current = currentRequestOf(response)!;
     // Interceptors may ask again (`retry`): a stream is opened once.
-    if (!current || current.isOpened) return of(undefined);
+    if (current.isOpened) return of(undefined);
     const { defaults } = Reflect.getMetadata(EVENT_STREAM_METADATA, context.getHandler()) as EventStreamRoute;
     return next.handle().pipe(
       take(1),
@@ -119,7 +120,9 @@ export function guardEventStream(
   context: ExecutionContext,
   report: Report,
 ): Observable<unknown> {
-  const isSettled = (): boolean => current.isOpened || isAnswered(current.response as NodeResponseLike);
+  // One that could not be opened is not answered, even where its headers are: Nest ends the response then.
+  const isSettled = (): boolean =>
+    current.isOpened || (!current.failure && isAnswered(current.response as NodeResponseLike));
   const values = next.handle().pipe(
     catchError((error: unknown) => {
       if (!isSettled()) throw error;

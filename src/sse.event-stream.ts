@@ -60,7 +60,7 @@ export function EventStream(path: string | string[] = '', options: EventStreamOp
     const label = `${target.constructor.name}.${String(name)}()`;
     const { method = 'GET', ...defaults } = options;
     assertPath(path, label);
-    if (!Object.hasOwn(RequestMethod, method)) {
+    if (typeof RequestMethod[method] !== 'number') {
       throw invalid('method', method, `one of those that Nest has, in capitals (@EventStream() of ${label})`);
     }
     assertRouteOptions(defaults, `Beside \`method\`, @EventStream() of ${label}`);

@@ -32,7 +32,6 @@ import { Test } from '@nestjs/testing';
 import {
   type ClientOptions,
   EventStream,
-  type EventStreamOptions,
   type NodeResponseLike,
   SSEModule,
   SSEService,
@@ -541,7 +540,7 @@ describe('@EventStream()', () => {
     return OrdersController;
   }
 
-  const given = (options: object): MethodDecorator => EventStream('events', options as EventStreamOptions);
+  const given = (options: object): MethodDecorator => EventStream('events', options);
 
   it.each<[string, () => MethodDecorator, RegExp]>([
     [

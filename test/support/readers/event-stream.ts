@@ -172,7 +172,10 @@ export function closeStreams(): void {
 }
 
 /** Opens an event stream. Every one has a connection of its own unless an agent is given. */
-export function open(url: string, { lastEventId, headers, method, body, agent }: OpenOptions = {}): Promise<EventStream> {
+export function open(
+  url: string,
+  { lastEventId, headers, method, body, agent }: OpenOptions = {},
+): Promise<EventStream> {
   return new Promise((resolve, reject) => {
     const request = http.request(url, {
       method: method ?? 'GET',
