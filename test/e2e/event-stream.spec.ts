@@ -63,7 +63,10 @@ async function start(platform: Platform, controller: Type<unknown>, options: App
   return { ...running, logger };
 }
 
-/** Whatever a request asks for: what handlers return, by name. */
+/** Goes on for ever. */
+const topics = new BehaviorSubject('t');
+
+/** What handlers return, by name. */
 const RETURNED: Readonly<Record<string, () => unknown>> = {
   topic: () => 't',
   pattern: () => topicPattern('*'),
@@ -72,7 +75,7 @@ const RETURNED: Readonly<Record<string, () => unknown>> = {
   promise: () => Promise.resolve('t'),
   observable: () => of({ topics: 't' }),
   deferred: () => defer(() => Promise.resolve(['t'])),
-  'open-observable': () => new BehaviorSubject('t'),
+  'open-observable': () => topics,
   later: () => timer(5).pipe(map(() => 't')),
 };
 
@@ -89,6 +92,7 @@ for (const platform of platforms) {
       const { url, sse } = await start(platform, FormsController);
       const first = await bench.connect(`${url}/events`);
       expect(first.response.headers['content-type']).toBe('text/event-stream');
+      expect(topics.observed).toBe(false);
       sse.broadcast('t', 'n', 1);
       await first.messagesUpTo(1);
       first.close();
