@@ -16,6 +16,13 @@ export function anObjectWith(what: string): Check {
   return (value) => (typeof value === 'object' && value !== null ? undefined : `an object with ${what}`);
 }
 
+/** An object literal, and no instance of a class. */
+export function isPlainObject(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
 /** Throws a `TypeError` that names the backplane, the option, its value, and what is allowed. */
 export function assertOptions<Options extends object>(
   backplane: string,

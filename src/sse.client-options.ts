@@ -146,42 +146,54 @@ export type StreamOptions<Events extends SSEEvents = SSEEvents> = OptionsOfStrea
 /** The options of a stream that may get such events for itself alone. */
 export type OptionsOfStream<Event> = Omit<OptionsOfClient<never, Event>, 'topics' | 'headers'>;
 
-const OPTIONS: { readonly [Option in keyof Required<ClientOptions>]: 'all' | 'direct' } = {
-  id: 'all',
-  topics: 'direct',
-  filter: 'all',
-  group: 'all',
-  lastEventId: 'all',
-  request: 'all',
-  since: 'all',
-  notBefore: 'all',
-  initial: 'all',
-  metadata: 'all',
-  expiresAt: 'all',
-  headers: 'direct',
-  onGap: 'all',
-  heartbeatInterval: 'all',
-  retryInterval: 'all',
-  controlEvents: 'all',
-  plannedEnd: 'all',
+/** What can be said once for all clients of a handler: all that is not of one request. */
+export type RouteOptions = Omit<
+  ClientOptions,
+  'id' | 'topics' | 'group' | 'lastEventId' | 'request' | 'notBefore' | 'metadata' | 'expiresAt'
+>;
+
+/** Where an option may be given, beside `createClient()` and `addClient()`. */
+type Place = 'stream' | 'route';
+
+const OPTIONS: { readonly [Option in keyof Required<ClientOptions>]: readonly Place[] } = {
+  id: ['stream'],
+  topics: [],
+  filter: ['stream', 'route'],
+  group: ['stream'],
+  lastEventId: ['stream'],
+  request: ['stream'],
+  since: ['stream', 'route'],
+  notBefore: ['stream'],
+  initial: ['stream', 'route'],
+  metadata: ['stream'],
+  expiresAt: ['stream'],
+  headers: ['route'],
+  onGap: ['stream', 'route'],
+  heartbeatInterval: ['stream', 'route'],
+  retryInterval: ['stream', 'route'],
+  controlEvents: ['stream', 'route'],
+  plannedEnd: ['stream', 'route'],
 };
 
 /** Throws `INVALID_CONFIG` for an option that there is not: a stream with `topic: 'a'` would follow nothing, silently. */
-export function assertOptionNames(
-  options: ClientOptions<object>,
-  method: 'stream' | 'createClient' | 'addClient',
-): void {
-  const known = (name: string): boolean =>
-    Object.hasOwn(OPTIONS, name) && (method !== 'stream' || OPTIONS[name as keyof ClientOptions] === 'all');
-  const stranger = Object.keys(options).find(
-    (name) => !known(name) && options[name as keyof ClientOptions] !== undefined,
-  );
-  if (stranger === undefined) return;
+export function assertOptionNames(options: ClientOptions<object>, owner: string, place?: Place): void {
+  const names = Object.keys(OPTIONS) as (keyof ClientOptions)[];
+  const known: readonly string[] = names.filter((name) => place === undefined || OPTIONS[name].includes(place));
+  const stranger = Object.entries(options).find(([name, value]) => !known.includes(name) && value !== undefined);
+  if (!stranger) return;
+  const [name, value] = stranger;
   throw new SSEError(
     'INVALID_CONFIG',
-    `${method}() has no option \`${stranger}\` (${show(options[stranger as keyof ClientOptions])}). The options are: ` +
-      `${Object.keys(OPTIONS).filter(known).join(', ')}.`,
+    `${owner} has no option \`${name}\` (${show(value)}). The options are: ${known.join(', ')}.`,
   );
+}
+
+/** Throws `INVALID_CONFIG` for what would be wrong for every client of a handler. */
+export function assertRouteOptions(options: RouteOptions, owner: string): void {
+  assertOptionNames(options, owner, 'route');
+  assertFilter(options.filter);
+  timeOf('since', options.since);
+  assertManner(options);
 }
 
 /** Throws `INVALID_CONFIG` for a value that makes no sense. Each option is read once: what was checked is what holds. */
@@ -198,11 +210,7 @@ export function resolveClient(
   assertFilter(filter);
   if (lastEventId !== undefined && typeof lastEventId !== 'string')
     throw invalid('lastEventId', lastEventId, 'a string');
-  const others = { heartbeatInterval, retryInterval, controlEvents, onGap };
-  for (const [name, value] of Object.entries(others)) {
-    if (value !== undefined) assertOption(name as keyof typeof others, value);
-  }
-  if (plannedEnd !== 'end' && plannedEnd !== 'cut') throw invalid('plannedEnd', plannedEnd, "'end' or 'cut'");
+  assertManner({ heartbeatInterval, retryInterval, controlEvents, onGap, plannedEnd });
   const given = lastEventId ?? lastEventIdFrom(request);
   return {
     id,
@@ -254,6 +262,16 @@ export function assertGroup(group: unknown): void {
 /** Throws `INVALID_CONFIG`: what cannot be called would hide every event and end its client, one event too late. */
 export function assertFilter(filter: unknown): void {
   if (filter !== undefined && typeof filter !== 'function') throw invalid('filter', filter, 'a function');
+}
+
+/** How a client is spoken to. */
+function assertManner(options: RouteOptions): void {
+  const { heartbeatInterval, retryInterval, controlEvents, onGap, plannedEnd } = options;
+  for (const [name, value] of Object.entries({ heartbeatInterval, retryInterval, controlEvents, onGap })) {
+    if (value !== undefined) assertOption(name as 'onGap', value);
+  }
+  if (plannedEnd !== undefined && plannedEnd !== 'end' && plannedEnd !== 'cut')
+    throw invalid('plannedEnd', plannedEnd, "'end' or 'cut'");
 }
 
 /** In milliseconds since 1970. Throws `INVALID_CONFIG`. */

@@ -5,19 +5,12 @@ import { catchError, Observable, type Subscriber, tap, throwError } from 'rxjs';
 
 import { describe } from './hub/reporting/logger.js';
 import { ThrottledLog } from './hub/reporting/throttled-log.js';
+import { isPlainObject } from './option-checks.js';
 import { CURSOR_PREFIX } from './protocol/event.js';
-import { SSEError } from './sse.error.js';
-import { CurrentRequest, currentRequest, keepRoute, onBehalfOf, rawOf, type Route } from './sse.middleware.js';
+import { EventStreamInterceptor, guardEventStream } from './sse.event-stream-interceptor.js';
+import { CurrentRequest, currentRequest, keepOnResponse, onBehalfOf, rawOf } from './sse.middleware.js';
+import { INTERCEPTORS_METADATA, refusal, type Report, routeOf } from './sse.route.js';
 import { isFirstMessage, isMessage, recipientOf, type StreamMessage, wasMessage } from './transport/message.js';
-
-/** Where Nest keeps what decorators say: that a handler is one of `@Sse()`, its parameters, `passthrough`, interceptors. */
-const SSE_METADATA = '__sse__';
-const PARAMETERS_METADATA = '__routeArguments__';
-const PASSTHROUGH_METADATA = '__responsePassthrough__';
-const INTERCEPTORS_METADATA = '__interceptors__';
-
-/** Among the parameters: the response is 1, `next` is 2. */
-const RESPONSE_OR_NEXT = /^[12]:/;
 
 /** Nest 12 sends web responses; 11 would make JSON of them. */
 const SENDS_WEB_RESPONSES = 'SSE_ABORT_CONTROLLER' in nest;
@@ -25,7 +18,10 @@ const SENDS_WEB_RESPONSES = 'SSE_ABORT_CONTROLLER' in nest;
 /** Milliseconds within which the first message of a stream comes to Nest, unless an interceptor keeps it. */
 const KEPT = 1_000;
 
-const LEAVE_OUT = 'Leave @Sse() handlers out of it, or use createClient() under @Get() with @Res().';
+const REMEDIES = {
+  sse: 'Leave @Sse() handlers out of it, or use @EventStream(), whose streams interceptors cannot touch.',
+  eventStream: 'Leave handlers of @EventStream() out of it.',
+};
 
 /**
  * Around everything that an application puts around its handlers. It says which handler a request is for, refuses what
@@ -51,12 +47,14 @@ export class SSEInterceptor implements NestInterceptor {
     const http = context.switchToHttp();
     const current = this.#currentRequest(http.getRequest(), http.getResponse());
     current.route = routeOf(context);
-    keepRoute(current);
-    const { isSse } = current.route;
+    keepOnResponse(current);
+    const { isSse, isEventStream } = current.route;
     return new Observable((subscriber) => {
       // Nest has what is called, and what is subscribed to, run where that happens.
       onBehalfOf(current, () => {
         if (isSse) new SseGuard(current, context, subscriber, this.#report).subscribe(next);
+        else if (isEventStream)
+          subscriber.add(guardEventStream(next, current, context, this.#report).subscribe(subscriber));
         else subscriber.add(this.#checked(next, current).subscribe(subscriber));
       });
     });
@@ -85,28 +83,22 @@ export class SSEInterceptor implements NestInterceptor {
     if (!route || (!streams && answers.length === 0)) return;
     const returned = [value, ...(isPlainObject(value) ? Object.values(value) : [])];
     if (returned.some(isFirstMessage))
-      throw this.#refusal(
-        `${route.name} returns stream(), and is no handler of @Sse(): Nest would wait for its end and send its last message. Either put @Sse() in place of @Get(), or take the response with @Res() and call createClient(response, { topics }).`,
+      throw refusal(
+        `${route.name} returns stream(), and is no handler of @Sse(): Nest would wait for its end and send its last message. Put @Sse() in place of @Get(), or @EventStream() and return the topics.`,
       );
     if (returned.some((one) => answers.some(({ answer }) => answer === one)))
-      throw this.#refusal(
+      throw refusal(
         `${route.name} returns what addClient() answers as a whole, of which Nest would make JSON. Return its response: return this.sse.addClient({ topics }).response.`,
       );
     if (!returned.some((one) => answers.some(({ answer }) => answer.response === one))) return;
     if (!SENDS_WEB_RESPONSES)
-      throw this.#refusal(
-        `${route.name} returns the response of addClient(), which Nest sends from version 12.4 on; this one would make JSON of it. Take the response with @Res() and call createClient(response, { topics }).`,
+      throw refusal(
+        `${route.name} returns the response of addClient(), which Nest sends from version 12.4 on; this one would make JSON of it. Put @EventStream() in place of @Get() and return { topics }.`,
       );
     if (route.writesItself)
-      throw this.#refusal(
-        `${route.name} returns the response of addClient() and has @Res() or @Next(), so Nest sends nothing of what it returns. Leave the parameter out, use @Res({ passthrough: true }), or call createClient(response, { topics }).`,
+      throw refusal(
+        `${route.name} returns the response of addClient() and has @Res() or @Next(), so Nest sends nothing of what it returns. Leave the parameter out, use @Res({ passthrough: true }), or put @EventStream() in place of @Get() and return { topics }.`,
       );
-  }
-
-  // Nest does not log HTTP exceptions, and an EventSource shows nobody the answer.
-  #refusal(message: string): SSEError {
-    this.#logger.error(message);
-    return new SSEError('INVALID_ROUTE', message);
   }
 
   readonly #report: Report = {
@@ -120,7 +112,7 @@ export class SSEInterceptor implements NestInterceptor {
     failure: (context, error) => {
       this.#failures.log(`${routeOf(context).name}: its stream failed with ${describe(error)}. ${ENDED}`);
     },
-    refusal: (context, what) => this.#refusal(`${routeOf(context).name}: ${what} ${this.#around(context)}`),
+    refusal: (context, what) => refusal(`${routeOf(context).name}: ${what} ${this.#around(context)}`),
   };
 
   /** The remedy, with the interceptors that it may be about. */
@@ -129,21 +121,16 @@ export class SSEInterceptor implements NestInterceptor {
       (target) => (Reflect.getMetadata(INTERCEPTORS_METADATA, target) as unknown[] | undefined) ?? [],
     );
     const requestScoped = this.config.getGlobalRequestInterceptors().map(({ metatype }) => metatype);
-    const all = [...this.config.getGlobalInterceptors(), ...requestScoped, ...own].filter((one) => one !== this);
+    const all = [...this.config.getGlobalInterceptors(), ...requestScoped, ...own].filter(
+      (one) => one !== this && one !== EventStreamInterceptor,
+    );
     const names = all.map((one) => (typeof one === 'function' ? one.name : (one as object).constructor.name));
-    return `${LEAVE_OUT}${names.length > 0 ? ` The interceptors around this handler: ${names.join(', ')}.` : ''}`;
+    const remedy = routeOf(context).isEventStream ? REMEDIES.eventStream : REMEDIES.sse;
+    return `${remedy}${names.length > 0 ? ` The interceptors around this handler: ${names.join(', ')}.` : ''}`;
   }
 }
 
 const ENDED = 'It was ended where it stood, so its client comes back with its cursor.';
-
-interface Report {
-  /** Logged once for each handler. */
-  once(kind: string, context: ExecutionContext, what: string): void;
-  failure(context: ExecutionContext, error: unknown): void;
-  /** Logged, and to be thrown. */
-  refusal(context: ExecutionContext, what: string): SSEError;
-}
 
 /** Between what an application makes of one `stream()` and Nest, which writes it. */
 class SseGuard {
@@ -232,45 +219,6 @@ class SseGuard {
       : 'an interceptor or an operator makes new messages of what its stream() emits, without their id: no client can resume.';
     this.report.once('changed', this.context, what);
   }
-}
-
-const routes = new WeakMap<object, Route>();
-
-function routeOf(context: ExecutionContext): Route {
-  const handler = context.getHandler();
-  const known = routes.get(handler);
-  if (known) return known;
-  const controller = context.getClass();
-  const name = nameOf(handler, controller);
-  const parameters = Object.keys(
-    (Reflect.getMetadata(PARAMETERS_METADATA, controller, name) as object | undefined) ?? {},
-  );
-  const isPassthrough = Reflect.getMetadata(PASSTHROUGH_METADATA, controller, name) === true;
-  const route: Route = {
-    name: `${controller.name}.${name}()`,
-    isSse: Reflect.getMetadata(SSE_METADATA, handler) === true,
-    writesItself: parameters.some((key) => RESPONSE_OR_NEXT.test(key)) && !isPassthrough,
-  };
-  routes.set(handler, route);
-  return route;
-}
-
-/** A decorator may have put a function with another name in the place of the method. */
-function nameOf(handler: object, { prototype }: { readonly prototype: object }): string {
-  for (
-    let holder = prototype;
-    holder && holder !== Object.prototype;
-    holder = Object.getPrototypeOf(holder) as object
-  ) {
-    const names = Object.getOwnPropertyNames(holder);
-    const found = names.find((name) => Object.getOwnPropertyDescriptor(holder, name)?.value === handler);
-    if (found !== undefined) return found;
-  }
-  return (handler as { readonly name: string }).name;
-}
-
-function isPlainObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 function idOf(value: unknown): string | undefined {

@@ -4,16 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { Injectable, type NestMiddleware } from '@nestjs/common';
 
 import type { SSEClient } from './sse.client.js';
-
-/** How a handler of Nest answers. */
-export interface Route {
-  /** Its controller and its own name, for messages. */
-  readonly name: string;
-  /** It is one of `@Sse()`: Nest writes the response, from what the handler's Observable emits. */
-  readonly isSse: boolean;
-  /** It writes the response itself (`@Res()` without `passthrough`, `@Next()`): Nest sends nothing of what it returns. */
-  readonly writesItself: boolean;
-}
+import type { Route } from './sse.route.js';
 
 /** What one call of `addClient()` answered. */
 export interface WebAnswer {
@@ -36,6 +27,10 @@ export class CurrentRequest {
   end: (() => void) | undefined;
   /** Hands over the first messages of a stream, and looks at what becomes of them. */
   onFirst: ((emit: () => void) => void) | undefined;
+  /** The stream of an `@EventStream()` handler is open, or was: nobody else writes to the response. */
+  isOpened = false;
+  /** What an `@EventStream()` handler has thrown, whatever interceptors make of that. */
+  failure: { readonly error: unknown } | undefined;
   #answers: WebAnswer[] | undefined;
 
   constructor(
@@ -84,16 +79,16 @@ export function onBehalfOf<T>(current: CurrentRequest, act: () => T): T {
 }
 
 /** On the response, for who has that and may have lost the asynchronous context. */
-const ROUTE = Symbol('the handler that it belongs to');
+const CURRENT = Symbol('the request that it answers');
 
-/** Has `routeOfResponse()` know what the response belongs to. */
-export function keepRoute({ response, route }: CurrentRequest): void {
-  (rawOf(response) as { [ROUTE]?: Route | undefined })[ROUTE] = route;
+/** Has `currentRequestOf()` know what the response belongs to. */
+export function keepOnResponse(current: CurrentRequest): void {
+  (rawOf(current.response) as { [CURRENT]?: CurrentRequest })[CURRENT] = current;
 }
 
-/** The handler that a response belongs to, inside a Nest application. */
-export function routeOfResponse(response: object): Route | undefined {
-  return (rawOf(response) as { readonly [ROUTE]?: Route })[ROUTE];
+/** The request that a response answers, once its handler is known, inside a Nest application. */
+export function currentRequestOf(response: object): CurrentRequest | undefined {
+  return (rawOf(response) as { readonly [CURRENT]?: CurrentRequest })[CURRENT];
 }
 
 /** Node's own request or response, under what the framework has put around it. */

@@ -13,6 +13,9 @@ export interface SSEConfigFactory {
 /** Injects the configuration as it was given. */
 export const SSE_CONFIG = Symbol('SSE_CONFIG');
 
+/** The one hub of the application. Every module can resolve it: which of them get `SSEService` is for `SSEModule` to say. */
+export const HUB = Symbol('SSEHub');
+
 export const { ConfigurableModuleClass, ASYNC_OPTIONS_TYPE } = new ConfigurableModuleBuilder<SSEConfig>({
   optionsInjectionToken: SSE_CONFIG,
 })

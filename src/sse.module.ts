@@ -11,19 +11,18 @@ import { APP_INTERCEPTOR, ModulesContainer } from '@nestjs/core';
 
 import type { SSEConfig } from './sse.config.js';
 import { SSEError } from './sse.error.js';
+import { prepareEventStreams } from './sse.event-stream.js';
 import { SSEInterceptor } from './sse.interceptor.js';
 import { SSEMiddleware, startKeepingRequests, stopKeepingRequests } from './sse.middleware.js';
 import {
   type ASYNC_OPTIONS_TYPE,
   ConfigurableModuleClass,
+  HUB,
   SSE_CONFIG,
   type SSEModuleOptions,
 } from './sse.module-definition.js';
 import { SSEService } from './sse.service.js';
 import { SilentConnections } from './sse.silent-connections.js';
-
-/** The one hub of the application. Every module can resolve it: which of them get `SSEService` is for `SSEModule` to say. */
-const HUB = Symbol('SSEHub');
 
 /** What there is once in an application, however many modules import `SSEModule`. */
 @Module({
@@ -48,6 +47,7 @@ class SSEHubModule extends ConfigurableModuleClass implements NestModule, OnModu
   configure(consumer: MiddlewareConsumer): void {
     startKeepingRequests(this.hub);
     this.interceptor.moveToFront();
+    prepareEventStreams(this.modules);
     consumer.apply(SSEMiddleware).forRoutes('{*path}');
   }
 

@@ -51,7 +51,7 @@ import type {
   TopicsIn,
   TopicsOf,
 } from './sse.events.js';
-import { type CurrentRequest, currentRequest, keepsRequests, routeOfResponse } from './sse.middleware.js';
+import { type CurrentRequest, currentRequest, currentRequestOf, keepsRequests } from './sse.middleware.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
 import { EndedStreams } from './transport/ended-streams.js';
 import { MessageEntrance } from './transport/message-stream.js';
@@ -158,7 +158,7 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
   }
 
   /**
-   * Follows topics, for a handler of `@Sse()`. Every subscription is a client of its own; it resumes from the last event ID
+   * Follows topics, for a handler of `@Sse()`; most handlers are shorter and cheaper with `@EventStream()`. Every subscription is a client of its own; it resumes from the last event ID
    * of the request on whose behalf it is subscribed to, also in `defer()` or out of a field. Do not `pipe` operators that drop, delay or add onto it: the cursor travels in its messages.
    *
    * Errors on subscription, before the headers: `INVALID_TOPIC`, `TOO_MANY_TOPICS`, `INVALID_CONFIG` (an option),
@@ -186,15 +186,15 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
         onFirst: nest?.onFirst,
         onClose: () => nest?.openStreams === 0 && nest.end?.(),
       });
-      assertOptionNames(options, 'stream');
+      assertOptionNames(options, 'stream()', 'stream');
       this.#connect(options, topics, options.request ?? current?.request, entrance);
     });
   }
 
   /**
-   * Takes over a response (Express, Fastify reply, `node:http`, `node:http2`) and answers with the client's id. Under
-   * `@Get()` with `@Res()`. Throws `INVALID_ROUTE` before anything is written in an `@Sse()` route, where Nest answers itself
-   * (no `@Res()`, or with `passthrough`), and on a response that is answered or carries a stream.
+   * Takes over a response (Express, Fastify reply, `node:http`, `node:http2`) and answers with the client's id. Outside Nest,
+   * or under `@Get()` with `@Res()`; `@EventStream()` does it for you. Throws `INVALID_ROUTE` before anything is written in an
+   * `@Sse()` or `@EventStream()` route, where Nest answers itself (no `@Res()`, or with `passthrough`), and on a response that is answered or carries a stream.
    *
    * A client that was turned away (limits, shutdown) is already gone: then `getClient(id)` is `undefined`. What is left of
    * the request's body is thrown away: read it before.
@@ -213,7 +213,7 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
   ): string {
     assertResponse(response);
     this.#assertWritable(response);
-    assertOptionNames(options, 'createClient');
+    assertOptionNames(options, 'createClient()');
     const entrance = new NodeEntrance(
       response,
       options.headers ?? {},
@@ -225,7 +225,7 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
 
   /**
    * A client with a web-standard `Response`: return it from a handler (Nest 12.4 or later), or from any `fetch`-style
-   * server, which passes the `request` (Nest's is known): its last event ID, what it accepts, when it is gone. A body that nobody reads for `slowTimeout` is given up. Throws what `createClient` does; `INVALID_ROUTE` in an `@Sse()` route.
+   * server, which passes the `request` (Nest's is known): its last event ID, what it accepts, when it is gone. A body that nobody reads for `slowTimeout` is given up. Throws what `createClient` does; `INVALID_ROUTE` in an `@Sse()` or `@EventStream()` route.
    *
    * @example
    * @Get('prices')
@@ -237,12 +237,18 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
     client: SSEClient;
     response: Response;
   } {
-    assertOptionNames(options, 'addClient');
+    assertOptionNames(options, 'addClient()');
     const current = this.#currentRequest('addClient() was called', options);
     if (current?.route?.isSse) {
       throw this.#refusal(
         'addClient() was called in a handler of @Sse(), which cannot send its response. Either keep @Sse() and return ' +
           'sse.stream(topics), or use @Get() and return sse.addClient({ topics }).response.',
+      );
+    }
+    if (current?.route?.isEventStream) {
+      throw this.#refusal(
+        `addClient() was called in ${current.route.name}, and @EventStream() opens the stream from what its handler ` +
+          'returns. Return the same options: return { topics }.',
       );
     }
     const request = options.request ?? current?.request;
@@ -628,18 +634,24 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
 
   /** Throws `INVALID_ROUTE` where Nest would write to the response too. */
   #assertWritable(response: NodeResponseLike): void {
-    const route = routeOfResponse(response);
+    const { route, isOpened } = currentRequestOf(response) ?? {};
     if (route?.isSse) {
       throw this.#refusal(
         'createClient() was called in a handler of @Sse(), where Nest writes the response itself. Either keep @Sse() and ' +
-          'return sse.stream(topics), or use @Get() with @Res() and call createClient(response, { topics }).',
+          'return sse.stream(topics), or use @EventStream() and return { topics }.',
+      );
+    }
+    if (route?.isEventStream && !isOpened) {
+      throw this.#refusal(
+        `createClient() was called in ${route.name}, and @EventStream() opens the stream from what its handler returns. ` +
+          'Return the same options: return { topics }.',
       );
     }
     if (route && !route.writesItself) {
       throw this.#refusal(
         `createClient() was called in ${route.name}, whose response Nest ends with what it returns: it has no @Res(), or ` +
-          '@Res({ passthrough: true }). Take the response with @Res() alone: (@Res() response) and ' +
-          'createClient(response, { topics }).',
+          '@Res({ passthrough: true }). Use @EventStream() and return { topics }, or take the response with @Res() alone: ' +
+          '(@Res() response) and createClient(response, { topics }).',
       );
     }
     if (isAnswered(response)) {

@@ -1,5 +1,5 @@
 import { Body, Controller, Get, Param, Post, Query, UseGuards } from '@nestjs/common';
-import { type BroadcastOptions, SSEService } from 'nestjs-sse-hub';
+import { type BroadcastOptions, type ClientOptions, EventStream, SSEService } from 'nestjs-sse-hub';
 
 import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';
@@ -29,12 +29,12 @@ export class DocumentsController {
     return { streams: await this.sse.countClients(documentTopic(id)) };
   }
 
-  /** A web-standard response, as in any `fetch`-style server. */
-  @Get(':id/events')
-  events(@CurrentUser() user: DemoUser, @Param('id') id: string, @Query('tab') tab?: unknown): Response {
+  /** Whoever missed something gets the whole document again, so what is left of the history is of no use. */
+  @EventStream(':id/events', { onGap: 'latest' })
+  events(@CurrentUser() user: DemoUser, @Param('id') id: string, @Query('tab') tab?: unknown): ClientOptions {
     // Asked before the stream begins: whoever may not read it gets a 403, and an EventSource stays away.
     this.documents.read(id, user);
-    const { response } = this.sse.addClient({
+    return {
       ...viewerId(id, user, tab),
       topics: [documentTopic(id), viewerTopic(id, user)],
       group: userTopic(user),
@@ -42,10 +42,8 @@ export class DocumentsController {
         const viewers = await this.viewers.of(id);
         return { event: 'document', data: { ...this.documents.read(id, user), viewers } };
       },
-      onGap: 'latest',
       metadata: { user: user.name, documentId: id },
-    });
-    return response;
+    };
   }
 
   /** To everyone but the author; the last one to write wins. */

@@ -1,5 +1,5 @@
-import { Body, Controller, Get, HttpCode, Param, Post, Res, UseGuards } from '@nestjs/common';
-import { type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
+import { Body, Controller, Get, HttpCode, Param, Post, UseGuards } from '@nestjs/common';
+import { type ClientOptions, EventStream } from 'nestjs-sse-hub';
 
 import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';
@@ -11,10 +11,7 @@ import { resolveProjectFolder } from './project-folder.js';
 @Controller('executions')
 @UseGuards(DemoUserGuard)
 export class ExecutionsController {
-  constructor(
-    private readonly executions: ExecutionsService,
-    private readonly sse: SSEService,
-  ) {}
+  constructor(private readonly executions: ExecutionsService) {}
 
   @Get()
   list(): Execution[] {
@@ -28,21 +25,16 @@ export class ExecutionsController {
     return this.executions.start(folder, await resolveProjectFolder(folder));
   }
 
-  /** Straight onto the response of Express or Fastify. */
-  @Get(':id/events')
-  async events(
-    @CurrentUser() user: DemoUser,
-    @Param('id') id: string,
-    @Res() response: NodeResponseLike,
-  ): Promise<void> {
+  @EventStream(':id/events')
+  async events(@CurrentUser() user: DemoUser, @Param('id') id: string): Promise<ClientOptions> {
     // On every request: a last event ID says where somebody wants to go on, and nothing about what they may see.
     await this.executions.assertKnown(id);
-    this.sse.createClient(response, {
+    return {
       topics: executionTopic(id),
       // From the beginning, however late the viewer comes.
       since: 0,
       group: userTopic(user),
       metadata: { user: user.name },
-    });
+    };
   }
 }

@@ -1,16 +1,5 @@
-import {
-  BadRequestException,
-  Body,
-  Controller,
-  Get,
-  HttpCode,
-  type MessageEvent,
-  Post,
-  Sse,
-  UseGuards,
-} from '@nestjs/common';
-import { SSEService } from 'nestjs-sse-hub';
-import type { Observable } from 'rxjs';
+import { BadRequestException, Body, Controller, Get, HttpCode, Post, UseGuards } from '@nestjs/common';
+import { type ClientOptions, EventStream } from 'nestjs-sse-hub';
 
 import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';
@@ -21,20 +10,17 @@ import { type Notification, NotificationsService } from './notifications.service
 @Controller('notifications')
 @UseGuards(DemoUserGuard)
 export class NotificationsController {
-  constructor(
-    private readonly notifications: NotificationsService,
-    private readonly sse: SSEService,
-  ) {}
+  constructor(private readonly notifications: NotificationsService) {}
 
-  @Sse('events')
-  events(@CurrentUser() user: DemoUser): Observable<MessageEvent> {
-    return this.sse.stream(userTopic(user), {
+  /** Whoever missed something gets the whole inbox again, so what is left of the history is of no use. */
+  @EventStream('events', { onGap: 'latest' })
+  events(@CurrentUser() user: DemoUser): ClientOptions {
+    return {
+      topics: userTopic(user),
       group: userTopic(user),
       initial: () => ({ event: 'inbox', data: this.notifications.inboxOf(user) }),
-      // Whoever missed something gets the whole inbox again, so what is left of the history is of no use.
-      onGap: 'latest',
       metadata: { user: user.name },
-    });
+    };
   }
 
   @Post()

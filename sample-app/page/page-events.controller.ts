@@ -1,6 +1,5 @@
-import { Controller, type MessageEvent, Query, Sse, UseGuards } from '@nestjs/common';
-import { SSEService } from 'nestjs-sse-hub';
-import type { Observable } from 'rxjs';
+import { Controller, Query, UseGuards } from '@nestjs/common';
+import { type ClientOptions, EventStream } from 'nestjs-sse-hub';
 
 import { DashboardService, dashboardTopics, isOfThisNode } from '../dashboard/dashboard.service.js';
 import { DocumentViewers, viewerId, viewerTopic } from '../documents/document-viewers.js';
@@ -19,26 +18,26 @@ export class PageEventsController {
     private readonly dashboard: DashboardService,
     private readonly documents: DocumentsService,
     private readonly viewers: DocumentViewers,
-    private readonly sse: SSEService,
   ) {}
 
   /**
    * All that the page shows, in one stream: a browser has six HTTP/1.1 connections to a server, for all its windows
    * together, and a stream for each section would leave none for requests when a second window is open. Only an
-   * execution has a stream of its own, because that one ends.
+   * execution has a stream of its own, because that one ends. Whoever missed something gets all of it again, so what is
+   * left of the history is of no use.
    */
-  @Sse()
+  @EventStream('', { filter: isOfThisNode, onGap: 'latest' })
   events(
     @CurrentUser() user: DemoUser,
     @Query('document') document: unknown,
     @Query('tab') tab?: unknown,
-  ): Observable<MessageEvent> {
+  ): ClientOptions {
     const id = requireText(document, 'document', 100);
     this.documents.read(id, user);
-    return this.sse.stream([userTopic(user), ...dashboardTopics(user), documentTopic(id), viewerTopic(id, user)], {
+    return {
+      topics: [userTopic(user), ...dashboardTopics(user), documentTopic(id), viewerTopic(id, user)],
       ...viewerId(id, user, tab),
       group: userTopic(user),
-      filter: isOfThisNode,
       initial: async () => {
         // Before anything is awaited: what comes from here on is sent behind it, and would be counted twice.
         const state = [
@@ -48,9 +47,7 @@ export class PageEventsController {
         const viewers = await this.viewers.of(id);
         return [...state, { event: 'document', data: { ...this.documents.read(id, user), viewers } }];
       },
-      // Whoever missed something gets all of that again, so what is left of the history is of no use.
-      onGap: 'latest',
       metadata: { user: user.name, documentId: id },
-    });
+    };
   }
 }

@@ -40,14 +40,30 @@ const GENERATOR: Column = { key: 'generator', label: 'generator CPU, µs per eve
 const FAN_OUT_COLUMNS = [CPU_PER_EVENT, GENERATOR];
 
 const DIRECT = ['directExpress', 'directFastify'] as const;
+const FOLLOWED = ['eventStreamExpress', 'eventStreamFastify'] as const;
 const MULTIPLEXED = ['nodeHttp2', 'directHttp2', ...DIRECT] as const;
 const GZIP = ['gzipExpress', 'gzipFastify'] as const;
 const PACED = ['pacedExpress', 'pacedFastify', 'streamFastify', 'pacedStream'] as const;
 const THROUGH_NEST = ['streamExpress', 'streamFastify', 'subjectExpress', 'subjectFastify'] as const;
 const PEERS = ['betterSse', 'fastifySse', 'nchan'] as const;
 const LEAN: readonly ContenderName[] = ['nodeHttp', 'socketWrite', ...DIRECT, ...PEERS];
-const WITHOUT_NCHAN: readonly ContenderName[] = ['nodeHttp', ...DIRECT, ...THROUGH_NEST, 'betterSse', 'fastifySse'];
-const ALL: readonly ContenderName[] = ['nodeHttp', 'socketWrite', ...DIRECT, ...GZIP, ...THROUGH_NEST, ...PEERS];
+const WITHOUT_NCHAN: readonly ContenderName[] = [
+  'nodeHttp',
+  ...DIRECT,
+  ...FOLLOWED,
+  ...THROUGH_NEST,
+  'betterSse',
+  'fastifySse',
+];
+const ALL: readonly ContenderName[] = [
+  'nodeHttp',
+  'socketWrite',
+  ...DIRECT,
+  ...FOLLOWED,
+  ...GZIP,
+  ...THROUGH_NEST,
+  ...PEERS,
+];
 
 const SIZE = 120;
 

@@ -18,7 +18,7 @@ import { until } from '../support/baseline.js';
 import { closeAllPlain, startPlain } from '../support/plain-server.js';
 import { closeAll, platforms, startApp } from '../support/platforms.js';
 import { open } from '../support/readers/event-stream.js';
-import { direct, transports } from '../support/stream-controllers.js';
+import { allTransports, direct, transports } from '../support/stream-controllers.js';
 
 afterEach(async () => {
   await closeAll();
@@ -26,7 +26,7 @@ afterEach(async () => {
 });
 
 for (const platform of platforms) {
-  for (const transport of transports) {
+  for (const transport of allTransports) {
     describe(`${transport.name} on ${platform.name}`, () => {
       it('flushes headers and retry at once, retry: 3000 (without jitter) first', async () => {
         const { url } = await startApp(platform, { config: { retryJitter: 0 }, controllers: [transport.controller()] });

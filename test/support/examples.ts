@@ -9,12 +9,12 @@ import { ROOT } from './root.js';
 /** Examples without imports have what they name from here and from `test/e2e/package/examples`. */
 const IMPORTS = `
 import { randomUUID } from 'node:crypto';
-import { Body, Controller, Get, Module, Post, Res, Sse } from '@nestjs/common';
+import { Body, Controller, Get, Module, NotFoundException, Param, Post, Res, Sse } from '@nestjs/common';
 import type { Response } from 'express';
 import { connect } from '@nats-io/transport-node';
 import { Cluster } from 'ioredis';
 import {
-  BackplaneError, LastEventId, MemoryBackplane, type SSEConfig, SSEError, SSEModule, SSEService, topicPattern,
+  BackplaneError, EventStream, LastEventId, MemoryBackplane, type SSEConfig, SSEError, SSEModule, SSEService, topicPattern,
 } from 'nestjs-sse-hub';
 import { NatsBackplane } from 'nestjs-sse-hub/nats';
 import { RedisBackplane } from 'nestjs-sse-hub/redis';
@@ -23,6 +23,7 @@ import {
   author, clientId, ConfigService, edit, Example, id, it, llm, loadInbox, logger, member, Order, order, PricesController,
   prompt, response, result, sse, user,
 } from './application.js';
+import { CurrentUser, type User } from './auth.js';
 `;
 
 /** Whole modules stay what they are; members get a class around them, and statements a method. */

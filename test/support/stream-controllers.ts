@@ -1,5 +1,5 @@
 import { Controller, Get, Inject, Param, Query, Res, Sse, type Type } from '@nestjs/common';
-import { type ClientOptions, type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
+import { type ClientOptions, EventStream, type NodeResponseLike, SSEService } from 'nestjs-sse-hub';
 
 /** A way to put a topic's events on a connection, as applications do. */
 export interface Transport {
@@ -62,6 +62,20 @@ const web: Transport = {
   },
 };
 
+const eventStream: Transport = {
+  name: '@EventStream()',
+  controller: (options = () => ({})) => {
+    @Controller()
+    class EventStreamController {
+      @EventStream('events/:topics')
+      events(@Param('topics') topics: string): ClientOptions {
+        return { topics: topicsOf(topics), ...options() };
+      }
+    }
+    return EventStreamController;
+  },
+};
+
 /** What an application has beside its streams: `GET /plain`. */
 @Controller()
 export class PlainController {
@@ -72,4 +86,6 @@ export class PlainController {
 }
 
 export const transports: readonly Transport[] = [direct, nestSse, web];
+/** With the one that is `createClient()` below: for what happens before a stream is open. */
+export const allTransports: readonly Transport[] = [...transports, eventStream];
 export { direct, nestSse, web };

@@ -1,5 +1,5 @@
 import { Controller, Get, Inject, Param, Res, Sse } from '@nestjs/common';
-import { type NodeResponseLike, type SSEConfig, SSEModule, SSEService } from 'nestjs-sse-hub';
+import { EventStream, type NodeResponseLike, type SSEConfig, SSEModule, SSEService } from 'nestjs-sse-hub';
 
 import { type Contender, EVENT_NAME, topicsOf } from './contender.js';
 import { type Platform, serverOf, startNest } from './nest-app.js';
@@ -15,6 +15,14 @@ class DirectController {
 }
 
 @Controller()
+class EventStreamController {
+  @EventStream('events/:topics')
+  events(@Param('topics') topics: string) {
+    return topicsOf(topics);
+  }
+}
+
+@Controller()
 class StreamController {
   constructor(@Inject(SSEService) private readonly sse: SSEService) {}
 
@@ -26,7 +34,7 @@ class StreamController {
 
 interface Variant {
   readonly label: string;
-  readonly controller: typeof DirectController | typeof StreamController;
+  readonly controller: typeof DirectController | typeof EventStreamController | typeof StreamController;
   readonly config?: SSEConfig;
   readonly http2?: boolean;
 }
@@ -58,10 +66,13 @@ const gzip: Variant = { label: 'createClient() gzip', controller: DirectControll
 const PACE: SSEConfig = { flushInterval: 50 };
 const paced: Variant = { label: 'createClient() flushInterval', controller: DirectController, config: PACE };
 const pacedThroughNest: Variant = { label: 'stream() flushInterval', controller: StreamController, config: PACE };
+const eventStream: Variant = { label: '@EventStream()', controller: EventStreamController };
 const stream: Variant = { label: 'stream()', controller: StreamController };
 
 export const directExpress = hub('Express', direct);
 export const directFastify = hub('Fastify', direct);
+export const eventStreamExpress = hub('Express', eventStream);
+export const eventStreamFastify = hub('Fastify', eventStream);
 export const directHttp2 = hub('Fastify', multiplexed);
 export const gzipExpress = hub('Express', gzip);
 export const gzipFastify = hub('Fastify', gzip);

@@ -21,12 +21,12 @@ import { returnToBaseline, until } from '../../support/baseline.js';
 import { platforms } from '../../support/platforms.js';
 import { RecordedEventSource } from '../../support/readers/event-source.js';
 import { answerTo, type Options, serve } from '../../support/served.js';
-import { direct, transports, web } from '../../support/stream-controllers.js';
+import { allTransports, direct, web } from '../../support/stream-controllers.js';
 
 const bench = returnToBaseline();
 
 for (const platform of platforms) {
-  for (const transport of transports) {
+  for (const transport of allTransports) {
     describe(`${transport.name} on ${platform.name}`, () => {
       it('A2: a guard that says 401 is the ordinary answer, and no slot is taken', async () => {
         const { sse, request } = await serve(bench, platform, transport, {

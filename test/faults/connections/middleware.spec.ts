@@ -12,7 +12,7 @@ import compression from 'compression';
 import { withTimeout } from '../../../src/backplane/broker/with-timeout.js';
 import { returnToBaseline, until } from '../../support/baseline.js';
 import { type Platform, platforms } from '../../support/platforms.js';
-import { direct, transports } from '../../support/stream-controllers.js';
+import { allTransports, direct } from '../../support/stream-controllers.js';
 
 const bench = returnToBaseline();
 
@@ -48,7 +48,7 @@ function medianOf(times: readonly number[]): number {
 }
 
 for (const platform of platforms) {
-  for (const transport of transports) {
+  for (const transport of allTransports) {
     describe(`${transport.name} on ${platform.name}`, () => {
       it('C7: is visible at once behind a plug-in that compresses every answer', async () => {
         const { url, sse } = await bench.start(platform, {

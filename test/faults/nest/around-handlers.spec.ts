@@ -5,9 +5,12 @@ import { expect, it } from '@jest/globals';
 import { until } from '../../support/baseline.js';
 import { onEveryNest } from '../../support/processes/nest-versions.js';
 
-/** What applications put around `stream()` and `addClient()`, in every place that Nest has for it. */
+/** What applications put around `stream()`, `@EventStream()` and `addClient()`, in every place that Nest has for it. */
 
-const HANDLERS = ['plain', 'async', 'deferred', 'promised', 'timed', 'merged', 'kept'];
+const HANDLERS = [
+  ...['plain', 'async', 'deferred', 'promised', 'timed', 'merged', 'kept'],
+  ...['followed/plain', 'followed/async', 'followed/deferred', 'followed/timed'],
+];
 const WEB_HANDLERS = ['web/plain', 'web/async', 'web/deferred', 'web/timed'];
 const INTERCEPTORS = ['passing', 'async', 'subscribing', 'deferring', 'switching', 'cls'];
 const PLACES = ['before', 'after', 'global', 'controller'];

@@ -22,7 +22,7 @@ import { returnToBaseline, until } from '../../support/baseline.js';
 import { collectGarbage } from '../../support/measures/memory.js';
 import { platforms } from '../../support/platforms.js';
 import { type Options, serve } from '../../support/served.js';
-import { direct, nestSse, transports } from '../../support/stream-controllers.js';
+import { allTransports, direct, nestSse } from '../../support/stream-controllers.js';
 
 const bench = returnToBaseline();
 
@@ -46,7 +46,7 @@ function withUsers(app: INestApplication): void {
 }
 
 for (const platform of platforms) {
-  for (const transport of transports) {
+  for (const transport of allTransports) {
     describe(`Whose context: ${transport.name} on ${platform.name}`, () => {
       it("N2: filters see their own client's user, live and in replay, whoever publishes or subscribes", async () => {
         const { sse, connect } = await serve(bench, platform, transport, { prepare: withUsers });

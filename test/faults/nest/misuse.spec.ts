@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 import { expect, it } from '@jest/globals';
 
 import { until } from '../../support/baseline.js';
@@ -9,11 +11,19 @@ const CURSOR = /^1~[0-9a-z._]+~[0-9a-z]+-[0-9a-z]+$/;
 
 /** Routes of `test/support/nest/misuse.ts` that are refused, and what the message has to name and to advise. */
 const REFUSED: readonly (readonly [route: string, what: RegExp, remedy: RegExp])[] = [
-  ['stream-from-get', /streamFromGet\(\) returns stream\(\)/, /@Sse\(\).*@Res\(\).*createClient\(response/],
-  ['wrapped-stream-from-get', /wrappedStreamFromGet\(\) returns stream\(\)/, /@Sse\(\).*createClient\(response/],
-  ['stream-with-response', /streamWithResponse\(\) returns stream\(\)/, /@Sse\(\).*createClient\(response/],
-  ['create-client-in-sse', /createClient\(\) was called in a handler of @Sse\(\)/, /sse\.stream\(topics\).*@Res\(\)/],
-  ['passthrough', /createClient\(\) was called in \w+\.passthrough\(\).*passthrough: true/, /@Res\(\) alone/],
+  ['stream-from-get', /streamFromGet\(\) returns stream\(\)/, /@Sse\(\).*@EventStream\(\)/],
+  ['wrapped-stream-from-get', /wrappedStreamFromGet\(\) returns stream\(\)/, /@Sse\(\).*@EventStream\(\)/],
+  ['stream-with-response', /streamWithResponse\(\) returns stream\(\)/, /@Sse\(\).*@EventStream\(\)/],
+  [
+    'create-client-in-sse',
+    /createClient\(\) was called in a handler of @Sse\(\)/,
+    /sse\.stream\(topics\).*@EventStream\(\)/,
+  ],
+  [
+    'passthrough',
+    /createClient\(\) was called in \w+\.passthrough\(\).*passthrough: true/,
+    /@EventStream\(\).*@Res\(\) alone/,
+  ],
   [
     'whole-answer',
     /wholeAnswer\(\) returns what addClient\(\) answers as a whole/,
@@ -21,7 +31,7 @@ const REFUSED: readonly (readonly [route: string, what: RegExp, remedy: RegExp])
   ],
   ['wrapped-whole-answer', /returns what addClient\(\) answers as a whole/, /addClient\(\{ topics \}\)\.response/],
   ['add-client-in-sse', /addClient\(\) was called in a handler of @Sse\(\)/, /sse\.stream\(topics\).*@Get\(\)/],
-  ['web-with-response', /webWithResponse\(\) returns the response of addClient\(\)/, /createClient\(response/],
+  ['web-with-response', /webWithResponse\(\) returns the response of addClient\(\)/, /@EventStream\(\)/],
 ];
 
 onEveryNest('misuse', (app) => {
@@ -33,7 +43,7 @@ onEveryNest('misuse', (app) => {
 
   const refused =
     app.version === 'Nest 11'
-      ? [...REFUSED, ['web', /web\(\) returns.*from version 12\.4 on/, /createClient\(response/] as const]
+      ? [...REFUSED, ['web', /web\(\) returns.*from version 12\.4 on/, /@EventStream\(\)/] as const]
       : REFUSED;
 
   it.each(refused)(
@@ -181,6 +191,78 @@ onEveryNest('misuse', (app) => {
     const stream = await app.open('foreign');
     await stream.until(() => /event: error\nid: 3\ndata: their own/.test(stream.raw));
     stream.close();
+    expect(await app.logged()).toEqual([]);
+  });
+
+  it.each(['timed', 'awaited', 'wrapped', 'cached', 'cached-by-key', 'harmless'])(
+    'N3: nothing that is put around @EventStream() touches its stream (%s)',
+    async (route) => {
+      for (let n = 0; n < 2; n++) {
+        const first = await app.open(`event-stream/${route}`);
+        expect((await first.next()).data).toContain('"resumed":"none"');
+        // Longer than the time limit.
+        await delay(150);
+        await app.broadcast('t', 1);
+        await first.messagesUpTo(1);
+        first.close();
+        await app.untilAllHaveLeft();
+        await app.broadcast('t', 1);
+        const again = await app.open(`event-stream/${route}`, { lastEventId: first.lastEventId });
+        expect((await again.next()).data).toContain('"resumed":"full"');
+        await again.messagesUpTo(1);
+        again.close();
+        await app.untilAllHaveLeft();
+      }
+      expect(await app.logged()).toEqual([]);
+    },
+  );
+
+  it.each([
+    ['failing', /failing\(\).*TypeError: .* after the stream had been opened.*undefined.*FailingInterceptor\./],
+    ['late', /late\(\).*RequestTimeoutException.* after the stream.*TimeoutInterceptor, LateInterceptor\./],
+  ])('N3: one that fails behind @EventStream() ends no stream, and is told once (%s)', async (route, what) => {
+    const streams = [await app.open(`event-stream/${route}`), await app.open(`event-stream/${route}`)];
+    for (const stream of streams) await stream.next();
+    const lines = await told();
+    await delay(200);
+    await app.broadcast('t', 1);
+    for (const stream of streams) {
+      expect(await stream.messagesUpTo(1)).toMatchObject([{ n: 1 }]);
+      stream.close();
+    }
+    await app.untilAllHaveLeft();
+    expect([...lines, ...(await app.logged())]).toEqual([
+      { level: 'warn', text: expect.stringMatching(what) as unknown },
+    ]);
+  });
+
+  it('N3: a cache that would keep the stream of @EventStream() from the next one is told, and so is who asked', async () => {
+    const first = await app.open('event-stream/remembered');
+    await first.next();
+    const answer = await fetch(app.url('event-stream/remembered'));
+    const { code, message } = (await answer.json()) as { code: string; message: string };
+    expect([answer.status, code]).toEqual([500, 'INVALID_ROUTE']);
+    expect(message).toMatch(/remembered\(\): an interceptor answered instead.*Leave.*RememberingInterceptor\.$/);
+    expect(await told()).toEqual([{ level: 'error', text: message }]);
+    first.close();
+    await app.untilAllHaveLeft();
+  });
+
+  it('N3: who is answered by an interceptor with nothing, in place of @EventStream(), is told so', async () => {
+    const answer = await fetch(app.url('event-stream/silent'));
+    expect(answer.status).toBe(500);
+    expect(await answer.text()).toMatch(/silent\(\).*SilentInterceptor/);
+    expect(await told()).toHaveLength(1);
+  });
+
+  it.each([
+    ['hidden', 403, /Not yours/],
+    ['slow', 408, /Request Timeout/],
+  ])('N3: what goes wrong before the stream of @EventStream() is the answer (%s)', async (route, status, text) => {
+    const answer = await fetch(app.url(`event-stream/${route}`));
+    expect([answer.status, await answer.text()]).toEqual([status, expect.stringMatching(text)]);
+    await delay(600);
+    expect((await app.stats()).clients).toBe(0);
     expect(await app.logged()).toEqual([]);
   });
 });

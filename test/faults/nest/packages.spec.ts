@@ -6,7 +6,7 @@ import { onEveryNest } from '../../support/processes/nest-versions.js';
 /** What applications have beside the hub: their own bookkeeping ends with a stream, and begins again with the next. */
 
 onEveryNest('packages', (app) => {
-  it.each(['stream', 'direct'])(
+  it.each(['stream', 'direct', 'followed'])(
     'N8: helmet, compression, sessions, pino-http, a throttler, a prefix, versions and a filter leave /%s as it is',
     async (route) => {
       const connect = (lastEventId = '') => app.open(`api/v1/events/${route}`, { lastEventId });

@@ -10,7 +10,7 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { returnToBaseline, until } from '../../support/baseline.js';
 import { RawConnection } from '../../support/network/raw-connection.js';
 import { type Platform, platforms } from '../../support/platforms.js';
-import { direct, PlainController, transports } from '../../support/stream-controllers.js';
+import { allTransports, direct, PlainController } from '../../support/stream-controllers.js';
 
 const bench = returnToBaseline();
 
@@ -35,7 +35,7 @@ function socketsOf(app: INestApplication): Socket[] {
 }
 
 for (const platform of platforms) {
-  for (const transport of transports) {
+  for (const transport of allTransports) {
     describe(`a stream of ${transport.name} on ${platform.name}`, () => {
       const start = (prepare?: (app: INestApplication) => void, config: object = {}) =>
         bench.start(platform, {
@@ -208,7 +208,7 @@ describe('HTTP/2 on Fastify', () => {
     adapter: () => new FastifyAdapter({ http2: true } as object),
   };
 
-  it.each(transports)(
+  it.each(allTransports)(
     'N6: $name stays open beyond the timeout of its session, which holds again behind it',
     async (transport) => {
       const { app, url, sse } = await bench.start(overHttp2, { controllers: [transport.controller()] });

@@ -15,8 +15,8 @@ import {
 } from '@nestjs/common';
 import { APP_INTERCEPTOR, REQUEST } from '@nestjs/core';
 import { ClsModule } from 'nestjs-cls';
-import { type NodeResponseLike, SSEModule, SSEService } from 'nestjs-sse-hub';
-import { defer, from, merge, NEVER, type Observable, of, switchMap, timer } from 'rxjs';
+import { EventStream, type NodeResponseLike, SSEModule, SSEService } from 'nestjs-sse-hub';
+import { defer, from, map, merge, NEVER, type Observable, of, switchMap, timer } from 'rxjs';
 
 import { AfterInterceptor, BeforeInterceptor, ControllerInterceptor, forget, GlobalInterceptor } from './around.js';
 import type { Application } from './main.js';
@@ -65,6 +65,27 @@ abstract class Handlers {
   @Sse('mistaken')
   mistaken(@Res({ passthrough: true }) response: NodeResponseLike) {
     return defer(() => of(this.sse.createClient(response, { topics: 't' })));
+  }
+
+  @EventStream('followed/plain')
+  followed() {
+    return 't';
+  }
+
+  @EventStream('followed/async')
+  async followedLater() {
+    await soon();
+    return { topics: 't' };
+  }
+
+  @EventStream('followed/deferred')
+  followedDeferred() {
+    return defer(() => of(['t']));
+  }
+
+  @EventStream('followed/timed')
+  followedTimed() {
+    return timer(5).pipe(map(() => 't'));
   }
 
   @Get('web/plain')

@@ -6,6 +6,7 @@ import {
   ClassSerializerInterceptor,
   Controller,
   type ExecutionContext,
+  ForbiddenException,
   Get,
   HttpException,
   Inject,
@@ -17,16 +18,19 @@ import {
   Sse,
   UseInterceptors,
 } from '@nestjs/common';
-import { type NodeResponseLike, SSEModule, SSEService } from 'nestjs-sse-hub';
+import { EventStream, type NodeResponseLike, SSEModule, SSEService } from 'nestjs-sse-hub';
 import {
   catchError,
   defer,
+  delay,
+  EMPTY,
   finalize,
   interval,
   lastValueFrom,
   map,
   merge,
   type Observable,
+  of,
   retry,
   share,
   tap,
@@ -70,6 +74,116 @@ class HarmlessInterceptor implements NestInterceptor {
       retry(2),
       finalize(() => {}),
     );
+  }
+}
+
+/** A cache of its own, which never asks whether what it has can be kept. */
+class RememberingInterceptor implements NestInterceptor {
+  #remembered: { readonly value: unknown } | undefined;
+
+  intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    if (this.#remembered) return of(this.#remembered.value);
+    return next.handle().pipe(tap((value: unknown) => (this.#remembered = { value })));
+  }
+}
+
+class SilentInterceptor implements NestInterceptor {
+  intercept(): Observable<unknown> {
+    return EMPTY;
+  }
+}
+
+class HidingInterceptor implements NestInterceptor {
+  intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    return next.handle().pipe(catchError(() => of({ success: false })));
+  }
+}
+
+class LateInterceptor implements NestInterceptor {
+  intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    return next.handle().pipe(delay(150));
+  }
+}
+
+class FailingInterceptor implements NestInterceptor {
+  intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    return next.handle().pipe(map(({ length }: unknown[]) => length));
+  }
+}
+
+@Controller('event-stream')
+class EventStreamsController {
+  @UseInterceptors(TimeoutInterceptor)
+  @EventStream('timed')
+  timed() {
+    return 't';
+  }
+
+  @UseInterceptors(AwaitingInterceptor)
+  @EventStream('awaited')
+  awaited() {
+    return 't';
+  }
+
+  @UseInterceptors(WrappingInterceptor)
+  @EventStream('wrapped')
+  wrapped() {
+    return 't';
+  }
+
+  @UseInterceptors(CacheInterceptor)
+  @EventStream('cached')
+  cached() {
+    return 't';
+  }
+
+  @UseInterceptors(CacheInterceptor)
+  @CacheKey('event-stream')
+  @EventStream('cached-by-key')
+  cachedByKey() {
+    return Promise.resolve({ topics: 't' });
+  }
+
+  @UseInterceptors(HarmlessInterceptor, ClassSerializerInterceptor)
+  @EventStream('harmless')
+  harmless() {
+    return of(['t']);
+  }
+
+  @UseInterceptors(FailingInterceptor)
+  @EventStream('failing')
+  failing() {
+    return 't';
+  }
+
+  @UseInterceptors(TimeoutInterceptor, LateInterceptor)
+  @EventStream('late')
+  late() {
+    return 't';
+  }
+
+  @UseInterceptors(RememberingInterceptor)
+  @EventStream('remembered')
+  remembered() {
+    return 't';
+  }
+
+  @UseInterceptors(SilentInterceptor)
+  @EventStream('silent')
+  silent() {
+    return 't';
+  }
+
+  @UseInterceptors(HidingInterceptor)
+  @EventStream('hidden')
+  hidden(): string {
+    throw new ForbiddenException('Not yours.');
+  }
+
+  @UseInterceptors(TimeoutInterceptor)
+  @EventStream('slow')
+  slow() {
+    return timer(500).pipe(map(() => 't'));
   }
 }
 
@@ -222,7 +336,7 @@ class MisuseController {
 
 @Module({
   imports: [CacheModule.register({ ttl: 60_000 }), SSEModule.forRoot({ heartbeatInterval: 0, slowTimeout: 600_000 })],
-  controllers: [MisuseController],
+  controllers: [MisuseController, EventStreamsController],
 })
 class MisuseModule {}
 

@@ -17,7 +17,7 @@ import { ThrottlerGuard, ThrottlerModule } from '@nestjs/throttler';
 import compression from 'compression';
 import session from 'express-session';
 import helmet from 'helmet';
-import { type NodeResponseLike, SSEModule, SSEService } from 'nestjs-sse-hub';
+import { EventStream, type NodeResponseLike, SSEModule, SSEService } from 'nestjs-sse-hub';
 import { pinoHttp } from 'pino-http';
 
 import type { Application } from './main.js';
@@ -29,6 +29,11 @@ class EventsController {
   @Sse('stream')
   stream() {
     return this.sse.stream('t');
+  }
+
+  @EventStream('followed')
+  followed() {
+    return 't';
   }
 
   @Get('direct')

@@ -159,6 +159,8 @@ export interface OpenOptions {
   readonly lastEventId?: string;
   readonly headers?: http.OutgoingHttpHeaders;
   readonly method?: string;
+  /** Sent as JSON. */
+  readonly body?: unknown;
   readonly agent?: http.Agent;
 }
 
@@ -170,7 +172,10 @@ export function closeStreams(): void {
 }
 
 /** Opens an event stream. Every one has a connection of its own unless an agent is given. */
-export function open(url: string, { lastEventId, headers, method, agent }: OpenOptions = {}): Promise<EventStream> {
+export function open(
+  url: string,
+  { lastEventId, headers, method, body, agent }: OpenOptions = {},
+): Promise<EventStream> {
   return new Promise((resolve, reject) => {
     const request = http.request(url, {
       method: method ?? 'GET',
@@ -178,6 +183,7 @@ export function open(url: string, { lastEventId, headers, method, agent }: OpenO
       headers: {
         accept: 'text/event-stream',
         ...(lastEventId !== undefined && { 'last-event-id': lastEventId }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
         ...headers,
       },
     });
@@ -188,6 +194,6 @@ export function open(url: string, { lastEventId, headers, method, agent }: OpenO
       response.on('close', () => streams.delete(stream));
       resolve(stream);
     });
-    request.end();
+    request.end(body === undefined ? undefined : JSON.stringify(body));
   });
 }

@@ -38,4 +38,10 @@ export abstract class Example {
 
   readonly visits!: { count(): void };
   readonly audit!: { record(order: Order): void };
+  readonly orders!: {
+    exists(id: string): Promise<boolean>;
+    read(id: string): Promise<Order>;
+    /** Rejects with a 403. */
+    assertReadable(user: User, id: string): Promise<void>;
+  };
 }
