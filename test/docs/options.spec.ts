@@ -19,7 +19,7 @@ const PAGES: readonly Page[] = [
   { name: 'hub-options', types: ['index/SSEConfig', 'index/CompressionOptions'], others: ['isGlobal'] },
   {
     name: 'client-options',
-    types: ['index/ClientOptions', 'index/EventStreamOptions', 'index/BroadcastOptions', 'index/SSEEvent'],
+    types: ['index/OptionsOfClient', 'index/EventStreamOptions', 'index/BroadcastOptions', 'index/SSEEvent'],
     others: ['subscribe', 'removeClient', 'removeGroup', 'startHeartbeat'],
   },
   { name: 'broker-options', types: ['redis/RedisBackplaneOptions', 'nats/NatsBackplaneOptions'], others: [] },
