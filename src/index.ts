@@ -6,7 +6,7 @@ export type {
   StreamOptions,
 } from './sse.client-options.js';
 export type { FlushRule, HistoryRule, Serialize, SSEConfig, Topics } from './sse.config.js';
-export { LastEventId } from './sse.decorators.js';
+export { getSSEToken, InjectSSE, LastEventId } from './sse.decorators.js';
 export { EventStream, type EventStreamOptions } from './sse.event-stream.js';
 export { SSE_CONFIG, type SSEConfigFactory, type SSEModuleOptions } from './sse.module-definition.js';
 export { SSEModule } from './sse.module.js';

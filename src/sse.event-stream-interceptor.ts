@@ -16,8 +16,8 @@ import { show } from './protocol/event.js';
 import { assertOptionNames, type ClientOptions, type RouteOptions } from './sse.client-options.js';
 import type { Topics } from './sse.config.js';
 import { SSEError } from './sse.error.js';
+import { Hubs } from './sse.hubs.js';
 import { type CurrentRequest, currentRequestOf } from './sse.middleware.js';
-import { HUB } from './sse.module-definition.js';
 import { EVENT_STREAM_METADATA, refusal, type Report } from './sse.route.js';
 import type { SSEService } from './sse.service.js';
 import { isMessage } from './transport/message.js';
@@ -29,6 +29,8 @@ export interface EventStreamRoute {
   readonly paths: string[];
   /** For all clients of the handler. */
   readonly defaults: RouteOptions;
+  /** The name of its hub. */
+  readonly hub: string;
 }
 
 /**
@@ -37,17 +39,17 @@ export interface EventStreamRoute {
  */
 @Injectable()
 export class EventStreamInterceptor implements NestInterceptor {
-  readonly #hub: SSEService;
+  readonly #hubs: Hubs;
 
-  constructor(@Optional() @Inject(HUB) hub: SSEService | undefined) {
-    if (!hub) {
+  constructor(@Optional() @Inject(Hubs) hubs: Hubs | undefined) {
+    if (!hubs) {
       throw new SSEError(
         'INVALID_CONFIG',
         'There is a handler of @EventStream(), and no hub to follow: the root module has to have ' +
           'imports: [SSEModule.forRoot()].',
       );
     }
-    this.#hub = hub;
+    this.#hubs = hubs;
   }
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
@@ -56,15 +58,16 @@ export class EventStreamInterceptor implements NestInterceptor {
     const current = currentRequestOf(response)!;
     // Interceptors may ask again (`retry`): a stream is opened once.
     if (current.isOpened) return of(undefined);
-    const { defaults } = Reflect.getMetadata(EVENT_STREAM_METADATA, context.getHandler()) as EventStreamRoute;
+    const { defaults, hub } = Reflect.getMetadata(EVENT_STREAM_METADATA, context.getHandler()) as EventStreamRoute;
     return next.handle().pipe(
       take(1),
       defaultIfEmpty(undefined),
       map((value) => {
         // Whoever has answered meanwhile, an interceptor or the handler itself, has answered.
         if (current.isOpened || isAnswered(response)) return;
-        const options = optionsOf(value, current.route?.name ?? '');
-        this.#open(current, response, { ...options, ...withDefaults(options, defaults) });
+        const name = current.route?.name ?? '';
+        const options = optionsOf(value, name);
+        this.#open(this.#hubs.get(hub, name), current, response, { ...options, ...withDefaults(options, defaults) });
       }),
       catchError((error: unknown) => {
         current.failure = { error };
@@ -73,11 +76,11 @@ export class EventStreamInterceptor implements NestInterceptor {
     );
   }
 
-  #open(current: CurrentRequest, response: NodeResponseLike, options: ClientOptions): void {
+  #open(hub: SSEService, current: CurrentRequest, response: NodeResponseLike, options: ClientOptions): void {
     // From here on it is not the handler that calls createClient().
     current.isOpened = true;
     try {
-      this.#hub.createClient(response, options);
+      hub.createClient(response, options);
     } catch (error) {
       current.isOpened = false;
       throw error;

@@ -5,6 +5,7 @@ import { show } from './protocol/event.js';
 import { assertRouteOptions, type RouteOptions } from './sse.client-options.js';
 import { invalid } from './sse.config.js';
 import { SSEError } from './sse.error.js';
+import type { Hubs } from './sse.hubs.js';
 import { EventStreamInterceptor, type EventStreamRoute } from './sse.event-stream-interceptor.js';
 import {
   EVENT_STREAM_METADATA,
@@ -23,6 +24,12 @@ export interface EventStreamOptions extends RouteOptions {
    * @defaultValue `'GET'`
    */
   method?: keyof typeof RequestMethod;
+  /**
+   * The name of the hub that its clients follow, where there are several.
+   *
+   * @defaultValue the hub without a name
+   */
+  hub?: string;
 }
 
 /** What else would write the response, by where Nest keeps it. */
@@ -58,16 +65,16 @@ export function EventStream(path: string | string[] = '', options: EventStreamOp
   return (target, name, descriptor) => {
     const handler = descriptor.value as object;
     const label = `${target.constructor.name}.${String(name)}()`;
-    const { method = 'GET', ...defaults } = options;
+    const { method = 'GET', hub = '', ...defaults } = options;
     assertPath(path, label);
     if (typeof RequestMethod[method] !== 'number') {
       throw invalid('method', method, `one of those that Nest has, in capitals (@EventStream() of ${label})`);
     }
-    assertRouteOptions(defaults, `Beside \`method\`, @EventStream() of ${label}`);
+    assertRouteOptions(defaults, `Beside \`method\` and \`hub\`, @EventStream() of ${label}`);
     if (Reflect.hasMetadata(PATH_METADATA, handler)) throw notAlone(label);
 
     const paths = [path].flat().map((one) => one || '/');
-    const kept: EventStreamRoute = { paths, defaults };
+    const kept: EventStreamRoute = { paths, defaults, hub };
     Reflect.defineMetadata(EVENT_STREAM_METADATA, kept, handler);
     RequestMapping({ path: paths, method: RequestMethod[method] })(target, name, descriptor);
     Res()(target, name, NO_PARAMETER);
@@ -78,24 +85,26 @@ export function EventStream(path: string | string[] = '', options: EventStreamOp
 }
 
 /**
- * Before Nest makes routes of them. Decorators that stand above `@EventStream()` are known only now. Throws
- * `INVALID_ROUTE`.
+ * Before Nest makes routes of them. Decorators that stand above `@EventStream()`, and hubs, are known only now. Throws
+ * `INVALID_ROUTE`, `INVALID_CONFIG`.
  */
-export function prepareEventStreams(modules: ModulesContainer): void {
+export function prepareEventStreams(modules: ModulesContainer, hubs: Hubs): void {
   const scanner = new MetadataScanner();
   for (const { controllers } of modules.values()) {
     for (const { metatype } of controllers.values()) {
       const { prototype } = metatype as { readonly prototype: Record<string, object> };
-      for (const name of scanner.getAllMethodNames(prototype)) prepare(metatype as object, name, prototype[name]!);
+      for (const name of scanner.getAllMethodNames(prototype))
+        prepare(metatype as object, name, prototype[name]!, hubs);
     }
   }
 }
 
-function prepare(controller: object, name: string, handler: object): void {
+function prepare(controller: object, name: string, handler: object, hubs: Hubs): void {
   const stream = Reflect.getMetadata(EVENT_STREAM_METADATA, handler) as EventStreamRoute | undefined;
   if (!stream) return forgetInherited(controller, name);
   const label = `${(controller as { readonly name: string }).name}.${name}()`;
   if (Reflect.getMetadata(PATH_METADATA, handler) !== stream.paths) throw notAlone(label);
+  hubs.get(stream.hub, label);
   for (const [key, rival] of Object.entries(RIVALS)) {
     if (Reflect.hasMetadata(key, handler)) throw notAlone(label, rival);
   }

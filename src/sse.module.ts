@@ -1,65 +1,68 @@
 import {
   type DynamicModule,
+  Global,
   Inject,
   type MiddlewareConsumer,
   Module,
   type NestModule,
   type OnApplicationShutdown,
-  type OnModuleInit,
 } from '@nestjs/common';
 import { APP_INTERCEPTOR, ModulesContainer } from '@nestjs/core';
 
-import type { SSEConfig } from './sse.config.js';
+import { show } from './protocol/event.js';
+import { getSSEToken } from './sse.decorators.js';
 import { SSEError } from './sse.error.js';
 import { prepareEventStreams } from './sse.event-stream.js';
+import { Hubs } from './sse.hubs.js';
 import { SSEInterceptor } from './sse.interceptor.js';
 import { SSEMiddleware, startKeepingRequests, stopKeepingRequests } from './sse.middleware.js';
 import {
   type ASYNC_OPTIONS_TYPE,
   ConfigurableModuleClass,
-  HUB,
-  SSE_CONFIG,
+  hubToken,
+  OWN_HUB,
+  OWN_NAME,
   type SSEModuleOptions,
 } from './sse.module-definition.js';
 import { SSEService } from './sse.service.js';
 import { SilentConnections } from './sse.silent-connections.js';
 
-/** What there is once in an application, however many modules import `SSEModule`. */
+/** What there is once in an application, whatever its hubs. */
+@Global()
 @Module({
-  providers: [
-    { provide: HUB, useFactory: (config: SSEConfig) => new SSEService(config), inject: [SSE_CONFIG] },
-    SSEInterceptor,
-    { provide: APP_INTERCEPTOR, useExisting: SSEInterceptor },
-    SilentConnections,
-  ],
-  exports: [HUB, SSE_CONFIG],
+  providers: [SSEInterceptor, { provide: APP_INTERCEPTOR, useExisting: SSEInterceptor }, SilentConnections, Hubs],
+  exports: [Hubs],
 })
-class SSEHubModule extends ConfigurableModuleClass implements NestModule, OnModuleInit, OnApplicationShutdown {
+class SSERequestsModule implements NestModule {
   constructor(
     private readonly modules: ModulesContainer,
-    @Inject(HUB) private readonly hub: SSEService,
+    private readonly hubs: Hubs,
     private readonly interceptor: SSEInterceptor,
-  ) {
-    super();
-  }
+  ) {}
 
   /** Called in applications that serve HTTP alone. */
   configure(consumer: MiddlewareConsumer): void {
-    startKeepingRequests(this.hub);
     this.interceptor.moveToFront();
-    prepareEventStreams(this.modules);
+    prepareEventStreams(this.modules, this.hubs);
     consumer.apply(SSEMiddleware).forRoutes('{*path}');
   }
+}
 
-  onModuleInit(): void {
-    const hubs = [...this.modules.values()].filter((module) => module.metatype === SSEHubModule);
-    if (hubs.length < 2) return;
-    throw new SSEError(
-      'INVALID_CONFIG',
-      `SSEModule is configured ${hubs.length} times in this application, which would make hubs that do not know each ` +
-        'other. Call SSEModule.forRoot() once, in the root module; it is global. Where it is not (isGlobal: false), other ' +
-        'modules have imports: [SSEModule].',
-    );
+/** One hub, however many modules import `SSEModule`. */
+@Module({ imports: [SSERequestsModule] })
+class SSEHubModule extends ConfigurableModuleClass implements NestModule, OnApplicationShutdown {
+  constructor(
+    hubs: Hubs,
+    @Inject(OWN_NAME) name: string,
+    @Inject(OWN_HUB) private readonly hub: SSEService,
+  ) {
+    super();
+    hubs.add(name, hub);
+  }
+
+  /** Called in applications that serve HTTP alone. */
+  configure(): void {
+    startKeepingRequests(this.hub);
   }
 
   onApplicationShutdown(): void {
@@ -67,16 +70,22 @@ class SSEHubModule extends ConfigurableModuleClass implements NestModule, OnModu
   }
 }
 
+/** Provides a hub that has a name, beside the one of `SSEModule`. */
+class NamedSSEModule {}
+
 /**
  * Provides `SSEService`. Call `forRoot()` once, in the root module. With `isGlobal: false`, modules that use the service
  * import the class itself: `imports: [SSEModule]`, which throws `INVALID_CONFIG` in an application without `forRoot()`.
+ * More hubs have a `name`, and are injected with `@InjectSSE(name)`.
  *
  * @example
  * @Module({ imports: [SSEModule.forRoot({ maxClientsPerGroup: 5 })], controllers: [PricesController] })
  * export class AppModule {}
  */
 @Module({
-  providers: [{ provide: SSEService, useFactory: configured, inject: [{ token: HUB, optional: true }] }],
+  providers: [
+    { provide: SSEService, useFactory: configured, inject: [{ token: hubToken(undefined), optional: true }] },
+  ],
   exports: [SSEService],
 })
 export class SSEModule {
@@ -99,8 +108,24 @@ export class SSEModule {
   }
 }
 
-function moduleOf(hub: DynamicModule, { isGlobal = true }: { isGlobal?: boolean }): DynamicModule {
-  return { module: SSEModule, global: isGlobal, imports: [{ ...hub, global: true }] };
+function moduleOf(
+  hub: DynamicModule,
+  { isGlobal = true, name }: { isGlobal?: boolean; name?: string | undefined },
+): DynamicModule {
+  const imports = [{ ...hub, global: true }];
+  if (name === undefined) return { module: SSEModule, global: isGlobal, imports };
+  assertName(name);
+  const provide = getSSEToken(name);
+  const providers = [{ provide, useExisting: hubToken(name) }];
+  return { module: NamedSSEModule, global: isGlobal, imports, providers, exports: [provide] };
+}
+
+function assertName(name: unknown): void {
+  if (typeof name === 'string' && name !== '') return;
+  throw new SSEError(
+    'INVALID_CONFIG',
+    `SSE option \`name\` is ${show(name)}; it has to be a string that is not empty.`,
+  );
 }
 
 function configured(hub: SSEService | undefined): SSEService {

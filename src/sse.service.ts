@@ -110,12 +110,12 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
   readonly connections: Observable<ConnectionChange>;
   readonly #told = new Set<string>();
 
-  /** Throws `INVALID_CONFIG`. */
-  constructor(config?: SSEConfig) {
+  /** Throws `INVALID_CONFIG`. With a `name`, log lines say which of several hubs they are about. */
+  constructor(config?: SSEConfig, { name }: { name?: string | undefined } = {}) {
     this.#config = resolveConfig(config);
     const { highWaterMark, slowTimeout } = this.#config;
     this.#limits = { highWaterMark, ended: new EndedStreams(slowTimeout) };
-    this.#hub = new Hub(this.#config, new Logger('SSEService'));
+    this.#hub = new Hub(this.#config, new Logger(name === undefined ? 'SSEService' : `SSEService ${name}`));
     this.connections = this.#hub.connectionChanges();
   }
 

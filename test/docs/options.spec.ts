@@ -16,7 +16,7 @@ interface Page {
 }
 
 const PAGES: readonly Page[] = [
-  { name: 'hub-options', types: ['index/SSEConfig', 'index/CompressionOptions'], others: ['isGlobal'] },
+  { name: 'hub-options', types: ['index/SSEConfig', 'index/CompressionOptions'], others: ['isGlobal', 'name'] },
   {
     name: 'client-options',
     types: ['index/OptionsOfClient', 'index/EventStreamOptions', 'index/BroadcastOptions', 'index/SSEEvent'],

@@ -152,10 +152,10 @@ describe('SSEModule', () => {
   });
 
   it('refuses two hubs in one application at bootstrap', async () => {
-    const testing = await Test.createTestingModule({
+    const testing = Test.createTestingModule({
       imports: [SSEModule.forRoot({ maxClients: 1 }), SSEModule.forRoot({ maxClients: 2 })],
-    }).compile();
-    await expect(testing.init()).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
+    });
+    await expect(testing.compile()).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
   });
 
   for (const platform of platforms) {
