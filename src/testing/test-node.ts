@@ -30,10 +30,13 @@ export class TestNode implements Backplane {
 
   constructor(private readonly log: Backplane) {
     const { presence } = log;
+    const groups = presence?.groups?.bind(presence);
+    const ask = async <T>(answer: () => Promise<T>): Promise<T> => (this.#isDown ? this.#refuse() : answer());
     this.presence = presence && {
       join: (audience) => presence.join(audience),
       leave: (audience) => presence.leave(audience),
-      count: async (topic) => (this.#isDown ? this.#refuse() : presence.count(topic)),
+      count: (topic) => ask(() => presence.count(topic)),
+      ...(groups && { groups: (topic) => ask(() => groups(topic)) }),
     };
   }
 
