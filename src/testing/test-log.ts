@@ -1,5 +1,6 @@
 import type { Backplane, LogEntry, LogListener } from '../backplane/backplane.js';
 import { MemoryBackplane } from '../backplane/memory.backplane.js';
+import type { Presence } from '../backplane/presence.js';
 import { type Cursor, ORIGIN, type Position } from '../protocol/cursor.js';
 import type { Entry } from '../protocol/entry.js';
 import { TestNode } from './test-node.js';
@@ -18,7 +19,7 @@ export class TestLog implements Backplane {
   readonly kind = 'test';
   readonly status = 'up';
   #memory = new MemoryBackplane();
-  readonly presence = this.#memory.presence;
+  readonly presence: Presence = this.#memory.presence;
   #epoch = '';
   #entries: LogEntry[] = [];
   readonly #readers = new Set<LogListener>();

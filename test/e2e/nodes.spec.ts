@@ -21,8 +21,7 @@ for (const platform of platforms) {
 
       it('subscribeGroup and unsubscribeGroup reach the open streams of a group wherever they are', async () => {
         const [one, other] = await startTwo();
-        const streams = [await bench.open(`${one.url}/events/me`), await bench.open(`${other.url}/events/me`)];
-        for (const stream of streams) await stream.next();
+        const streams = [await bench.stream(one.app, '/events/me'), await bench.stream(other.app, '/events/me')];
         one.sse.broadcast('room:7', 'n', 'before');
         one.sse.subscribeGroup('user:42', 'room:7');
         one.sse.subscribeGroup('user:43', 'me');
@@ -34,14 +33,13 @@ for (const platform of platforms) {
         one.sse.broadcast('room:7', 'n', 'after');
         one.sse.broadcast('news:today', 'n', 'after');
         one.sse.broadcast('me', 'n', 3);
-        for (const stream of streams) expect(await stream.messagesUpTo(3)).toEqual([1, 2, 3]);
+        for (const stream of streams) expect((await stream.take(3)).map(({ data }) => data)).toEqual([1, 2, 3]);
         expect(other.sse.getClients().map(({ topics }) => [...topics])).toEqual([['me']]);
       });
 
       it('countClients counts the clients of all nodes, each once, until they leave', async () => {
         const [one, other] = await startTwo();
-        const streams = [await bench.open(`${one.url}/events/a,b`), await bench.open(`${other.url}/events/a`)];
-        for (const stream of streams) await stream.next();
+        const streams = [await bench.stream(one.app, '/events/a,b'), await bench.stream(other.app, '/events/a')];
         other.sse.subscribeGroup('user:42', topicPattern('*'));
         for (const { sse } of [one, other]) {
           expect([await sse.countClients('a'), sse.getClientCount('a')]).toEqual([2, 1]);
