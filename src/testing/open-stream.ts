@@ -1,4 +1,4 @@
-import { onBehalfOf } from './stream-errors.js';
+import { forCaller } from './stream-errors.js';
 import { requestStream, type StreamRequest, type StreamTarget } from './stream-request.js';
 import { TestStream } from './test-stream.js';
 
@@ -8,19 +8,17 @@ import { TestStream } from './test-stream.js';
  * An application or server that does not listen yet is made to, on a free port of this machine. `app.close()` ends its
  * streams, so there is nothing else to clean up.
  *
+ * @throws StreamRefusedError with `status` and `body`, when the answer is no event stream.
+ * @throws WaitError when there is none in time.
+ *
  * @example
  * const stream = await openStream(app, '/orders/7', { headers: { authorization: 'Bearer …' } });
  * sse.broadcast('order:7', 'created', { id: 7 });
  * const { data } = await stream.next('created');
  *
- * @example
- * // The names of the events, and their data.
- * const stream = await openStream<{ created: Order; deleted: null }>(app, '/orders/7');
- * const { data } = await stream.next('created');
- * console.log(data.id);
- *
- * @throws StreamRefusedError with `status` and `body`, when the answer is no event stream.
- * @throws WaitError when there is none in time.
+ * // With types: the names of the events, and their data.
+ * const typed = await openStream<{ created: Order; deleted: null }>(app, '/orders/7');
+ * console.log((await typed.next('created')).data.id);
  */
 export function openStream<Events extends object = Record<string, unknown>>(
   target: StreamTarget,
@@ -33,7 +31,7 @@ export function openStream<Events extends object = Record<string, unknown>>(
     timeout,
     lastEventId,
   );
-  return onBehalfOf(openStream, async () => {
+  return forCaller(async () => {
     await stream.resume();
     return stream;
   });

@@ -21,15 +21,16 @@ export class StreamRefusedError extends Error {
   }
 }
 
-/** Does something on behalf of a function, and has the stack of its errors begin where that was called: in the test. */
-export async function onBehalfOf<T>(callee: (...args: never[]) => unknown, act: () => Promise<T>): Promise<T> {
+/** Does what a method is for, and has the stack of its errors begin where the method was called: in the test. */
+export async function forCaller<T>(act: () => Promise<T>): Promise<T> {
   const call = { stack: '' };
-  Error.captureStackTrace(call, callee);
+  Error.captureStackTrace(call, forCaller);
   try {
     return await act();
   } catch (error) {
     if (error instanceof WaitError || error instanceof StreamRefusedError) {
-      const [, ...frames] = call.stack.split('\n');
+      // The first line is the message, the second one the method.
+      const [, , ...frames] = call.stack.split('\n');
       error.stack = [`${error.name}: ${error.message}`, ...frames].join('\n');
     }
     throw error;

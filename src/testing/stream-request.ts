@@ -16,12 +16,13 @@ export interface ApplicationLike {
 /** What has the stream: a Nest application, a server of `node:http`, or the beginning of a URL. */
 export type StreamTarget = ApplicationLike | http.Server | URL | string;
 
+/** How a stream is asked for. */
 export interface StreamRequest {
-  /**
-   * Headers of the request, in place of or beside `Accept: text/event-stream`.
-   */
+  /** Headers, beside `Accept: text/event-stream` or in its place. */
   readonly headers?: http.OutgoingHttpHeaders;
   /**
+   * Of the request.
+   *
    * @defaultValue `POST` with a `body`, else `GET`
    */
   readonly method?: string;

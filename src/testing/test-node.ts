@@ -49,7 +49,7 @@ export class TestNode implements Backplane {
    *
    * @example
    * two.hold();
-   * one.broadcast('orders', 'created', { id: 7 });
+   * sse.broadcast('orders', 'created', { id: 7 }); // by the hub on `one`
    * two.release(); // now it is read
    */
   hold(): void {
@@ -91,7 +91,7 @@ export class TestNode implements Backplane {
   /** The log can be reached again: what waits is appended, and what was missed is read. */
   up(): void {
     this.#isDown = false;
-    this.#join();
+    void this.#join();
     for (const { entry, resolve } of this.#waiting.splice(0)) resolve(this.log.append(entry, 'queue'));
     this.#read();
   }

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { type ControlEvents, type EventOf, isControl, listed, type ReceivedEvent } from './received-event.js';
 import { afterRealTime } from './real-time.js';
 import { STATES, StreamConnection } from './stream-connection.js';
-import { onBehalfOf, WaitError } from './stream-errors.js';
+import { forCaller, WaitError } from './stream-errors.js';
 import type { StreamTarget } from './stream-request.js';
 
 /** Asks for the stream, from behind this event on; of the target that it was opened on unless another is named. */
@@ -70,11 +70,11 @@ export class TestStream<Events extends object = Record<string, unknown>> impleme
    * The next event; with a name, the next of that name, and what comes before it is passed over. The hub's own have to
    * be named.
    *
+   * @throws WaitError when it does not come in time, or cannot come any more. It says what came instead.
+   *
    * @example
    * const { data } = await stream.next('created');
    * await stream.next('sse.end');
-   *
-   * @throws WaitError when it does not come in time, or cannot come any more. It says what came instead.
    */
   next(): Promise<EventOf<Events>>;
   next<Name extends keyof (Events & ControlEvents) & string>(
@@ -82,62 +82,68 @@ export class TestStream<Events extends object = Record<string, unknown>> impleme
   ): Promise<ReceivedEvent<Name, (Events & ControlEvents)[Name]>>;
   next(name?: string): Promise<ReceivedEvent> {
     const wanted = name === undefined ? 'an event' : `'${name}'`;
-    return this.#wait(wanted, this.next, (fail) => this.#shift(fail, name));
+    return forCaller(() => this.#look(wanted, (fail) => this.#shift(fail, name)));
   }
 
   /**
    * The next events, so many.
    *
+   * @throws WaitError like `next()`.
+   *
    * @example
    * const events = await stream.take(3);
-   *
-   * @throws WaitError like `next()`.
    */
   take(count: number): Promise<EventOf<Events>[]> {
     const events: EventOf<Events>[] = [];
     const wanted = `${count} ${count === 1 ? 'event' : 'events'}`;
-    return this.#wait(wanted, this.take, (fail) => {
-      while (events.length < count) {
-        const event = this.#shift(fail);
-        if (!event) return undefined;
-        events.push(event as EventOf<Events>);
-      }
-      return events;
-    });
+    return forCaller(() =>
+      this.#look(wanted, (fail) => {
+        while (events.length < count) {
+          const event = this.#shift(fail);
+          if (!event) return undefined;
+          events.push(event as EventOf<Events>);
+        }
+        return events;
+      }),
+    );
   }
 
   /**
    * The next events, up to the first of which the predicate holds, and with it.
    *
+   * @throws WaitError like `next()`.
+   *
    * @example
    * const tokens = await stream.until(({ event }) => event === 'done');
-   *
-   * @throws WaitError like `next()`.
    */
   until(predicate: (event: EventOf<Events>) => boolean): Promise<EventOf<Events>[]> {
     const events: EventOf<Events>[] = [];
-    return this.#wait('an event of which the predicate holds', this.until, (fail) => {
-      for (let event = this.#shift(fail); event; event = this.#shift(fail)) {
-        events.push(event as EventOf<Events>);
-        if (predicate(event as EventOf<Events>)) return events;
-      }
-      return undefined;
-    });
+    return forCaller(() =>
+      this.#look('an event of which the predicate holds', (fail) => {
+        for (let event = this.#shift(fail); event; event = this.#shift(fail)) {
+          events.push(event as EventOf<Events>);
+          if (predicate(event as EventOf<Events>)) return events;
+        }
+        return undefined;
+      }),
+    );
   }
 
   /**
    * The events as they come, until the server ends the stream. To leave the loop does not close the stream.
    *
+   * @throws WaitError like `next()`, also when the connection breaks.
+   *
    * @example
    * for await (const { event, data } of stream) console.log(event, data);
-   *
-   * @throws WaitError like `next()`, also when the connection breaks.
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<EventOf<Events>, void> {
     for (;;) {
-      const event = await this.#wait('an event, or the end', this[Symbol.asyncIterator], (fail) => {
-        return this.#shift(fail) ?? (this.#connection.state === 'ended' ? 'end' : undefined);
-      });
+      const event = await forCaller(() =>
+        this.#look('an event, or the end', (fail) => {
+          return this.#shift(fail) ?? (this.#connection.state === 'ended' ? 'end' : undefined);
+        }),
+      );
       if (event === 'end') return;
       yield event as EventOf<Events>;
     }
@@ -146,33 +152,37 @@ export class TestStream<Events extends object = Record<string, unknown>> impleme
   /**
    * The next comment, such as a heartbeat, whose text is empty.
    *
+   * @throws WaitError like `next()`.
+   *
    * @example
    * await stream.comment();
-   *
-   * @throws WaitError like `next()`.
    */
   comment(): Promise<string> {
-    return this.#wait('a comment', this.comment, () => {
-      return this.#commentsRead < this.comments.length ? this.comments[this.#commentsRead++] : undefined;
-    });
+    return forCaller(() =>
+      this.#look('a comment', () => {
+        return this.#commentsRead < this.comments.length ? this.comments[this.#commentsRead++] : undefined;
+      }),
+    );
   }
 
   /**
    * Waits until the stream is over, and says how: `end` when the server has ended it in order, `cut` when the connection
    * was cut, by whomever.
    *
+   * @throws WaitError when it goes on, or an `sse.reset` came that the test has not asked for.
+   *
    * @example
    * await stream.next('sse.end');
    * await stream.ended(); // 'end'
-   *
-   * @throws WaitError when it goes on, or an `sse.reset` came that the test has not asked for.
    */
   ended(): Promise<'end' | 'cut'> {
-    return this.#wait('the end of the stream', this.ended, (fail) => {
-      if (this.#connection.state === 'open') return undefined;
-      for (const event of this.received.slice(this.#read)) if (event.event === 'sse.reset') refuse(event, fail);
-      return this.#connection.state === 'ended' ? 'end' : 'cut';
-    });
+    return forCaller(() =>
+      this.#look('the end of the stream', (fail) => {
+        if (this.#connection.state === 'open') return undefined;
+        for (const event of this.received.slice(this.#read)) if (event.event === 'sse.reset') refuse(event, fail);
+        return this.#connection.state === 'ended' ? 'end' : 'cut';
+      }),
+    );
   }
 
   /**
@@ -197,16 +207,16 @@ export class TestStream<Events extends object = Record<string, unknown>> impleme
    * Comes back with the last event ID, as an EventSource does whose stream has ended or broken, and waits until the
    * stream is open. The test reads on where it was. On another node when that is named.
    *
+   * @throws StreamRefusedError when the answer is no stream: 204 to one that is over for good.
+   * @throws WaitError when the stream does not open in time.
+   *
    * @example
    * await stream.resume();
    * stream.opened?.resumed; // 'full': nothing was missed
-   *
-   * @throws StreamRefusedError when the answer is no stream: 204 to one that is over for good.
-   * @throws WaitError when the stream does not open in time.
    */
   resume(target?: StreamTarget): Promise<void> {
     const connection = this.#connection;
-    return onBehalfOf(this.resume, async () => {
+    return forCaller(async () => {
       if (connection.state === 'open') throw new Error('The stream is open: cut() it, or wait until it has ended().');
       connection.attach(await this.dial(this.lastEventId, target));
       try {
@@ -227,10 +237,6 @@ export class TestStream<Events extends object = Record<string, unknown>> impleme
       if (name === undefined ? !isControl(event) : event.event === name) return event;
     }
     return undefined;
-  }
-
-  #wait<T>(wanted: string, callee: (...args: never[]) => unknown, look: (fail: Fail) => T | undefined): Promise<T> {
-    return onBehalfOf(callee, () => this.#look(wanted, look));
   }
 
   /** Looks until there is an answer, whenever something has happened. */

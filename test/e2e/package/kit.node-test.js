@@ -24,7 +24,7 @@ afterEach(async () => {
   await app.close();
 });
 
-test('reads, leaves, comes back, and says what came instead', async () => {
+void test('reads, leaves, comes back, and says what came instead', async () => {
   const stream = await openStream(app, '/events', { timeout: 500 });
   const sse = app.get(SSEService);
   sse.broadcast('news', 'numbered', { i: 1 });
@@ -37,7 +37,7 @@ test('reads, leaves, comes back, and says what came instead', async () => {
   await assert.rejects(openStream(app, '/nowhere'), { status: 404 });
 });
 
-test('moves time on, while streams are real', async () => {
+void test('moves time on, while streams are real', async () => {
   const stream = await openStream(app, '/events');
   mock.timers.tick(40_000);
   assert.equal(await stream.comment(), '');
