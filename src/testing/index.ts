@@ -2,7 +2,14 @@ import { hubContract } from './hub-contract.js';
 import { logContract } from './log-contract.js';
 import type { ContractCheck } from './subject.js';
 
+export { openStream } from './open-stream.js';
+export type { ControlEvents, EventOf, ReceivedEvent } from './received-event.js';
+export { StreamRefusedError, WaitError } from './stream-errors.js';
+export type { ApplicationLike, StreamRequest, StreamTarget } from './stream-request.js';
 export type { ContractCheck, ContractSubject } from './subject.js';
+export { TestLog } from './test-log.js';
+export { TestNode } from './test-node.js';
+export type { TestStream } from './test-stream.js';
 
 /**
  * What a backplane has to do, as checks with a name: for any test framework, and for backplanes of one's own. A check

@@ -4,7 +4,7 @@ import { afterAll, describe, it } from '@jest/globals';
 import { MemoryBackplane } from 'nestjs-sse-hub';
 import { NatsBackplane } from 'nestjs-sse-hub/nats';
 import { RedisBackplane } from 'nestjs-sse-hub/redis';
-import { backplaneContract, type ContractSubject } from 'nestjs-sse-hub/testing';
+import { backplaneContract, type ContractSubject, TestLog } from 'nestjs-sse-hub/testing';
 
 import { findNats } from '../support/brokers/nats-server.js';
 import { findRedis } from '../support/brokers/redis-server.js';
@@ -26,6 +26,22 @@ const candidates: readonly Candidate[] = [
     make: () => {
       const log = new MemoryBackplane();
       return { node: () => log };
+    },
+  },
+  {
+    name: 'memory for tests',
+    retains: true,
+    make: () => {
+      const log = new TestLog();
+      return { node: () => log };
+    },
+  },
+  {
+    name: 'memory for tests, with faults to inject',
+    retains: true,
+    make: () => {
+      const log = new TestLog();
+      return { node: () => log.node() };
     },
   },
   {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { MemoryBackplane, SSEService, topicPattern } from 'nestjs-sse-hub';
+import { TestLog } from 'nestjs-sse-hub/testing';
 
 import { returnToBaseline, until } from '../support/baseline.js';
-import { LateBackplane } from '../support/brokers/lagging-backplane.js';
 import { platforms } from '../support/platforms.js';
 import { transports } from '../support/stream-controllers.js';
 
@@ -21,8 +21,7 @@ for (const platform of platforms) {
 
       it('subscribeGroup and unsubscribeGroup reach the open streams of a group wherever they are', async () => {
         const [one, other] = await startTwo();
-        const streams = [await bench.open(`${one.url}/events/me`), await bench.open(`${other.url}/events/me`)];
-        for (const stream of streams) await stream.next();
+        const streams = [await bench.stream(one.app, '/events/me'), await bench.stream(other.app, '/events/me')];
         one.sse.broadcast('room:7', 'n', 'before');
         one.sse.subscribeGroup('user:42', 'room:7');
         one.sse.subscribeGroup('user:43', 'me');
@@ -34,14 +33,13 @@ for (const platform of platforms) {
         one.sse.broadcast('room:7', 'n', 'after');
         one.sse.broadcast('news:today', 'n', 'after');
         one.sse.broadcast('me', 'n', 3);
-        for (const stream of streams) expect(await stream.messagesUpTo(3)).toEqual([1, 2, 3]);
+        for (const stream of streams) expect((await stream.take(3)).map(({ data }) => data)).toEqual([1, 2, 3]);
         expect(other.sse.getClients().map(({ topics }) => [...topics])).toEqual([['me']]);
       });
 
       it('countClients counts the clients of all nodes, each once, until they leave', async () => {
         const [one, other] = await startTwo();
-        const streams = [await bench.open(`${one.url}/events/a,b`), await bench.open(`${other.url}/events/a`)];
-        for (const stream of streams) await stream.next();
+        const streams = [await bench.stream(one.app, '/events/a,b'), await bench.stream(other.app, '/events/a')];
         other.sse.subscribeGroup('user:42', topicPattern('*'));
         for (const { sse } of [one, other]) {
           expect([await sse.countClients('a'), sse.getClientCount('a')]).toEqual([2, 1]);
@@ -55,37 +53,36 @@ for (const platform of platforms) {
       });
 
       it('a client that comes while the broker is away has its headers, retry and heartbeats, and then the rest', async () => {
-        const log = new MemoryBackplane();
-        const backplane = new LateBackplane(log);
+        const log = new TestLog();
+        const backplane = log.node();
+        backplane.down();
         const config = { backplane, heartbeatInterval: 100, retryInterval: 700, maxClients: 2 };
-        const { url, sse } = await bench.start(platform, { config, controllers });
-        const cursor = await new SSEService({ backplane: log }).publish('t', 'n', 1);
-        const fresh = await bench.open(`${url}/events/t`);
-        const back = await bench.open(`${url}/events/t`, { lastEventId: cursor });
-        expect([fresh.status, back.status]).toEqual([200, 200]);
-        const heartbeats = (raw: string): number => raw.split(/^: ?$/m).length - 1;
-        await until('heartbeats', () => heartbeats(fresh.raw) > 1 && heartbeats(back.raw) > 1);
-        expect([fresh.retries, back.retries]).toEqual([[expect.any(Number)], [expect.any(Number)]]);
+        const { app, sse } = await bench.start(platform, { config, controllers });
+        const lastEventId = await new SSEService({ backplane: log }).publish('t', 'n', 1);
+        const fresh = await bench.stream(app, '/events/t');
+        const back = await bench.stream(app, '/events/t', { lastEventId });
+        for (const stream of [fresh, back]) {
+          expect(await stream.comment()).toBe('');
+          expect(await stream.comment()).toBe('');
+          expect(stream.retry).toBeGreaterThanOrEqual(700);
+        }
         // What each came with is what it comes back with.
-        expect([fresh.events, back.events]).toEqual([
-          [{ event: 'sse.cursor', data: '{}', lastEventId: '1~new' }],
-          [{ event: 'sse.cursor', data: '{}', lastEventId: cursor }],
-        ]);
-        expect(sse.stats()).toMatchObject({ clients: 2, backplane: { kind: 'late', status: 'down' } });
-        const refused = await bench.open(`${url}/events/t`);
-        expect((await refused.next()).event).toBe('sse.busy');
-        sse.broadcast('t', 'n', 'lost');
-        await until('it is counted', () => sse.stats().publishFailures === 1);
+        const cursors = [fresh, back].map(({ received }) => received.map((event) => [event.event, event.lastEventId]));
+        expect(cursors).toEqual([[['sse.cursor', '1~new']], [['sse.cursor', lastEventId]]]);
+        expect(sse.stats()).toMatchObject({ clients: 2, backplane: { kind: 'test', status: 'down' } });
+        await (await bench.stream(app, '/events/t')).next('sse.busy');
+        sse.broadcast('t', 'n', 'waits');
         await expect(sse.publish('t', 'n', 'lost')).rejects.toMatchObject({ code: 'BACKPLANE_UNAVAILABLE' });
-        await expect(sse.countClients('t')).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
-        await expect(sse.groupsOf('t')).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
-        await backplane.arrive();
-        await until('they have begun', () => [fresh, back].every(({ events }) => events[1]?.event === 'sse.open'));
+        await expect(sse.countClients('t')).rejects.toMatchObject({ code: 'BACKPLANE_UNAVAILABLE' });
+        await expect(sse.groupsOf('t')).rejects.toMatchObject({ code: 'BACKPLANE_UNAVAILABLE' });
+        backplane.up();
+        expect((await fresh.next('sse.open')).data.resumed).toBe('none');
+        expect((await back.next('sse.open')).data.resumed).toBe('full');
         sse.broadcast('t', 'n', 2);
-        for (const stream of [fresh, back]) expect(await stream.messagesUpTo(1)).toEqual([2]);
-        const resumed = [fresh, back].map(({ events }) => JSON.parse(events[1]!.data) as unknown);
-        expect(resumed).toMatchObject([{ resumed: 'none' }, { resumed: 'full' }]);
-        expect(sse.stats().backplane.status).toBe('up');
+        // Who is new begins at the end.
+        expect((await fresh.next()).data).toBe(2);
+        expect((await back.take(2)).map(({ data }) => data)).toEqual(['waits', 2]);
+        expect(sse.stats()).toMatchObject({ publishFailures: 0, backplane: { status: 'up' } });
       });
     });
   }

@@ -57,6 +57,7 @@ async function makeApplication(project: string, type: 'module' | 'commonjs'): Pr
   for (const file of ['app.module.ts', 'main.ts']) await cp(join(FIXTURES, file), join(application, 'src', file));
   await cp(join(FIXTURES, 'unit-spec.js'), join(application, 'src/app.spec.ts'));
   await cp(join(FIXTURES, 'e2e-spec.js'), join(application, 'test/app.e2e-spec.ts'));
+  await cp(join(FIXTURES, 'kit-spec.js'), join(application, 'test/kit.e2e-spec.ts'));
   const manifest = { private: true, type: type === 'module' ? type : undefined, jest: JEST_UNIT };
   await writeFile(join(application, 'package.json'), JSON.stringify(manifest));
   await writeFile(join(application, 'test/jest-e2e.json'), JSON.stringify(JEST_E2E));
@@ -272,7 +273,7 @@ if (isPossible) {
 const { newest, oldest } = await supportedPeers();
 
 for (const [peers, ...runner] of [
-  [newest, 'vitest@^4.1.2'],
+  [newest, 'vitest@^4.1.2', 'jest@^30.0.0'],
   [oldest, 'jest@^30.0.0', 'ts-jest@^29.2.5'],
 ] as const) {
   const { nest, ioredis } = peers;
@@ -396,6 +397,31 @@ for (const [peers, ...runner] of [
         const jest = '../node_modules/jest/bin/jest.js';
         await run(applications.commonjs, process.execPath, jest);
         await run(applications.commonjs, process.execPath, jest, '--config', 'test/jest-e2e.json');
+      });
+
+      it('has a test kit for the runner of Node', async () => {
+        for (const format of formats) {
+          const folder = join(applications[format], 'dist');
+          const source = await readFile(join(FIXTURES, 'kit.node-test.js'), 'utf8');
+          const file = format === 'module' ? 'kit.test.mjs' : 'kit.test.cjs';
+          // What TypeScript makes of it for CommonJS, in short.
+          const commonjs = source.replaceAll(/^import (.*) from (.*);$/gm, (_, names: string, from: string) => {
+            return `const ${names.replaceAll(' as ', ': ')} = require(${from});`;
+          });
+          await writeFile(join(folder, file), format === 'module' ? source : commonjs);
+          await run(folder, process.execPath, '--test', file);
+        }
+      });
+
+      (peers === newest ? it : it.skip)('has a test kit for Jest with ES modules', async () => {
+        const application = applications.module;
+        const source = await readFile(join(FIXTURES, 'kit-spec.js'), 'utf8');
+        const inModules = source.replace('./../src/app.module', './app.module.js');
+        const file = join(application, 'dist/kit.spec.mjs');
+        await writeFile(file, `import { jest } from '@jest/globals';\n${inModules}`);
+        const config = JSON.stringify({ rootDir: 'dist', testMatch: ['**/kit.spec.mjs'], transform: {} });
+        const jest = '../node_modules/jest/bin/jest.js';
+        await run(application, process.execPath, '--experimental-vm-modules', jest, '--config', config);
       });
 
       it('does what README says of the smallest complete example', async () => {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { TestNode } from 'nestjs-sse-hub/testing';
 
-import { LaggingBackplane } from '../support/brokers/lagging-backplane.js';
 import { FakeTransport } from '../support/fake-transport.js';
 import { StandingClock, TestHub, TestLog, turn } from '../support/test-hub.js';
 
@@ -154,7 +154,7 @@ describe('a topic that is finished', () => {
 
   it('stays so for what a node publishes that has not read it yet, whatever else that has forgotten', async () => {
     const log = new TestLog();
-    const view = new LaggingBackplane(log);
+    const view = new TestNode(log);
     const [late, prompt] = [new TestHub({ maxHistoryAge: 5_000 }, log, view), new TestHub({}, log)];
     late.publish('a', '1');
     late.publish('b', '2');

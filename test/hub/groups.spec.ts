@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { TestNode } from 'nestjs-sse-hub/testing';
 
 import type { LogListener } from '../../src/backplane/backplane.js';
 import type { GroupAct } from '../../src/hub/groups.js';
 import { formatCursor, ORIGIN, parseCursor, type Position } from '../../src/protocol/cursor.js';
 import type { Entry } from '../../src/protocol/entry.js';
-import { LaggingBackplane } from '../support/brokers/lagging-backplane.js';
 import { FakeTransport } from '../support/fake-transport.js';
 import { event, StandingClock, TestHub, TestLog, turn } from '../support/test-hub.js';
 
@@ -131,7 +131,7 @@ describe('a group', () => {
   it('spares nobody whose cursor lies beyond what the node has read, and within the log', async () => {
     for (const act of [LEAVE, { kind: 'removeGroup', group: 'g', reconnect: false }] as const) {
       const log = new TestLog();
-      const view = new LaggingBackplane(log);
+      const view = new TestNode(log);
       const test = new TestHub({}, log, view);
       test.publish('a', 'earlier');
       await turn();

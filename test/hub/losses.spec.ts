@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { MemoryBackplane, SSEService } from 'nestjs-sse-hub';
+import { TestNode } from 'nestjs-sse-hub/testing';
 
-import { LaggingBackplane } from '../support/brokers/lagging-backplane.js';
 import { FakeTransport } from '../support/fake-transport.js';
 import { event, StandingClock, TestHub, TestLog, turn } from '../support/test-hub.js';
 
@@ -18,9 +18,9 @@ afterEach(() => {
 const LARGE = ' '.repeat(12_000);
 
 /** A node that has read one entry, and reads nothing more for now. */
-async function lateNode(): Promise<{ late: TestHub; view: LaggingBackplane }> {
+async function lateNode(): Promise<{ late: TestHub; view: TestNode }> {
   const log = new TestLog();
-  const view = new LaggingBackplane(log);
+  const view = new TestNode(log);
   const late = new TestHub({}, log, view);
   late.publish('room', 'read in time');
   await turn();

@@ -4,6 +4,7 @@ import { runInThisContext } from 'node:vm';
 
 import { afterAll, afterEach, beforeEach, expect } from '@jest/globals';
 import type { SSEService } from 'nestjs-sse-hub';
+import { openStream, type TestStream } from 'nestjs-sse-hub/testing';
 
 import { recordHub } from './measures/figures.js';
 import { PATIENCE } from './patience.js';
@@ -74,6 +75,8 @@ export async function untilIdle(sse: SSEService): Promise<void> {
 
 /** What makes applications and clients, and knows all of them. */
 export interface Bench {
+  /** Opens a stream that leaves when the test is over. */
+  stream: (...args: Parameters<typeof openStream>) => Promise<TestStream>;
   start(platform: Platform, options?: AppOptions): Promise<RunningApp>;
   open(url: string, options?: OpenOptions): Promise<EventStream>;
   /** The same, and waits until the stream is open. */
@@ -125,6 +128,11 @@ export function returnToBaseline(): Bench {
   });
 
   const bench: Bench = {
+    async stream(target, path, request) {
+      const stream = await openStream(target, path, { timeout: PATIENCE, ...request });
+      endings.push(() => stream.close());
+      return stream;
+    },
     async start(platform, options) {
       const running = await startApp(platform, { ...options, config: { ...SILENT, ...options?.config } });
       apps.add(running);

@@ -8,6 +8,7 @@ import { ROOT } from './root.js';
 
 /** Examples without imports have what they name from here and from `test/e2e/package/examples`. */
 const IMPORTS = `
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { Body, Controller, Get, Module, NotFoundException, Param, Post, Res, Sse } from '@nestjs/common';
 import type { Response } from 'express';
@@ -18,10 +19,10 @@ import {
 } from 'nestjs-sse-hub';
 import { NatsBackplane } from 'nestjs-sse-hub/nats';
 import { RedisBackplane } from 'nestjs-sse-hub/redis';
-import { backplaneContract } from 'nestjs-sse-hub/testing';
+import { backplaneContract, openStream, TestLog } from 'nestjs-sse-hub/testing';
 import {
-  author, clientId, ConfigService, edit, Example, id, it, llm, loadInbox, logger, member, Order, order, PricesController,
-  prompt, response, result, sse, user,
+  app, author, clientId, ConfigService, edit, Example, id, it, llm, loadInbox, log, logger, member, one, Order, order, PricesController,
+  prompt, response, result, sse, stream, two, user,
 } from './application.js';
 import { CurrentUser, type User } from './auth.js';
 `;

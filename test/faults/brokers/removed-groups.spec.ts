@@ -5,11 +5,11 @@ import { setImmediate as turn } from 'node:timers/promises';
 
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { type Backplane, MemoryBackplane, SSEService } from 'nestjs-sse-hub';
+import { TestNode } from 'nestjs-sse-hub/testing';
 
 import { type Cursor, formatCursor, parseCursor } from '../../../src/protocol/cursor.js';
 import { returnToBaseline, until } from '../../support/baseline.js';
 import { type Broker, brokerKinds } from '../../support/brokers/brokers.js';
-import { LaggingBackplane } from '../../support/brokers/lagging-backplane.js';
 import { type EventStream, open } from '../../support/readers/event-stream.js';
 import { integer, pick, seededRandom } from '../../support/seed.js';
 
@@ -117,7 +117,7 @@ async function signOut(backplanes: readonly Backplane[], lag: () => void, catchU
 describe(`B16: ${CLIENTS} clients with cursors forged in every part, on three nodes under load, of a group that is signed out`, () => {
   it('get nothing that is behind it, also on nodes that read late', async () => {
     const log = new MemoryBackplane();
-    const views = [new LaggingBackplane(log), new LaggingBackplane(log)];
+    const views = [new TestNode(log), new TestNode(log)];
     await signOut(
       [log, ...views],
       () => views.forEach((view) => view.hold()),

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { type ClientOptions, MemoryBackplane, type SSEModuleOptions } from 'nestjs-sse-hub';
+import { TestNode } from 'nestjs-sse-hub/testing';
 
 import { returnToBaseline } from '../../support/baseline.js';
-import { LaggingBackplane } from '../../support/brokers/lagging-backplane.js';
 import { platforms, startApp } from '../../support/platforms.js';
 import { open } from '../../support/readers/event-stream.js';
 import { opened, publish, resets } from '../../support/readers/numbered.js';
@@ -19,7 +19,7 @@ for (const platform of platforms) {
 
       it('R17: a client that moves to a node which has read less waits there: nothing twice, nothing lost, no reset', async () => {
         const log = new MemoryBackplane();
-        const late = new LaggingBackplane(log);
+        const late = new TestNode(log);
         const fast = await start({ backplane: log }, () => ({}));
         const slow = await start({ backplane: late }, () => ({}));
         await Promise.all([fast.sse.start(), slow.sse.start()]);

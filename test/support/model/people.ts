@@ -1,7 +1,8 @@
+import { TestNode } from 'nestjs-sse-hub/testing';
+
 import { topicPattern } from '../../../src/hub/topics/topic-pattern.js';
 import { type Cursor, parseCursor, TERMINAL_CURSOR } from '../../../src/protocol/cursor.js';
 import type { Block } from '../../../src/protocol/encode.js';
-import { LaggingBackplane } from '../brokers/lagging-backplane.js';
 import type { FakeTransport } from '../fake-transport.js';
 import { TestHub, type TestLog } from '../test-hub.js';
 import type { Fact, Facts } from './facts.js';
@@ -50,7 +51,7 @@ export class Person {
 /** A hub that may read late. */
 export class Node {
   readonly test: TestHub;
-  readonly view: LaggingBackplane;
+  readonly view: TestNode;
 
   constructor(
     readonly limits: Limits,
@@ -58,7 +59,7 @@ export class Node {
     private readonly facts: Facts,
     onSeen: () => void,
   ) {
-    this.view = new LaggingBackplane(log);
+    this.view = new TestNode(log);
     this.test = new TestHub({ ...limits, drainTimeout: 1 }, log, this.view);
     this.test.hub.observe(() => ({ topics: [], patterns: [topicPattern('**')] })).subscribe(onSeen);
   }

@@ -1,5 +1,7 @@
+import type { INestApplication } from '@nestjs/common';
 import type { Response } from 'express';
 import { SSEService } from 'nestjs-sse-hub';
+import type { TestLog, TestNode, TestStream } from 'nestjs-sse-hub/testing';
 
 import type { User } from './auth.js';
 
@@ -15,6 +17,11 @@ export declare class ConfigService {
   getOrThrow(name: string): string;
 }
 
+export declare const app: INestApplication;
+export declare const stream: TestStream;
+export declare const log: TestLog;
+export declare const one: TestNode;
+export declare const two: TestNode;
 export declare const sse: SSEService;
 export declare const response: Response;
 export declare const logger: { log(line: string): void };
