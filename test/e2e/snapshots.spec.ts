@@ -3,9 +3,9 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { Controller, Get, Inject, Param } from '@nestjs/common';
 import { describe, expect, it } from '@jest/globals';
 import { type Backplane, MemoryBackplane, SSEService } from 'nestjs-sse-hub';
+import { TestLog } from 'nestjs-sse-hub/testing';
 
 import { returnToBaseline } from '../support/baseline.js';
-import { LaggingBackplane } from '../support/brokers/lagging-backplane.js';
 import { type Platform, platforms, type RunningApp, startApp } from '../support/platforms.js';
 import { open } from '../support/readers/event-stream.js';
 import { direct } from '../support/stream-controllers.js';
@@ -106,9 +106,9 @@ for (const platform of platforms) {
     for (const late of ['the one with the snapshot', 'the one with the stream']) {
       it(`miss nothing on two nodes, of which ${late} reads late`, async () => {
         const counters = new Counters();
-        const log = new MemoryBackplane();
-        const lagging = new LaggingBackplane(log);
-        const views = late === 'the one with the snapshot' ? [lagging, log] : [log, lagging];
+        const log = new TestLog();
+        const lagging = log.node();
+        const views = late === 'the one with the snapshot' ? [lagging, log.node()] : [log.node(), lagging];
         const [here, there] = await Promise.all(views.map((view) => start(platform, counters, view)));
         lagging.hold();
         const reading = setInterval(() => {
