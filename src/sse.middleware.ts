@@ -31,6 +31,10 @@ export class CurrentRequest {
   isOpened = false;
   /** What an `@EventStream()` handler has thrown, whatever interceptors make of that. */
   failure: { readonly error: unknown } | undefined;
+  /** When it came, on the clock of `performance.now()`. */
+  readonly askedAt = performance.now();
+  /** Its handler has done something to a group: then what it decides is decided behind that. */
+  actsOnGroups = false;
   #answers: WebAnswer[] | undefined;
 
   constructor(

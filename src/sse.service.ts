@@ -10,6 +10,7 @@ import {
 import { Observable, type Subscriber } from 'rxjs';
 
 import { assertTopic, toEntry } from './hub/check-event.js';
+import type { GroupAct } from './hub/groups.js';
 import { Hub } from './hub/hub.js';
 import { assertSource, type PublishArguments } from './hub/publisher.js';
 import type { SSEStats } from './hub/reporting/stats.js';
@@ -292,7 +293,7 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
   removeGroup(group: string, { reconnect = true }: { reconnect?: boolean } = {}): void {
     assertGroup(group);
     assertReconnect(reconnect);
-    this.#hub.publisher.appendLater({ kind: 'removeGroup', group, reconnect });
+    this.#actOnGroup({ kind: 'removeGroup', group, reconnect });
   }
 
   /**
@@ -307,7 +308,7 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
    */
   subscribeGroup(group: string, topic: TopicOf<Events> | TopicPattern): void {
     assertGroup(group);
-    this.#hub.publisher.appendLater({ kind: 'subscribeGroup', group, ...this.#nameOf(topic) });
+    this.#actOnGroup({ kind: 'subscribeGroup', group, ...this.#nameOf(topic) });
   }
 
   /**
@@ -318,7 +319,7 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
    */
   unsubscribeGroup(group: string, topic: TopicOf<Events> | TopicPattern): void {
     assertGroup(group);
-    this.#hub.publisher.appendLater({ kind: 'unsubscribeGroup', group, ...this.#nameOf(topic) });
+    this.#actOnGroup({ kind: 'unsubscribeGroup', group, ...this.#nameOf(topic) });
   }
 
   /** The client, if it is connected to this node. `sse.getClient(id)?.lastEventAt` */
@@ -604,11 +605,19 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
     const following = resolveTopics(topics, this.#config);
     const settings = resolveClient(options, this.#config, request);
     if (/^\d{1,15}$/.test(settings.lastEventId)) this.#warnOfNumberedEvents(settings.lastEventId);
-    return this.#hub.connect(settings, following, request?.method === 'HEAD', entrance);
+    const current = currentRequest();
+    const askedAt = current?.actsOnGroups ? undefined : current?.askedAt;
+    return this.#hub.connect(settings, following, request?.method === 'HEAD', entrance, askedAt);
   }
 
   #encodingFor(request: RequestLike | undefined): Encoding {
     return encodingFor(acceptEncodingFrom(request), this.#config.compression);
+  }
+
+  #actOnGroup(act: GroupAct): void {
+    const current = currentRequest();
+    if (current) current.actsOnGroups = true;
+    this.#hub.publisher.appendLater(act);
   }
 
   #nameOf(topic: string | TopicPattern): { topic: string; pattern?: true } {

@@ -6,6 +6,7 @@ import type { ClientSettings } from './clients/client-settings.js';
 import type { Client } from './clients/client.js';
 import type { BusyReason, ControlFrames } from './clients/control-frames.js';
 import type { Registry } from './clients/registry.js';
+import type { Groups } from './groups.js';
 import type { Reporter } from './reporting/reporter.js';
 
 /** At `maxClients`: `retry` answers `sse.busy`, after which an EventSource comes back; `reject` is a 503, which stops it. */
@@ -49,6 +50,7 @@ export function judge(
 export interface AdmissionContext {
   readonly limits: AdmissionLimits;
   readonly clients: Registry;
+  readonly groups: Groups;
   readonly reporter: Reporter;
   readonly shuttingDown: () => boolean;
   readonly controlFrames: (named: boolean) => ControlFrames;
@@ -58,12 +60,19 @@ export interface AdmissionContext {
   readonly cursorOfUnopened: (settings: ClientSettings) => string;
 }
 
+/** A request for a stream, as far as it decides about that. */
+export interface Request {
+  readonly isHead: boolean;
+  /** When it came in, on the clock of `performance.now()`; Infinity where nobody knows. */
+  readonly askedAt: number;
+}
+
 /** Where a request for a stream is let in, or turned away in the way that the limits ask for. */
 export class Admission {
   constructor(private readonly context: AdmissionContext) {}
 
   /** Whether the request may come in; otherwise it has been answered. Throws `TOO_MANY_CLIENTS`, for `reject`, and `CLIENT_EXISTS`. */
-  ask(settings: ClientSettings, isHead: boolean, entrance: Entrance): boolean {
+  ask(settings: ClientSettings, { isHead, askedAt }: Request, entrance: Entrance): boolean {
     if (isHead) {
       entrance.answerHeaders();
       return false;
@@ -75,7 +84,13 @@ export class Admission {
     if (this.context.shuttingDown()) return this.#turnAway(settings, entrance, 'shutdown');
     // One connection must not take the places of many: all but the first of these can never be served meanwhile.
     if (entrance.waits) return this.#turnAway(settings, entrance, 'pipelined');
+    // Whoever decided what it may follow may not have known of that yet.
+    if (this.#isOutdated(settings, askedAt)) return this.#turnAway(settings, entrance, 'outdated');
     return this.#admit(settings, entrance);
+  }
+
+  #isOutdated({ group }: ClientSettings, askedAt: number): boolean {
+    return group !== undefined && this.context.groups.hasActedSince(group, askedAt);
   }
 
   #admit(settings: ClientSettings, entrance: Entrance): boolean {

@@ -8,8 +8,14 @@ import { TopicPattern } from './topics/topic-pattern.js';
 /** What an entry asks of the clients of a group. */
 export type GroupAct = GroupEntry | GroupTopicEntry;
 
+/** Milliseconds for which an act is remembered: no handler takes as long to decide what a client may follow. */
+const DECISION_TIME = 60_000;
+
 /** What the log says of groups, carried out on this node's clients. */
 export class Groups {
+  /** When something was last done to a group, on the clock of `performance.now()`; oldest first. */
+  readonly #actedAt = new Map<string, number>();
+
   constructor(
     private readonly clients: Registry,
     private readonly reporter: Reporter,
@@ -17,6 +23,7 @@ export class Groups {
 
   /** Acts on those that were open when the log got the entry, in its turn: what was published before leaves first. */
   act(act: GroupAct): void {
+    this.#remember(act.group);
     const members = [...this.clients.membersOf(act.group)];
     switch (act.kind) {
       case 'removeGroup':
@@ -35,6 +42,24 @@ export class Groups {
   askAgain(group?: string): void {
     const members = group === undefined ? this.clients.list() : [...this.clients.membersOf(group)];
     for (const client of members) if (client.group !== undefined) client.end('askedAgain');
+  }
+
+  /**
+   * Whether something was done to the group since a request came in, perhaps after its handler had decided what the client
+   * may follow: then that has to be decided again.
+   */
+  hasActedSince(group: string, time: number): boolean {
+    return (this.#actedAt.get(group) ?? -Infinity) >= time;
+  }
+
+  #remember(group: string): void {
+    const now = performance.now();
+    for (const [known, at] of this.#actedAt) {
+      if (at > now - DECISION_TIME) break;
+      this.#actedAt.delete(known);
+    }
+    this.#actedAt.delete(group);
+    this.#actedAt.set(group, now);
   }
 
   // Nobody waits for the outcome: a client that follows too much already is left as it is.

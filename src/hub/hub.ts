@@ -117,6 +117,7 @@ export class Hub {
     const held = new HeldClients(backplane, this.logger);
     const { maxTopicsPerClient } = options;
     this.clients = new Registry({ followers, topics, audience, turn, held, reporter, maxTopicsPerClient });
+    const groups = new Groups(this.clients, reporter);
     this.delivery = new Delivery({
       log,
       closedTopics,
@@ -127,7 +128,7 @@ export class Hub {
       envelopes,
       counters,
       logger: this.logger,
-      groups: new Groups(this.clients, reporter),
+      groups,
       onDelivered: () => {
         this.publisher.hasRead();
         this.#keepHouse();
@@ -166,6 +167,7 @@ export class Hub {
     this.#admission = new Admission({
       limits: options,
       clients: this.clients,
+      groups,
       reporter,
       shuttingDown,
       retry,
@@ -200,9 +202,16 @@ export class Hub {
   }
 
   /** Lets a request in, or turns it away. Throws `TOO_MANY_CLIENTS`, where the limits ask for it, and `CLIENT_EXISTS`. */
-  connect(settings: ClientSettings, names: TopicsAndPatterns, isHead: boolean, entrance: Entrance): SSEClient {
+  connect(
+    settings: ClientSettings,
+    names: TopicsAndPatterns,
+    isHead: boolean,
+    entrance: Entrance,
+    /** When its request came in, on the clock of `performance.now()`, where that is known. */
+    askedAt = Infinity,
+  ): SSEClient {
     this.#startIfNeeded();
-    const isIn = this.#admission.ask(settings, isHead, entrance);
+    const isIn = this.#admission.ask(settings, { isHead, askedAt }, entrance);
     return isIn ? this.#open(settings, names, entrance.admit()).view : new TurnedAway(settings);
   }
 

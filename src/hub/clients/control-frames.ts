@@ -6,7 +6,7 @@ import { ResetReason, Resumed } from '../../sse.client.js';
  * Why a connection is turned away for now: there are `maxClients`, or those of its group; the hub shuts down; the request
  * was `pipelined` behind another stream of its own connection.
  */
-export type BusyReason = 'full' | 'shutdown' | 'pipelined';
+export type BusyReason = 'full' | 'shutdown' | 'pipelined' | 'outdated';
 
 /** The frames that the hub sends on its own account. Without control events only their `id` and `retry` remain. */
 export class ControlFrames {

@@ -4,14 +4,18 @@ import type { AddressInfo } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { type Backplane, MemoryBackplane, SSEService } from 'nestjs-sse-hub';
+import { type CanActivate, Controller, Inject, Injectable, Module } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
+import { type Backplane, EventStream, MemoryBackplane, SSEService } from 'nestjs-sse-hub';
 import { TestNode } from 'nestjs-sse-hub/testing';
 
 import { type Cursor, formatCursor, parseCursor } from '../../../src/protocol/cursor.js';
 import { returnToBaseline, until } from '../../support/baseline.js';
 import { type Broker, brokerKinds } from '../../support/brokers/brokers.js';
-import { type EventStream, open } from '../../support/readers/event-stream.js';
+import { platforms } from '../../support/platforms.js';
+import { type EventStream as OpenStream, open } from '../../support/readers/event-stream.js';
 import { integer, pick, seededRandom } from '../../support/seed.js';
+import { transports } from '../../support/stream-controllers.js';
 
 const bench = returnToBaseline();
 const brokers: Broker[] = [];
@@ -76,7 +80,7 @@ async function signOut(backplanes: readonly Backplane[], lag: () => void, catchU
   };
   let cursor = await publishSome();
   lag();
-  const streams: { readonly group: string; readonly stream: EventStream }[] = [];
+  const streams: { readonly group: string; readonly stream: OpenStream }[] = [];
   while (streams.length < CLIENTS) {
     cursor = await publishSome();
     const comers = Array.from({ length: 50 }, async (_, i) => {
@@ -99,7 +103,7 @@ async function signOut(backplanes: readonly Backplane[], lag: () => void, catchU
   const lastOfOther = n - 1;
 
   const groupOf = (name: string) => streams.filter(({ group }) => group === name).map(({ stream }) => stream);
-  const has = (stream: EventStream, number: number) => stream.messages.some((event) => numberOf(event) === number);
+  const has = (stream: OpenStream, number: number) => stream.messages.some((event) => numberOf(event) === number);
   await until('the signed out are gone', () => groupOf('removed').every(({ ended }) => ended));
   for (const group of ['unsubscribed', 'bystanders']) {
     await until(`${group} go on`, () => groupOf(group).every((stream) => has(stream, lastOfOther)));
@@ -135,3 +139,86 @@ describe(`B16: ${CLIENTS} clients with cursors forged in every part, on three no
     });
   }
 });
+
+for (const platform of platforms) {
+  for (const transport of transports) {
+    describe(`B17: a right that is taken away while a handler decides: ${transport.name} on ${platform.name}`, () => {
+      it('holds for the stream that the handler opens behind it: its client is asked again', async () => {
+        const rights = new Set(['t']);
+        let deciding: Promise<void> = Promise.resolve();
+        let decided = (): void => {};
+        let asked = 0;
+
+        @Injectable()
+        class RightsGuard implements CanActivate {
+          async canActivate(): Promise<boolean> {
+            const isAllowed = rights.has('t');
+            asked++;
+            await deciding;
+            return isAllowed;
+          }
+        }
+
+        @Module({ providers: [{ provide: APP_GUARD, useClass: RightsGuard }] })
+        class RightsModule {}
+
+        const { sse, url } = await bench.start(platform, {
+          imports: [RightsModule],
+          controllers: [transport.controller(() => ({ group: 'user:42' }))],
+        });
+        for (const act of [
+          () => sse.unsubscribeGroup('user:42', 't'),
+          () => sse.removeGroup('user:42'),
+          () => sse.subscribeGroup('user:42', 'another'),
+        ]) {
+          rights.add('t');
+          const cursor = sse.cursor();
+          deciding = new Promise((resolve) => (decided = resolve));
+          const before = asked;
+          const opening = bench.open(`${url}/events/t`, { lastEventId: cursor });
+          await until('the guard has looked', () => asked > before);
+          rights.delete('t');
+          act();
+          sse.broadcast('t', 'n', 'not for it');
+          decided();
+          const stream = await opening;
+          await stream.untilEnd();
+          expect(stream.data).toEqual([]);
+          expect(stream.events.map(({ event }) => event)).toEqual(['sse.busy']);
+          const again = await bench.open(`${url}/events/t`, { lastEventId: stream.lastEventId });
+          expect(again.status).toBe(403);
+        }
+        // What was done before a request came is nothing to it.
+        rights.add('t');
+        deciding = Promise.resolve();
+        const allowed = await bench.open(`${url}/events/t`);
+        await allowed.next();
+        sse.broadcast('t', 'n', 'for it');
+        expect(await allowed.messagesUpTo(1)).toEqual(['for it']);
+      });
+    });
+  }
+
+  describe(`B17: a handler that ends the other streams of its user on ${platform.name}`, () => {
+    it('opens one that stays', async () => {
+      @Controller()
+      class OnlyOneController {
+        constructor(@Inject(SSEService) private readonly sse: SSEService) {}
+
+        @EventStream('events')
+        events() {
+          this.sse.removeGroup('user:42', { reconnect: false });
+          return { topics: 't', group: 'user:42' };
+        }
+      }
+      const { sse, url } = await bench.start(platform, { controllers: [OnlyOneController] });
+      const first = await bench.open(`${url}/events`);
+      await first.next();
+      const second = await bench.open(`${url}/events`);
+      await first.untilEnd();
+      await second.next();
+      sse.broadcast('t', 'n', 1);
+      expect(await second.messagesUpTo(1)).toEqual([1]);
+    });
+  });
+}
