@@ -43,7 +43,7 @@ async function failureOf(wait: Promise<unknown>): Promise<string> {
   return (failure as WaitError).message;
 }
 
-const SHORT = { timeout: 100 };
+const SHORT = { timeout: 500 };
 
 for (const platform of platforms) {
   describe(`a test stream of an application on ${platform.name}`, () => {
@@ -167,7 +167,7 @@ for (const platform of platforms) {
         config: { maxHistorySize: 1 },
         controllers: [transports[0]!.controller()],
       });
-      const stream = await bench.stream(app, '/events/a', SHORT);
+      const stream = await bench.stream(app, '/events/a');
       stream.cut();
       for (let n = 1; n <= 3; n++) sse.broadcast('a', 'n', n);
       await until('the oldest are gone', () => sse.stats().history.events === 1);
@@ -195,13 +195,13 @@ describe('waits', () => {
       SHORT,
     );
     expect((await stream.next('b')).data).toBe('x');
-    expect(await failureOf(stream.next('b'))).toBe(`waited 100 ms for 'b'; what came: 'a' {"n":3}; the stream is open`);
-    expect(await failureOf(stream.take(2))).toMatch(/^waited 100 ms for 2 events;/);
-    expect(await failureOf(stream.until(({ event }) => event === 'c'))).toMatch(/^waited 100 ms for an event of which/);
+    expect(await failureOf(stream.next('b'))).toBe(`waited 500 ms for 'b'; what came: 'a' {"n":3}; the stream is open`);
+    expect(await failureOf(stream.take(2))).toMatch(/^waited 500 ms for 2 events;/);
+    expect(await failureOf(stream.until(({ event }) => event === 'c'))).toMatch(/^waited 500 ms for an event of which/);
     expect(await stream.take(0)).toEqual([]);
     expect((await stream.until(({ event }) => event === 'a')).map(({ data }) => data)).toEqual([{ n: 3 }]);
     expect(await failureOf(stream.ended())).toBe(
-      'waited 100 ms for the end of the stream; what came: nothing; the stream is open',
+      'waited 500 ms for the end of the stream; what came: nothing; the stream is open',
     );
   });
 
@@ -213,7 +213,7 @@ describe('waits', () => {
     const stream = await openStream(server, '/', SHORT);
     await stream.next();
     expect(await failureOf(stream.next('b'))).toBe(
-      `waited 100 ms for 'b'; what came: 'a' 1 ×2, 2 comments; the stream is open`,
+      `waited 500 ms for 'b'; what came: 'a' 1 ×2, 2 comments; the stream is open`,
     );
     const flooded = await openStream(serving(many), '/', SHORT);
     const message = await failureOf(flooded.next('b'));
@@ -245,7 +245,7 @@ describe('waits', () => {
     const failures = [stream.next('b'), stream.comment(), openStream(serving(''), '/', SHORT)];
     for (const wait of failures) {
       const { stack } = (await wait.catch((error: unknown) => error)) as WaitError;
-      expect(stack).toMatch(/^WaitError: waited 100 ms for /);
+      expect(stack).toMatch(/^WaitError: waited 500 ms for /);
       expect(stack!.split('\n')[1]).toContain('open-stream.spec.ts');
     }
   });
@@ -254,7 +254,7 @@ describe('waits', () => {
     jest.useFakeTimers();
     try {
       const stream = await openStream(serving('data: 1\n\n'), '/', SHORT);
-      expect(await failureOf(stream.next('b'))).toMatch(/^waited 100 ms/);
+      expect(await failureOf(stream.next('b'))).toMatch(/^waited 500 ms/);
     } finally {
       jest.useRealTimers();
     }
@@ -263,10 +263,10 @@ describe('waits', () => {
   it('end a stream that never opens, or is never answered', async () => {
     const silent = http.createServer(() => {});
     servers.push(silent);
-    expect(await failureOf(openStream(silent, '/path', SHORT))).toBe('waited 100 ms for an answer to GET /path');
+    expect(await failureOf(openStream(silent, '/path', SHORT))).toBe('waited 500 ms for an answer to GET /path');
     const empty = serving(':\n\n');
     expect(await failureOf(openStream(empty, '/', SHORT))).toMatch(
-      /^waited 100 ms for its first event; what came: 1 comment/,
+      /^waited 500 ms for its first event; what came: 1 comment/,
     );
     await until('it has left', async () => (await connectionsOf(empty)) === 0);
   });
@@ -300,7 +300,7 @@ describe('a stream as a list', () => {
   it('has comments beside its events', async () => {
     const stream = await openStream(serving('data: 1\n\n:\n\n: beat\n'), '/', SHORT);
     expect([await stream.comment(), await stream.comment()]).toEqual(['', 'beat']);
-    expect(await failureOf(stream.comment())).toMatch(/^waited 100 ms for a comment;/);
+    expect(await failureOf(stream.comment())).toMatch(/^waited 500 ms for a comment;/);
     expect(stream.comments).toEqual(['', 'beat']);
   });
 });
