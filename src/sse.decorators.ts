@@ -46,7 +46,10 @@ export function getSSEToken(name?: string): InjectionToken<SSEService> {
  * Injects the hub of this name: that of `SSEModule.forRoot({ name })`.
  *
  * @example
- * constructor(@InjectSSE('admin') private readonly admin: SSEService) {}
+ * @Injectable()
+ * export class Jobs {
+ *   constructor(@InjectSSE('admin') private readonly admin: SSEService) {}
+ * }
  */
 export function InjectSSE(name?: string): PropertyDecorator & ParameterDecorator {
   return Inject(getSSEToken(name));

@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { examples } from '../support/examples.js';
+import { AUGMENTS, examples } from '../support/examples.js';
 import { isRegistryReachable, manifestOf, PackedLibrary, run, supportedPeers } from '../support/packed-library.js';
 import { EventStream, open } from '../support/readers/event-stream.js';
 import { ROOT } from '../support/root.js';
@@ -312,7 +312,13 @@ for (const [peers, ...runner] of [
       const modules = await examples();
       expect(modules.size).toBeGreaterThan(50);
       for (const [name, code] of modules) await writeFile(join(project, name), code);
-      await compile(project, [...modules.keys()]);
+      const names = [...modules.keys()];
+      const isAlone = (name: string): boolean => AUGMENTS.test(modules.get(name)!);
+      await compile(
+        project,
+        names.filter((name) => !isAlone(name)),
+      );
+      for (const name of names.filter(isAlone)) await compile(project, [name]);
     });
 
     it('has entries for brokers and for tests, and loads no client that is not asked for', async () => {

@@ -10,12 +10,12 @@ import { ROOT } from './root.js';
 const IMPORTS = `
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { Body, Controller, Get, Module, NotFoundException, Param, Post, Res, Sse } from '@nestjs/common';
+import { Body, Controller, Get, Injectable, Module, NotFoundException, Param, Post, Res, Sse } from '@nestjs/common';
 import type { Response } from 'express';
 import { connect } from '@nats-io/transport-node';
 import { Cluster } from 'ioredis';
 import {
-  BackplaneError, EventStream, LastEventId, MemoryBackplane, type SSEConfig, SSEError, SSEModule, SSEService, topicPattern,
+  BackplaneError, EventStream, getSSEToken, InjectSSE, LastEventId, MemoryBackplane, type SSEConfig, SSEError, SSEModule, SSEService, topicPattern,
 } from 'nestjs-sse-hub';
 import { NatsBackplane } from 'nestjs-sse-hub/nats';
 import { RedisBackplane } from 'nestjs-sse-hub/redis';
@@ -27,9 +27,13 @@ import {
 import { CurrentUser, type User } from './auth.js';
 `;
 
+/** It says which events there are, for all that is compiled with it: so it has to be compiled alone. */
+export const AUGMENTS = /^declare module 'nestjs-sse-hub'/m;
+
 /** Whole modules stay what they are; members get a class around them, and statements a method. */
 function moduleOf(code: string): string {
   if (/^import /m.test(code)) return `${code}\nexport {};\n`;
+  if (AUGMENTS.test(code)) return IMPORTS + code;
   const [, shown] = /^(?:export )?class (\w+)/m.exec(code) ?? [];
   if (shown !== undefined) return IMPORTS.replace(new RegExp(`\\b${shown},`), '') + code;
   const members = code.startsWith('@') ? code : `async example() {\n${code}\n}`;

@@ -45,7 +45,10 @@ export abstract class Example {
 
   readonly visits!: { count(): void };
   readonly audit!: { record(order: Order): void };
+  readonly latest!: Map<number, Order>;
+  readonly jwt!: { sign(claims: object, options: { expiresIn: string }): string };
   readonly orders!: {
+    list(): Promise<Order[]>;
     exists(id: string): Promise<boolean>;
     read(id: string): Promise<Order>;
     /** Rejects with a 403. */
