@@ -176,7 +176,7 @@ const OPTIONS: { readonly [Option in keyof Required<ClientOptions>]: readonly Pl
 };
 
 /** Throws `INVALID_CONFIG` for an option that there is not: a stream with `topic: 'a'` would follow nothing, silently. */
-export function assertOptionNames(options: ClientOptions<object>, owner: string, place?: Place): void {
+export function assertOptionNames(options: OptionsOfClient<Topics, SSEEvent>, owner: string, place?: Place): void {
   const names = Object.keys(OPTIONS) as (keyof ClientOptions)[];
   const known: readonly string[] = names.filter((name) => place === undefined || OPTIONS[name].includes(place));
   const stranger = Object.entries(options).find(([name, value]) => !known.includes(name) && value !== undefined);
@@ -198,7 +198,7 @@ export function assertRouteOptions(options: RouteOptions, owner: string): void {
 
 /** Throws `INVALID_CONFIG` for a value that makes no sense. Each option is read once: what was checked is what holds. */
 export function resolveClient(
-  options: ClientOptions<object>,
+  options: OptionsOfClient<Topics, SSEEvent>,
   config: ResolvedConfig,
   request?: RequestLike,
 ): ClientSettings {
@@ -291,7 +291,10 @@ function isInSeconds(time: number): boolean {
   return time > 0 && time < Date.now() / 100;
 }
 
-function resolveInitial(initial: ClientOptions<object>['initial'], config: ResolvedConfig): ClientSettings['initial'] {
+function resolveInitial(
+  initial: OptionsOfClient<Topics, SSEEvent>['initial'],
+  config: ResolvedConfig,
+): ClientSettings['initial'] {
   if (initial === undefined) return undefined;
   const encode = (events: Initial<SSEEvent>): EventEntry[] => [events].flat().map((event) => toEntry(event, config));
   if (typeof initial === 'function') return async (client) => encode(await initial(client));

@@ -596,7 +596,7 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
   }
 
   #connect(
-    options: ClientOptions<object>,
+    options: OptionsOfClient<Topics, SSEEvent>,
     topics: Topics,
     request: RequestLike | undefined,
     entrance: NodeEntrance | WebEntrance | MessageEntrance,
