@@ -9,7 +9,7 @@ import type { EventEntry, TopicEntry } from '../protocol/entry.js';
 import type { SSEEvent } from '../protocol/event.js';
 import { inNoContext } from './callbacks.js';
 import type { AllFollowers, Followers } from './clients/followers.js';
-import type { DeliveryDelay } from './delivery-delay.js';
+import type { DeliveryDelay } from './delay.js';
 import type { Envelopes } from './envelopes.js';
 import type { GroupAct, Groups } from './groups.js';
 import type { HeldClients } from './held-clients.js';

@@ -25,7 +25,7 @@ import { ControlFrames } from './clients/control-frames.js';
 import { AllFollowers, type Followers } from './clients/followers.js';
 import { Registry } from './clients/registry.js';
 import { cursorOfUnopened } from './clients/starting-place.js';
-import { DeliveryDelay } from './delivery-delay.js';
+import { DeliveryDelay } from './delay.js';
 import { Delivery } from './delivery.js';
 import { Envelopes } from './envelopes.js';
 import { Groups } from './groups.js';

@@ -5,7 +5,7 @@ import { type LogItem, Publication } from '../log/publication.js';
 import { Batch, type Frame } from '../protocol/frame.js';
 import { inNoContext } from './callbacks.js';
 import type { AllFollowers, Followers, InStep, Lane, Member, Shared } from './clients/followers.js';
-import type { DeliveryDelay } from './delivery-delay.js';
+import type { DeliveryDelay } from './delay.js';
 import type { Envelopes } from './envelopes.js';
 import { Pace, type TurnBeginning } from './pace.js';
 import type { Counters } from './reporting/stats.js';

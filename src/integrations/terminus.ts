@@ -52,9 +52,6 @@ export class SSEHealthIndicator {
    * down, `message` says why, and `state`, `backplane` have the figures. For readiness probes.
    *
    * @throws `INVALID_CONFIG` for a `maxLag` that is not a number of milliseconds.
-   *
-   * @example
-   * health.check([() => sse.isReady('sse', { maxLag: 10_000 })]);
    */
   isReady(key = 'sse', { maxLag = 5_000, needsLog = true }: ReadinessOptions = {}): HealthIndicatorResult {
     if (!(maxLag >= 0)) throw invalid('maxLag', maxLag, 'a number of milliseconds, at least 0');
@@ -73,9 +70,6 @@ export class SSEHealthIndicator {
   /**
    * Up whenever it answers, because nothing else is a reason to end a process with open streams: not a broker that is away,
    * for which all nodes would be restarted, nor a shutdown. For liveness probes.
-   *
-   * @example
-   * health.check([() => sse.isAlive()]);
    */
   isAlive(key = 'sse'): HealthIndicatorResult {
     return this.health.check(key).up({ state: this.sse.stats().state });
