@@ -1,11 +1,12 @@
 import { Inject, Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { type Attributes, createNoopMeter, type Meter, type MetricOptions, metrics } from '@opentelemetry/api';
+import type { Observable } from 'rxjs';
 
+import type { SSEStats } from '../index.js';
 import { SSEModule } from '../sse.module.js';
 import { SSEService } from '../sse.service.js';
 
-type Stats = ReturnType<SSEService['stats']>;
-type Figure = (stats: Stats) => number | undefined;
+type Figure = (stats: SSEStats) => number | undefined;
 type Instruments = readonly [name: string, unit: string, description: string, figure: Figure][];
 
 const COUNTERS: Instruments = [
@@ -46,6 +47,12 @@ const DURATION: MetricOptions = {
   advice: { explicitBucketBoundaries: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10] },
 };
 
+/** An `SSEService`, with whatever types of events. */
+export interface ObservedHub {
+  readonly deliveryDelays: Observable<number>;
+  stats(): SSEStats;
+}
+
 /** What the figures are reported as, and to whom. */
 export interface ObserveOptions {
   /**
@@ -70,7 +77,7 @@ export interface ObserveOptions {
  * const stop = observeHub(sse, { attributes: { 'sse.hub': 'prices' } });
  */
 export function observeHub(
-  sse: Pick<SSEService, 'stats' | 'deliveryDelays'>,
+  sse: ObservedHub,
   { meter = metrics.getMeter('nestjs-sse-hub'), attributes = {} }: ObserveOptions = {},
 ): () => void {
   if (meter === createNoopMeter()) return () => {};
@@ -116,7 +123,7 @@ export function observeHub(
 export class SSEMetricsModule implements OnModuleInit, OnApplicationShutdown {
   #stop = (): void => {};
 
-  constructor(@Inject(SSEService) private readonly sse: Pick<SSEService, 'stats' | 'deliveryDelays'>) {}
+  constructor(@Inject(SSEService) private readonly sse: ObservedHub) {}
 
   onModuleInit(): void {
     this.#stop = observeHub(this.sse);

@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
 
+import type { SSEStats } from '../index.js';
 import { invalid } from '../sse.config.js';
 import { SSEService } from '../sse.service.js';
 
@@ -43,8 +44,7 @@ export interface ReadinessOptions {
 export class SSEHealthIndicator {
   constructor(
     @Inject(HealthIndicatorService) private readonly health: Pick<HealthIndicatorService, 'check'>,
-    // For any type of events.
-    @Inject(SSEService) private readonly sse: Pick<SSEService, 'stats'>,
+    @Inject(SSEService) private readonly sse: { stats(): SSEStats },
   ) {}
 
   /**
