@@ -1,10 +1,10 @@
-import { Inject, Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { Inject, Module, type OnApplicationShutdown, type OnModuleInit, Optional } from '@nestjs/common';
 import { type Attributes, createNoopMeter, type Meter, type MetricOptions, metrics } from '@opentelemetry/api';
 import type { Observable } from 'rxjs';
 
 import type { SSEStats } from '../index.js';
-import { SSEModule } from '../sse.module.js';
-import { SSEService } from '../sse.service.js';
+import { SSEError } from '../sse.error.js';
+import { Hubs } from '../sse.hubs.js';
 
 type Figure = (stats: SSEStats) => number | undefined;
 type Instruments = readonly [name: string, unit: string, description: string, figure: Figure][];
@@ -74,7 +74,7 @@ export interface ObserveOptions {
  * Answers with a function that stops that. It does nothing where no provider of meters has been registered before.
  *
  * @example
- * const stop = observeHub(sse, { attributes: { 'sse.hub': 'prices' } });
+ * const stop = observeHub(sse, { attributes: { 'sse.hub.name': 'prices' } });
  */
 export function observeHub(
   sse: ObservedHub,
@@ -113,23 +113,31 @@ export function observeHub(
 }
 
 /**
- * `observeHub` for the application's hub, from its start to its end.
+ * `observeHub` for the application's hubs, from its start to its end. Figures of a hub that has a name carry that as
+ * `sse.hub.name`. Throws `INVALID_CONFIG` in an application without `SSEModule.forRoot()`.
  *
  * @example
  * @Module({ imports: [SSEModule.forRoot(), SSEMetricsModule] })
  * export class AppModule {}
  */
-@Module({ imports: [SSEModule] })
+@Module({})
 export class SSEMetricsModule implements OnModuleInit, OnApplicationShutdown {
-  #stop = (): void => {};
+  #stops: (() => void)[] = [];
 
-  constructor(@Inject(SSEService) private readonly sse: ObservedHub) {}
+  constructor(@Optional() @Inject(Hubs) private readonly hubs?: { readonly all: Hubs['all'] }) {}
 
   onModuleInit(): void {
-    this.#stop = observeHub(this.sse);
+    if (!this.hubs) {
+      const message =
+        'SSEMetricsModule was imported, and there is no hub. The root module has imports: [SSEModule.forRoot()].';
+      throw new SSEError('INVALID_CONFIG', message);
+    }
+    this.#stops = this.hubs.all.map(([name, hub]) => {
+      return observeHub(hub, { attributes: name === '' ? {} : { 'sse.hub.name': name } });
+    });
   }
 
   onApplicationShutdown(): void {
-    this.#stop();
+    for (const stop of this.#stops) stop();
   }
 }

@@ -2,9 +2,10 @@ import { setImmediate } from 'node:timers/promises';
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Module } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
 import { type Attributes, metrics } from '@opentelemetry/api';
 import { DataPointType, type Histogram, MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics';
-import { MemoryBackplane, SSEService } from 'nestjs-sse-hub';
+import { getSSEToken, MemoryBackplane, SSEModule, SSEService } from 'nestjs-sse-hub';
 import { observeHub, SSEMetricsModule } from 'nestjs-sse-hub/opentelemetry';
 import { Observable } from 'rxjs';
 
@@ -121,6 +122,31 @@ for (const platform of platforms) {
       class OtherModule {}
       await bench.start(platform, { config: { isGlobal: false }, imports: [OtherModule] });
       expect(await collector.valuesOf('sse.log.up')).toEqual([[{}, 1]]);
+    });
+
+    it('are of all its hubs, with their names', async () => {
+      metrics.setGlobalMeterProvider(collector.provider);
+      const imports = [SSEMetricsModule, SSEModule.forRoot({ name: 'admin' })];
+      const { app, sse } = await bench.start(platform, { imports });
+      const admin = app.get<SSEService>(getSSEToken('admin'));
+      sse.broadcast('a', 'n', 0);
+      for (let n = 0; n < 2; n++) admin.broadcast('a', 'n', n);
+      const published = new Map(
+        (await collector.valuesOf('sse.events.published')).map(([{ 'sse.hub.name': name }, value]) => [name, value]),
+      );
+      expect(published).toEqual(
+        new Map([
+          [undefined, 1],
+          ['admin', 2],
+        ]),
+      );
+    });
+
+    it('are refused where there is no hub, with the remedy', async () => {
+      const testing = await Test.createTestingModule({ imports: [SSEMetricsModule] }).compile();
+      await expect(testing.createNestApplication(platform.adapter(), { logger: false }).init()).rejects.toThrow(
+        'there is no hub. The root module has imports: [SSEModule.forRoot()].',
+      );
     });
 
     it('are nothing, and no error, where no provider is registered', async () => {

@@ -8,7 +8,7 @@ import { backplaneContract, type ContractCheck } from 'nestjs-sse-hub/testing';
 
 export const module = SSEModule.forRoot({ backplane: new RedisBackplane({ prefix: 'shop' }) });
 export const service = new SSEService({ backplane: new NatsBackplane({ prefix: 'shop' }) });
-export const stop: () => void = observeHub(service, { attributes: { 'sse.hub': 'shop' } });
+export const stop: () => void = observeHub(service, { attributes: { 'sse.hub.name': 'shop' } });
 export const parts: object[] = [SSEMetricsModule, SSEHealthIndicator];
 export const checks: readonly ContractCheck[] = backplaneContract();
 // @ts-expect-error has a type, and it is not this one
