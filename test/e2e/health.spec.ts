@@ -160,7 +160,7 @@ for (const platform of platforms) {
 
 describe('the health indicator', () => {
   it('refuses a lag that is no number of milliseconds, with its value', async () => {
-    const sse = bench.watch(new SSEService<{ prices: { price: number } }>());
+    const sse = new SSEService<{ prices: { price: number } }>();
     // A hub with types of its own will do.
     const indicator = new SSEHealthIndicator(new HealthIndicatorService(), sse);
     expect(() => indicator.isReady('sse', { maxLag: NaN })).toThrow(

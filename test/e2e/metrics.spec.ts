@@ -196,16 +196,18 @@ describe('the metrics of a hub', () => {
     const deliveryDelays = new Observable<number>(() => {
       subscribed = true;
     });
-    observeHub({ stats: () => expect.fail(), deliveryDelays })();
+    observeHub({ stats: () => new SSEService().stats(), deliveryDelays })();
     expect(subscribed).toBe(false);
   });
 
   it('of several are told apart by attributes, and stop one by one', async () => {
     const meter = collector.provider.getMeter('test');
     const hubs = [
-      bench.watch(new SSEService<{ prices: { price: number } }>()),
+      // Of whatever types.
+      new SSEService<{ prices: { price: number } }>(),
       bench.watch(new SSEService({ maxClients: 5 })),
     ] as const;
+    bench.onEnd(() => void hubs[0].shutdown());
     const stops = hubs.map((sse, n) => observeHub(sse, { meter, attributes: { 'sse.hub': `hub ${n}` } }));
     for (const sse of hubs) await sse.start();
     hubs[0].broadcast('prices', 'price', 1);

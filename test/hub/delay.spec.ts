@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { MemoryBackplane } from 'nestjs-sse-hub';
+import { TestNode } from 'nestjs-sse-hub/testing';
 
 import type { SSEConfig } from '../../src/sse.config.js';
-import { LaggingBackplane } from '../support/brokers/lagging-backplane.js';
 import { FakeTransport } from '../support/fake-transport.js';
 import { StandingClock, TestHub, TestLog, turn } from '../support/test-hub.js';
 
@@ -18,7 +18,7 @@ afterEach(() => {
 
 /** A node that reads what it is told to, and its figures. */
 function nodeOf(log: MemoryBackplane | TestLog, config: SSEConfig = {}) {
-  const backplane = new LaggingBackplane(log);
+  const backplane = new TestNode(log);
   const test = new TestHub(config, new TestLog(), backplane);
   const delays: number[] = [];
   const subscription = test.hub.deliveryDelays().subscribe((delay) => delays.push(delay));
