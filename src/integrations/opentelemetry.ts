@@ -82,13 +82,13 @@ export function observeHub(
 ): () => void {
   if (meter === createNoopMeter()) return () => {};
   const makers = [
-    [COUNTERS, meter.createObservableCounter],
-    [UP_DOWN_COUNTERS, meter.createObservableUpDownCounter],
-    [GAUGES, meter.createObservableGauge],
+    [COUNTERS, 'createObservableCounter'],
+    [UP_DOWN_COUNTERS, 'createObservableUpDownCounter'],
+    [GAUGES, 'createObservableGauge'],
   ] as const;
   const figures = makers.flatMap(([instruments, make]) =>
     instruments.map(([name, unit, description, figure]) => {
-      return { instrument: make.call(meter, name, { unit, description }), figure };
+      return { instrument: meter[make](name, { unit, description }), figure };
     }),
   );
   const resets = meter.createObservableCounter('sse.resets.sent', RESETS);

@@ -68,7 +68,7 @@ async function start(platform: Platform, config: SSEConfig, options?: ReadinessO
   const running = await bench.start(platform, { config, imports: [HealthModule] });
   const ask = async (path: string) => {
     const response = await fetch(`${running.url}/${path}`, { headers: { connection: 'close' } });
-    return { code: response.status, body: (await response.json()) as unknown };
+    return { code: response.status, body: await response.json() };
   };
   /** Answers with what lets it go on. */
   const keepBusy = (): (() => void) => {
