@@ -6,6 +6,8 @@
 /** What backplanes and hub agree on. The other files of `backplane` are for the application to choose from. */
 const BACKPLANE_CONTRACT = '^src/backplane/(backplane|presence|backplane-error)[.]ts$';
 const TRANSPORT_CONTRACT = '^src/transport/transport[.]ts$';
+/** Health checks and metrics of applications. Each is an entry of its own, and uses what an application uses. */
+const INTEGRATIONS = '^src/integrations/';
 /** What every room says to the application. The other files of the root are glue, and no room knows them. */
 const PUBLIC_WORDS = '^src/(sse[.]client|sse[.]error|option-checks)[.]ts$';
 const ROOT = '^src/[^/]+[.]ts$';
@@ -28,17 +30,17 @@ function roomImportsOnly(room, comment, allowed) {
 }
 
 /**
- * A client of a broker, which is an optional peer.
+ * An optional peer: who does not load this part of `src` need not have it installed.
  *
- * @param {string} broker
  * @param {string} peer
+ * @param {string} place
  */
-function onlyIn(broker, peer) {
+function onlyIn(peer, place) {
   return {
-    name: `${broker}-client-only-in-its-room`,
-    comment: 'Who does not use a broker has no client of it installed.',
+    name: `${peer}-only-in-its-place`,
+    comment: 'Who does not use an optional peer has not installed it.',
     severity: 'error',
-    from: { path: '^src/', pathNot: `^src/backplane/${broker}/` },
+    from: { path: '^src/', pathNot: `^src/${place}` },
     to: { path: `(^|/)node_modules/${peer}/` },
   };
 }
@@ -86,6 +88,14 @@ export default {
       '^src/hub/topics/topic-pattern[.]ts$',
       ROOT,
     ]),
+    roomImportsOnly('integrations', 'They use what an application uses, and not each other.', [ROOT]),
+    {
+      name: 'nobody-imports-integrations',
+      comment: 'Who does not use one has not installed what it is for.',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: INTEGRATIONS },
+    },
     {
       name: 'nobody-imports-testing',
       comment: 'It is for tests: a server does not load it.',
@@ -122,14 +132,16 @@ export default {
       from: { path: '^src/backplane/([^/]+)/' },
       to: { path: '^src/backplane/(redis|nats)/', pathNot: '^src/backplane/$1/' },
     },
-    onlyIn('redis', 'ioredis'),
-    onlyIn('nats', '@nats-io'),
+    onlyIn('ioredis', 'backplane/redis/'),
+    onlyIn('@nats-io', 'backplane/nats/'),
+    onlyIn('@nestjs/terminus', 'integrations/terminus[.]ts$'),
+    onlyIn('@opentelemetry', 'integrations/opentelemetry[.]ts$'),
 
     {
-      name: 'nest-only-at-the-root',
+      name: 'nest-only-at-the-root-and-in-integrations',
       comment: 'All else works without Nest, and a new version of it concerns a handful of files.',
       severity: 'error',
-      from: { path: '^src/', pathNot: ROOT },
+      from: { path: '^src/', pathNot: [ROOT, INTEGRATIONS] },
       to: { path: '(^|/)node_modules/@nestjs/' },
     },
     {

@@ -1,5 +1,8 @@
 import { type DynamicModule, Module } from '@nestjs/common';
+import { TerminusModule } from '@nestjs/terminus';
 import { type Backplane, SSEModule, topicPattern } from 'nestjs-sse-hub';
+import { SSEMetricsModule } from 'nestjs-sse-hub/opentelemetry';
+import { SSEHealthIndicator } from 'nestjs-sse-hub/terminus';
 
 import { AdminController } from './admin/admin.controller.js';
 import { ConnectionsService } from './admin/connections.service.js';
@@ -10,12 +13,15 @@ import { DocumentsController } from './documents/documents.controller.js';
 import { DocumentsService } from './documents/documents.service.js';
 import { ExecutionsController } from './executions/executions.controller.js';
 import { ExecutionsService } from './executions/executions.service.js';
+import { HealthController } from './health/health.controller.js';
+import { MetricsController } from './metrics/metrics.controller.js';
 import { NotificationsController } from './notifications/notifications.controller.js';
 import { NotificationsService } from './notifications/notifications.service.js';
 import { PageEventsController } from './page/page-events.controller.js';
 import { PageController } from './page/page.controller.js';
 
 @Module({
+  imports: [SSEMetricsModule, TerminusModule],
   controllers: [
     PageController,
     PageEventsController,
@@ -24,6 +30,8 @@ import { PageController } from './page/page.controller.js';
     DocumentsController,
     ExecutionsController,
     AdminController,
+    HealthController,
+    MetricsController,
   ],
   providers: [
     NotificationsService,
@@ -32,6 +40,7 @@ import { PageController } from './page/page.controller.js';
     DocumentViewers,
     ExecutionsService,
     ConnectionsService,
+    SSEHealthIndicator,
   ],
 })
 export class AppModule {

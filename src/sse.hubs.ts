@@ -23,6 +23,11 @@ export class Hubs {
     this.#byName.set(name, hub);
   }
 
+  /** Each with its name. */
+  get all(): readonly (readonly [name: string, hub: SSEService])[] {
+    return [...this.#byName];
+  }
+
   /** Throws `INVALID_CONFIG` where there is none of this name; `asker` is who wants it. */
   get(name: string, asker: string): SSEService {
     const hub = this.#byName.get(name);

@@ -21,7 +21,6 @@ import {
   assertFilter,
   assertGroup,
   assertOptionNames,
-  type ClientOptions,
   literalOf,
   type OptionsOfClient,
   type OptionsOfStream,
@@ -109,6 +108,16 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
    * sse.connections.subscribe(({ type, client, reason }) => logger.log(`${client.id}: ${type} ${reason ?? ''}`));
    */
   readonly connections: Observable<ConnectionChange>;
+  /**
+   * How long events take to clients of this node. For each turn of the event loop that wrote some to its clients: the
+   * milliseconds since the oldest of these was published. Measured only while somebody subscribes; what a client reads
+   * when it comes back, or because it was behind, is not in it. The time of publishing is the broker's: where its clock is
+   * behind this machine's, figures are too high by that; they are never negative.
+   *
+   * @example
+   * sse.deliveryDelays.subscribe((milliseconds) => logger.log(`written after ${milliseconds} ms`));
+   */
+  readonly deliveryDelays: Observable<number>;
   readonly #told = new Set<string>();
 
   /** Throws `INVALID_CONFIG`. With a `name`, log lines say which of several hubs they are about. */
@@ -118,6 +127,7 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
     this.#limits = { highWaterMark, ended: new EndedStreams(slowTimeout) };
     this.#hub = new Hub(this.#config, new Logger(name === undefined ? 'SSEService' : `SSEService ${name}`));
     this.connections = this.#hub.connectionChanges();
+    this.deliveryDelays = this.#hub.deliveryDelays();
   }
 
   /**

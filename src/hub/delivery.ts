@@ -9,6 +9,7 @@ import type { EventEntry, TopicEntry } from '../protocol/entry.js';
 import type { SSEEvent } from '../protocol/event.js';
 import { inNoContext } from './callbacks.js';
 import type { AllFollowers, Followers } from './clients/followers.js';
+import type { DeliveryDelay } from './delay.js';
 import type { Envelopes } from './envelopes.js';
 import type { GroupAct, Groups } from './groups.js';
 import type { HeldClients } from './held-clients.js';
@@ -24,6 +25,7 @@ export interface DeliveryContext {
   readonly topics: Topics<Followers>;
   readonly followers: AllFollowers;
   readonly turn: Turn;
+  readonly delay: DeliveryDelay;
   readonly held: HeldClients;
   readonly counters: Counters;
   readonly logger: SSELogger;
@@ -67,6 +69,7 @@ export class Delivery implements LogListener {
     if (again && log.last.ms > 0) this.#newsSince = Math.max(log.last.ms + 1, this.#ready ? 0 : this.#newsSince);
     if (this.#ready) this.#doneUpTo = log.last;
     this.#ready = false;
+    this.context.delay.pause();
     log.begin(epoch, from);
     this.context.turn.restart();
     closedTopics.begin(from);
@@ -77,6 +80,7 @@ export class Delivery implements LogListener {
 
   ready(): void {
     this.#ready = true;
+    this.context.delay.resume();
     for (const observer of this.catchingUp) observer.read();
     for (const client of this.context.followers.clients()) {
       client.settle();

@@ -25,6 +25,7 @@ import { ControlFrames } from './clients/control-frames.js';
 import { AllFollowers, type Followers } from './clients/followers.js';
 import { Registry } from './clients/registry.js';
 import { cursorOfUnopened } from './clients/starting-place.js';
+import { DeliveryDelay } from './delay.js';
 import { Delivery } from './delivery.js';
 import { Envelopes } from './envelopes.js';
 import { Groups } from './groups.js';
@@ -73,6 +74,7 @@ export class Hub {
   readonly topics: Topics<Followers>;
   readonly audience: Audience;
   readonly turn: Turn;
+  readonly delay: DeliveryDelay;
   readonly delivery: Delivery;
   readonly clients: Registry;
   readonly publisher: Publisher;
@@ -112,7 +114,9 @@ export class Hub {
     const { log, closedTopics, topics, reporter, audience, timers } = this;
     const followers = this.#followers;
     const { counters } = reporter;
-    this.turn = new Turn({ log, topics, followers, counters, envelopes, highWaterMark, flushIntervalOf });
+    this.delay = new DeliveryDelay(log);
+    const { delay } = this;
+    this.turn = new Turn({ log, topics, followers, counters, envelopes, delay, highWaterMark, flushIntervalOf });
     const { turn } = this;
     const held = new HeldClients(backplane, this.logger);
     const { maxTopicsPerClient } = options;
@@ -124,6 +128,7 @@ export class Hub {
       topics,
       followers,
       turn,
+      delay,
       held,
       envelopes,
       counters,
@@ -272,6 +277,11 @@ export class Hub {
     return new GuardedObservable(this.#onObserverError, (subscriber) => this.#connections.subscribe(subscriber));
   }
 
+  /** Milliseconds from publishing to the end of the turn that writes to clients. */
+  deliveryDelays(): Observable<number> {
+    return new GuardedObservable(this.#onObserverError, (subscriber) => this.delay.figures.subscribe(subscriber));
+  }
+
   /** The place up to which the log has been read. */
   cursor(): string {
     this.#startIfNeeded();
@@ -301,6 +311,7 @@ export class Hub {
     const { kind, status, lag } = options.backplane;
     const { resets, ...counted } = this.reporter.counters;
     return {
+      state: this.#state,
       clients: this.clients.size,
       topics: this.topics.size,
       ...counted,
@@ -312,6 +323,11 @@ export class Hub {
       },
       backplane: { kind, status, ...(lag !== undefined && { lag }) },
     };
+  }
+
+  get #state(): SSEStats['state'] {
+    if (this.shuttingDown) return 'shutting down';
+    return this.options.enabled ? 'running' : 'off';
   }
 
   /** Ends every stream and lets go of the log. Idempotent. */
@@ -326,6 +342,7 @@ export class Hub {
     this.timers.stop();
     this.turn.stop();
     this.#connections.complete();
+    this.delay.figures.complete();
     this.#end.complete();
     this.delivery.publications.complete();
     this.topics.complete();

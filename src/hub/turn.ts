@@ -5,6 +5,7 @@ import { type LogItem, Publication } from '../log/publication.js';
 import { Batch, type Frame } from '../protocol/frame.js';
 import { inNoContext } from './callbacks.js';
 import type { AllFollowers, Followers, InStep, Lane, Member, Shared } from './clients/followers.js';
+import type { DeliveryDelay } from './delay.js';
 import type { Envelopes } from './envelopes.js';
 import { Pace, type TurnBeginning } from './pace.js';
 import type { Counters } from './reporting/stats.js';
@@ -19,6 +20,7 @@ export interface TurnContext {
   readonly followers: AllFollowers;
   readonly counters: Counters;
   readonly envelopes: Envelopes;
+  readonly delay: DeliveryDelay;
   /** Bytes. */
   readonly highWaterMark: number;
   /** Milliseconds between two writes to a client, by the topic of what waits; none: each turn is written at its end. */
@@ -176,6 +178,7 @@ export class Turn implements TurnBeginning {
         this.#serve(followers, followers.atTurnEnd, this.#start, end);
       }
     }
+    this.context.delay.tell();
     this.#begin(end, bytesAdded);
     this.#gatherEarly();
     const deadline = performance.now() + CATCH_UP_BUDGET;
@@ -215,6 +218,7 @@ export class Turn implements TurnBeginning {
     const { wait } = lane;
     pace.end(lane);
     // Whoever is written to at once may publish, or end, in the midst of several events; only its own reading bears that.
+    this.context.delay.note(followers, lane, wait?.from ?? from, end);
     if (wait && lane === followers.atOnce) for (const client of lane.clients) client.pump();
     else this.#serve(followers, lane, wait?.from ?? from, end);
     pace.wrote(lane, wait);
@@ -241,7 +245,9 @@ export class Turn implements TurnBeginning {
   }
 
   /** Gives those in step what follows `from` in one write, and has the others read it for themselves. */
-  #serve(followers: Followers, { clients, inStep }: Lane, from: number, end: number): void {
+  #serve(followers: Followers, lane: Lane, from: number, end: number): void {
+    const { clients, inStep } = lane;
+    this.context.delay.note(followers, lane, from, end);
     const shared = inStep.size > 0 ? this.#share(followers, from, end) : undefined;
     if (shared) this.#writeShared(inStep, shared);
     if (shared && inStep.size === clients.size) return;

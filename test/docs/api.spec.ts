@@ -17,6 +17,8 @@ const ENTRY_POINTS = {
   index: 'index.d.ts',
   redis: 'backplane/redis/redis.backplane.d.ts',
   nats: 'backplane/nats/nats.backplane.d.ts',
+  terminus: 'integrations/terminus.d.ts',
+  opentelemetry: 'integrations/opentelemetry.d.ts',
   testing: 'testing/index.d.ts',
 };
 

@@ -11,6 +11,7 @@ const IMPORTS = `
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { Body, Controller, Get, Injectable, Module, NotFoundException, Param, Post, Res, Sse } from '@nestjs/common';
+import { HealthCheck, HealthCheckService } from '@nestjs/terminus';
 import type { Response } from 'express';
 import { connect } from '@nats-io/transport-node';
 import { Cluster } from 'ioredis';
@@ -18,7 +19,9 @@ import {
   BackplaneError, EventStream, getSSEToken, InjectSSE, LastEventId, MemoryBackplane, type SSEConfig, SSEError, SSEModule, SSEService, topicPattern,
 } from 'nestjs-sse-hub';
 import { NatsBackplane } from 'nestjs-sse-hub/nats';
+import { observeHub, SSEMetricsModule } from 'nestjs-sse-hub/opentelemetry';
 import { RedisBackplane } from 'nestjs-sse-hub/redis';
+import { SSEHealthIndicator } from 'nestjs-sse-hub/terminus';
 import { backplaneContract, openStream, TestLog } from 'nestjs-sse-hub/testing';
 import {
   app, author, clientId, ConfigService, edit, Example, id, it, llm, loadInbox, log, logger, member, one, Order, order, PricesController,

@@ -108,6 +108,9 @@ export class PackedLibrary {
       ...['common', 'core', 'platform-express'].map((name) => `@nestjs/${name}@${nest}`),
       // Its numbers run apart from those of the others.
       `@nestjs/testing@^${nest.split('.', 1).join('')}.0.0`,
+      // So do its numbers, but for the first.
+      `@nestjs/terminus@^${nest.split('.', 1).join('')}.0.0`,
+      '@opentelemetry/api@^1.9.0',
       `ioredis@${ioredis}`,
       ...['jetstream', 'transport-node'].map((name) => `@nats-io/${name}@${nats}`),
       'rxjs@^7.8.0',

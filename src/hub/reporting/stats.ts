@@ -1,7 +1,9 @@
 import type { ResetReason } from '../../sse.client.js';
 
-/** Figures since the start: plain numbers, safe for JSON. */
+/** Figures since the start, safe for JSON. */
 export interface SSEStats {
+  /** `shutting down` from the beginning of `shutdown()` on, for good; `off` with `enabled: false`. */
+  readonly state: 'running' | 'shutting down' | 'off';
   /** Open streams now. */
   readonly clients: number;
   /** Topics that are followed or observed now. */
