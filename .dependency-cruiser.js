@@ -9,6 +9,7 @@ const TRANSPORT_CONTRACT = '^src/transport/transport[.]ts$';
 /** What every room says to the application. The other files of the root are glue, and no room knows them. */
 const PUBLIC_WORDS = '^src/(sse[.]client|sse[.]error|option-checks)[.]ts$';
 const ROOT = '^src/[^/]+[.]ts$';
+const INTEGRATIONS = '^src/integrations/';
 
 /**
  * What a room may import of `src`, beside itself.
@@ -86,6 +87,14 @@ export default {
       '^src/hub/topics/topic-pattern[.]ts$',
       ROOT,
     ]),
+    roomImportsOnly('integrations', 'An integration is glue between Nest and what the root offers.', [ROOT]),
+    {
+      name: 'integrations-are-entries-of-their-own',
+      comment: 'The main entry loads where what they integrate with is not installed.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: INTEGRATIONS },
+      to: { path: INTEGRATIONS },
+    },
     {
       name: 'nobody-imports-testing',
       comment: 'It is for tests: a server does not load it.',
@@ -122,6 +131,13 @@ export default {
       from: { path: '^src/backplane/([^/]+)/' },
       to: { path: '^src/backplane/(redis|nats)/', pathNot: '^src/backplane/$1/' },
     },
+    {
+      name: 'swagger-only-in-its-integration',
+      comment: 'Who has no OpenAPI document has no @nestjs/swagger installed.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: INTEGRATIONS },
+      to: { path: '(^|/)node_modules/@nestjs/swagger/' },
+    },
     onlyIn('redis', 'ioredis'),
     onlyIn('nats', '@nats-io'),
 
@@ -129,7 +145,7 @@ export default {
       name: 'nest-only-at-the-root',
       comment: 'All else works without Nest, and a new version of it concerns a handful of files.',
       severity: 'error',
-      from: { path: '^src/', pathNot: ROOT },
+      from: { path: '^src/', pathNot: [ROOT, INTEGRATIONS] },
       to: { path: '(^|/)node_modules/@nestjs/' },
     },
     {

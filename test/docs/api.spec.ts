@@ -17,6 +17,7 @@ const ENTRY_POINTS = {
   index: 'index.d.ts',
   redis: 'backplane/redis/redis.backplane.d.ts',
   nats: 'backplane/nats/nats.backplane.d.ts',
+  swagger: 'integrations/swagger.d.ts',
   testing: 'testing/index.d.ts',
 };
 
