@@ -315,26 +315,28 @@ for (const [peers, ...runner] of [
       await compile(project, [...modules.keys()]);
     });
 
-    it('has entries for brokers and for tests, and loads no client that is not asked for', async () => {
-      const use = `console.log(new RedisBackplane().kind, new NatsBackplane().kind, backplaneContract().length > 10)`;
+    it('has entries for brokers, documents and tests, and loads nothing for them that is not asked for', async () => {
+      const use = `
+        console.log(new RedisBackplane().kind, new NatsBackplane().kind, ApiEventStream().length, backplaneContract().length > 10)`;
       const names = [
         ['RedisBackplane', 'nestjs-sse-hub/redis'],
         ['NatsBackplane', 'nestjs-sse-hub/nats'],
+        ['ApiEventStream', 'nestjs-sse-hub/swagger'],
         ['backplaneContract', 'nestjs-sse-hub/testing'],
       ];
       const imports = names.map(([name, from]) => `import { ${name} } from '${from}';`).join('');
       const requires = names.map(([name, from]) => `const { ${name} } = require('${from}');`).join('');
       expect(await run(project, process.execPath, '--input-type=module', '-e', imports + use)).toBe(
-        'redis nats true\n',
+        'redis nats 3 true\n',
       );
       expect(await run(project, process.execPath, '--input-type=commonjs', '-e', requires + use)).toBe(
-        'redis nats true\n',
+        'redis nats 3 true\n',
       );
 
       const withoutClient = `
         require('nestjs-sse-hub');
         require('nestjs-sse-hub/testing');
-        console.log(Object.keys(require.cache).filter((file) => /ioredis|@nats-io/.test(file)).length);`;
+        console.log(Object.keys(require.cache).filter((file) => /ioredis|@nats-io|swagger/.test(file)).length);`;
       expect(await run(project, process.execPath, '--input-type=commonjs', '-e', withoutClient)).toBe('0\n');
     });
 

@@ -11,6 +11,7 @@ const IMPORTS = `
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { Body, Controller, Get, Module, NotFoundException, Param, Post, Res, Sse } from '@nestjs/common';
+import { SwaggerModule } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { connect } from '@nats-io/transport-node';
 import { Cluster } from 'ioredis';
@@ -19,9 +20,10 @@ import {
 } from 'nestjs-sse-hub';
 import { NatsBackplane } from 'nestjs-sse-hub/nats';
 import { RedisBackplane } from 'nestjs-sse-hub/redis';
+import { ApiEventStream, documentEventStreams } from 'nestjs-sse-hub/swagger';
 import { backplaneContract, openStream, TestLog } from 'nestjs-sse-hub/testing';
 import {
-  app, author, clientId, ConfigService, edit, Example, id, it, llm, loadInbox, log, logger, member, one, Order, order, PricesController,
+  app, author, clientId, config, ConfigService, edit, Example, id, it, llm, loadInbox, log, logger, member, one, Order, order, PricesController,
   prompt, response, result, sse, stream, two, user,
 } from './application.js';
 import { CurrentUser, type User } from './auth.js';
