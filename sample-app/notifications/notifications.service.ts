@@ -48,7 +48,8 @@ export class NotificationsService {
     for (const user of DEMO_USERS) {
       sse.observe(userTopic(user)).subscribe(({ event, data }) => {
         if (event === 'notification') this.#put(user, data.notification);
-        if (event === 'read') this.#inboxes.set(user.id, { ...this.inboxOf(user), unread: 0 });
+        if (event === 'read')
+          this.#inboxes.set(user.id, { unread: 0, notifications: this.inboxOf(user).notifications });
       });
     }
   }

@@ -135,7 +135,7 @@ const BUILT_IN: ReadonlySet<unknown> = new Set([String, Number, Boolean, Object,
 function schemaOf(name: string, data: unknown): Schema {
   if (Array.isArray(data)) return { type: 'array', items: schemaOf(name, data[0]) };
   if (typeof data === 'function' && !BUILT_IN.has(data)) return { $ref: getSchemaPath(data) };
-  if (typeof data === 'object' && data !== null) return data as Schema;
+  if (typeof data === 'object' && data !== null) return data;
   throw new TypeError(
     `The data of ${JSON.stringify(name)} in @ApiEventStream() are ${typeof data === 'function' ? data.name : String(data)}; ` +
       "they have to be a class of yours, [class], or a schema such as { type: 'string' }. (A class that is undefined here " +

@@ -144,7 +144,7 @@ describe('the document of event streams', () => {
     });
     // @EventStream() has a parameter of its own, which is not one of the request.
     const { get: one } = paths['/orders/{id}']!;
-    const places = one!.parameters!.map((parameter) => 'in' in parameter && `${parameter.in} ${parameter.name}`);
+    const places = one!.parameters!.map((parameter) => ('in' in parameter ? `${parameter.in} ${parameter.name}` : ''));
     expect(places.toSorted()).toEqual(['header Last-Event-ID', 'path id', 'query lastEventId', 'query verbose']);
     expect(Object.keys(one!.responses)).toEqual(['200', '204', '401', '404', '503']);
     const { post: ask } = paths['/orders/ask']!;
