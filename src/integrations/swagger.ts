@@ -66,7 +66,7 @@ type MarkedOperation = OperationObject & { [EXTENSION]?: StreamDescription };
  * @example
  * @EventStream('orders')
  * @ApiEventStream({ events: { created: Order, removed: { type: 'object', properties: { id: { type: 'integer' } } } } })
- * orders() {
+ * followOrders() {
  *   return 'orders';
  * }
  */
