@@ -88,12 +88,12 @@ export default {
       '^src/hub/topics/topic-pattern[.]ts$',
       ROOT,
     ]),
-    roomImportsOnly('integrations', 'They use what an application uses, and not each other.', [ROOT]),
+    roomImportsOnly('integrations', 'They use what an application uses.', [ROOT]),
     {
       name: 'nobody-imports-integrations',
       comment: 'Who does not use one has not installed what it is for.',
       severity: 'error',
-      from: { path: '^src/' },
+      from: { path: '^src/', pathNot: INTEGRATIONS },
       to: { path: INTEGRATIONS },
     },
     {
@@ -136,6 +136,7 @@ export default {
     onlyIn('@nats-io', 'backplane/nats/'),
     onlyIn('@nestjs/terminus', 'integrations/terminus[.]ts$'),
     onlyIn('@opentelemetry', 'integrations/opentelemetry[.]ts$'),
+    onlyIn('@nestjs/swagger', 'integrations/(swagger|openapi-operation)[.]ts$'),
 
     {
       name: 'nest-only-at-the-root-and-in-integrations',

@@ -29,6 +29,7 @@ export default {
     '^nestjs-sse-hub/redis$': '<rootDir>/src/backplane/redis/redis.backplane.ts',
     '^nestjs-sse-hub/nats$': '<rootDir>/src/backplane/nats/nats.backplane.ts',
     '^nestjs-sse-hub/(terminus|opentelemetry)$': '<rootDir>/src/integrations/$1.ts',
+    '^nestjs-sse-hub/swagger$': '<rootDir>/src/integrations/swagger.ts',
     '^nestjs-sse-hub/testing$': '<rootDir>/src/testing/index.ts',
   },
   // Bounds the waiting, as the patience of the tests does, and measures nothing. With FAULT_SECONDS tests take minutes.

@@ -1,5 +1,6 @@
 import { Body, Controller, type MessageEvent, Post, Sse, UseGuards } from '@nestjs/common';
 import { SSEService } from 'nestjs-sse-hub';
+import { ApiEventStream } from 'nestjs-sse-hub/swagger';
 import type { Observable } from 'rxjs';
 
 import { CurrentUser } from '../users/current-user.decorator.js';
@@ -20,6 +21,7 @@ export class DashboardController {
 
   /** Several topics, one stream, one last event ID. */
   @Sse('events')
+  @ApiEventStream()
   events(@CurrentUser() user: DemoUser): Observable<MessageEvent> {
     return this.sse.stream(dashboardTopics(user), {
       // Whoever is new begins with the last minute.

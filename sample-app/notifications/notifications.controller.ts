@@ -1,11 +1,19 @@
 import { BadRequestException, Body, Controller, Get, HttpCode, Post, UseGuards } from '@nestjs/common';
+import { getSchemaPath } from '@nestjs/swagger';
 import { type ClientOptions, EventStream } from 'nestjs-sse-hub';
+import { ApiEventStream } from 'nestjs-sse-hub/swagger';
 
 import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';
 import { type DemoUser, findDemoUser, userTopic } from '../users/demo-users.js';
 import { requireText } from '../validate.js';
-import { type Notification, NotificationsService } from './notifications.service.js';
+import { Inbox, Notification, NotificationsService } from './notifications.service.js';
+
+const EVENTS = {
+  inbox: Inbox,
+  notification: { type: 'object', properties: { notification: { $ref: getSchemaPath(Notification) } } },
+  read: { type: 'object', properties: { unread: { type: 'integer' } } },
+};
 
 @Controller('notifications')
 @UseGuards(DemoUserGuard)
@@ -14,6 +22,7 @@ export class NotificationsController {
 
   /** Whoever missed something gets the whole inbox again, so what is left of the history is of no use. */
   @EventStream('events', { onGap: 'latest' })
+  @ApiEventStream({ events: EVENTS })
   events(@CurrentUser() user: DemoUser): ClientOptions {
     return {
       topics: userTopic(user),

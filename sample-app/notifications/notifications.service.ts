@@ -1,21 +1,32 @@
 import { randomUUID } from 'node:crypto';
 
 import { Injectable } from '@nestjs/common';
+import { ApiProperty } from '@nestjs/swagger';
 import { SSEService } from 'nestjs-sse-hub';
 
 import { DEMO_USERS, type DemoUser, userTopic } from '../users/demo-users.js';
 
-export interface Notification {
-  readonly id: string;
-  readonly from: string;
-  readonly text: string;
-  readonly createdAt: string;
+export class Notification {
+  @ApiProperty()
+  readonly id!: string;
+
+  @ApiProperty()
+  readonly from!: string;
+
+  @ApiProperty()
+  readonly text!: string;
+
+  @ApiProperty({ format: 'date-time' })
+  readonly createdAt!: string;
 }
 
-export interface Inbox {
-  readonly unread: number;
+export class Inbox {
+  @ApiProperty()
+  readonly unread!: number;
+
   /** Newest first. */
-  readonly notifications: readonly Notification[];
+  @ApiProperty({ type: [Notification] })
+  readonly notifications!: readonly Notification[];
 }
 
 interface Events {
@@ -37,7 +48,8 @@ export class NotificationsService {
     for (const user of DEMO_USERS) {
       sse.observe(userTopic(user)).subscribe(({ event, data }) => {
         if (event === 'notification') this.#put(user, data.notification);
-        if (event === 'read') this.#inboxes.set(user.id, { ...this.inboxOf(user), unread: 0 });
+        if (event === 'read')
+          this.#inboxes.set(user.id, { unread: 0, notifications: this.inboxOf(user).notifications });
       });
     }
   }

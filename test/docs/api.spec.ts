@@ -19,6 +19,7 @@ const ENTRY_POINTS = {
   nats: 'backplane/nats/nats.backplane.d.ts',
   terminus: 'integrations/terminus.d.ts',
   opentelemetry: 'integrations/opentelemetry.d.ts',
+  swagger: 'integrations/swagger.d.ts',
   testing: 'testing/index.d.ts',
 };
 

@@ -322,24 +322,25 @@ for (const [peers, ...runner] of [
     });
 
     it('has entries for brokers, integrations and tests, and loads nothing that is not asked for', async () => {
-      const use = `console.log(new RedisBackplane().kind, new NatsBackplane().kind, backplaneContract().length > 10, SSEHealthIndicator.name, SSEMetricsModule.name)`;
+      const use = `console.log(new RedisBackplane().kind, new NatsBackplane().kind, backplaneContract().length > 10, SSEHealthIndicator.name, SSEMetricsModule.name, ApiEventStream().length)`;
       const names = [
         ['RedisBackplane', 'nestjs-sse-hub/redis'],
         ['NatsBackplane', 'nestjs-sse-hub/nats'],
+        ['ApiEventStream', 'nestjs-sse-hub/swagger'],
         ['backplaneContract', 'nestjs-sse-hub/testing'],
         ['SSEHealthIndicator', 'nestjs-sse-hub/terminus'],
         ['SSEMetricsModule', 'nestjs-sse-hub/opentelemetry'],
       ];
       const imports = names.map(([name, from]) => `import { ${name} } from '${from}';`).join('');
       const requires = names.map(([name, from]) => `const { ${name} } = require('${from}');`).join('');
-      const said = 'redis nats true SSEHealthIndicator SSEMetricsModule\n';
+      const said = 'redis nats true SSEHealthIndicator SSEMetricsModule 3\n';
       expect(await run(project, process.execPath, '--input-type=module', '-e', imports + use)).toBe(said);
       expect(await run(project, process.execPath, '--input-type=commonjs', '-e', requires + use)).toBe(said);
 
       const withoutClient = `
         require('nestjs-sse-hub');
         require('nestjs-sse-hub/testing');
-        console.log(Object.keys(require.cache).filter((file) => /ioredis|@nats-io|terminus|@opentelemetry/.test(file)).length);`;
+        console.log(Object.keys(require.cache).filter((file) => /ioredis|@nats-io|terminus|@opentelemetry|swagger/.test(file)).length);`;
       expect(await run(project, process.execPath, '--input-type=commonjs', '-e', withoutClient)).toBe('0\n');
     });
 

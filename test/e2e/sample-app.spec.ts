@@ -133,6 +133,23 @@ function clientIdOf(source: RecordedEventSource | Curl): string {
 
 for (const platform of platforms) {
   describe(`the sample application on ${platform.name}`, () => {
+    it('says in its OpenAPI document which streams it has, and with which events', async () => {
+      const { get } = await start(platform);
+      const { paths } = await get<{ paths: Record<string, { get: { responses: Record<string, unknown> } }> }>(
+        '/api-json',
+      );
+      const streams = Object.entries(paths).filter(([, { get }]) => JSON.stringify(get ?? '').includes('event-stream'));
+      expect(streams.map(([path]) => path).toSorted()).toEqual([
+        '/dashboard/events',
+        '/documents/{id}/events',
+        '/events',
+        '/executions/{id}/events',
+        '/notifications/events',
+      ]);
+      const described = JSON.stringify(paths['/notifications/events']!.get.responses['200']);
+      expect(described).toContain('"enum":["inbox"]},"data":{"$ref":"#/components/schemas/Inbox"}');
+    });
+
     describe('page', () => {
       it('is served with its style and script, and may load nothing else', async () => {
         const { request } = await start(platform);

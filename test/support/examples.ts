@@ -12,6 +12,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { Body, Controller, Get, Injectable, Module, NotFoundException, Param, Post, Res, Sse } from '@nestjs/common';
 import { HealthCheck, HealthCheckService } from '@nestjs/terminus';
+import { SwaggerModule } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { connect } from '@nats-io/transport-node';
 import { Cluster } from 'ioredis';
@@ -21,10 +22,11 @@ import {
 import { NatsBackplane } from 'nestjs-sse-hub/nats';
 import { observeHub, SSEMetricsModule } from 'nestjs-sse-hub/opentelemetry';
 import { RedisBackplane } from 'nestjs-sse-hub/redis';
+import { ApiEventStream, documentEventStreams } from 'nestjs-sse-hub/swagger';
 import { SSEHealthIndicator } from 'nestjs-sse-hub/terminus';
 import { backplaneContract, openStream, TestLog } from 'nestjs-sse-hub/testing';
 import {
-  app, author, clientId, ConfigService, edit, Example, id, it, llm, loadInbox, log, logger, member, one, Order, order, PricesController,
+  app, author, clientId, config, ConfigService, edit, Example, id, it, llm, loadInbox, log, logger, member, one, Order, order, PricesController,
   prompt, response, result, sse, stream, two, user,
 } from './application.js';
 import { CurrentUser, type User } from './auth.js';

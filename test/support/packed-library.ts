@@ -31,6 +31,7 @@ export async function run(cwd: string, command: string, ...args: string[]): Prom
 /** Versions of the peers that are installed together. */
 export interface Peers {
   readonly nest: string;
+  readonly swagger: string;
   readonly ioredis: string;
   readonly nats: string;
   /** What Nest's own template of that version has, as a range. */
@@ -46,15 +47,23 @@ export async function supportedPeers(): Promise<{ newest: Peers; oldest: Peers }
     if (lowest === undefined) throw new Error(`The range of the peer ${peer} does not begin with a lowest version.`);
     return lowest;
   };
-  const [nest, ioredis, nats] = ['@nestjs/core', 'ioredis', '@nats-io/jetstream'] as const;
+  const [nest, swagger] = ['@nestjs/core', '@nestjs/swagger'] as const;
+  const [ioredis, nats] = ['ioredis', '@nats-io/jetstream'] as const;
   return {
     newest: {
       nest: await newest(nest),
+      swagger: await newest(swagger),
       ioredis: await newest(ioredis),
       nats: await newest(nats),
       typescript: '~6.0.2',
     },
-    oldest: { nest: oldest(nest), ioredis: oldest(ioredis), nats: oldest(nats), typescript: '^5.7.3' },
+    oldest: {
+      nest: oldest(nest),
+      swagger: oldest(swagger),
+      ioredis: oldest(ioredis),
+      nats: oldest(nats),
+      typescript: '^5.7.3',
+    },
   };
 }
 
@@ -101,7 +110,7 @@ export class PackedLibrary {
    * A folder with this Nest (Express and testing too), the brokers' clients, TypeScript and the library. `others` are
    * further packages as npm takes them, `name@range`.
    */
-  installBeside({ nest, ioredis, nats, typescript }: Peers, ...others: readonly string[]): Promise<string> {
+  installBeside({ nest, swagger, ioredis, nats, typescript }: Peers, ...others: readonly string[]): Promise<string> {
     return this.install(
       `nest-${nest}`,
       this.tarball,
@@ -111,6 +120,7 @@ export class PackedLibrary {
       // So do its numbers, but for the first.
       `@nestjs/terminus@^${nest.split('.', 1).join('')}.0.0`,
       '@opentelemetry/api@^1.9.0',
+      `@nestjs/swagger@${swagger}`,
       `ioredis@${ioredis}`,
       ...['jetstream', 'transport-node'].map((name) => `@nats-io/${name}@${nats}`),
       'rxjs@^7.8.0',

@@ -1,4 +1,5 @@
 import type { INestApplication } from '@nestjs/common';
+import type { OpenAPIObject } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { SSEService } from 'nestjs-sse-hub';
 import type { TestLog, TestNode, TestStream } from 'nestjs-sse-hub/testing';
@@ -7,7 +8,7 @@ import type { User } from './auth.js';
 
 /** What the examples take from the application around them. */
 
-export interface Order {
+export declare class Order {
   readonly id: number;
 }
 
@@ -22,6 +23,7 @@ export declare const stream: TestStream;
 export declare const log: TestLog;
 export declare const one: TestNode;
 export declare const two: TestNode;
+export declare const config: Omit<OpenAPIObject, 'paths'>;
 export declare const sse: SSEService;
 export declare const response: Response;
 export declare const logger: { log(line: string): void };
