@@ -53,7 +53,7 @@ export const { ConfigurableModuleClass, ASYNC_OPTIONS_TYPE } = new ConfigurableM
       { provide: OWN_HUB, useExisting: hub },
       { provide: OWN_NAME, useValue: name ?? '' },
     ];
-    const exports = name === undefined ? [hub, SSE_CONFIG] : [hub];
-    return { ...definition, providers: [...(definition.providers ?? []), ...own], exports };
+    const shared = name === undefined ? [hub, SSE_CONFIG] : [hub];
+    return { ...definition, providers: [...(definition.providers ?? []), ...own], exports: shared };
   })
   .build();

@@ -1,21 +1,16 @@
 import { applyDecorators, type INestApplicationContext, SetMetadata, type Type } from '@nestjs/common';
 import { MetadataScanner, ModulesContainer } from '@nestjs/core';
-import {
-  ApiExtension,
-  ApiExtraModels,
-  getSchemaPath,
-  type OpenAPIObject,
-  type OperationObject,
-  type ReferenceObject,
-  type SchemaObject,
-} from '@nestjs/swagger';
+import { ApiExtension, ApiExtraModels, getSchemaPath, type OpenAPIObject, type OperationObject } from '@nestjs/swagger';
 
 import type { EventStreamRoute } from '../sse.event-stream-interceptor.js';
 import { EVENT_STREAM_METADATA } from '../sse.route.js';
 import { controlEventSchemas, describeOperation, type Schema, type StreamDescription } from './openapi-operation.js';
 
+/** What stands in a document for a schema. By way of that, because @nestjs/swagger 11 exports it by no name. */
+export type SchemaOrReference = NonNullable<NonNullable<OpenAPIObject['components']>['schemas']>[string];
+
 /** What the data of an event are: a class with `@ApiProperty()`s, a list of such objects (`[Order]`), or a schema. */
-export type EventDataSchema = Type<unknown> | readonly [Type<unknown>] | SchemaObject | ReferenceObject;
+export type EventDataSchema = Type<unknown> | readonly [Type<unknown>] | SchemaOrReference;
 
 /** What `@ApiEventStream()` says of a handler. */
 export interface ApiEventStreamOptions {

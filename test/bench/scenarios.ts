@@ -41,6 +41,7 @@ const FAN_OUT_COLUMNS = [CPU_PER_EVENT, GENERATOR];
 
 const DIRECT = ['directExpress', 'directFastify'] as const;
 const FOLLOWED = ['eventStreamExpress', 'eventStreamFastify'] as const;
+const WEB = ['webExpress', 'webFastify'] as const;
 const MULTIPLEXED = ['nodeHttp2', 'directHttp2', ...DIRECT] as const;
 const GZIP = ['gzipExpress', 'gzipFastify'] as const;
 const PACED = ['pacedExpress', 'pacedFastify', 'streamFastify', 'pacedStream'] as const;
@@ -60,6 +61,7 @@ const ALL: readonly ContenderName[] = [
   'socketWrite',
   ...DIRECT,
   ...FOLLOWED,
+  ...WEB,
   ...GZIP,
   ...THROUGH_NEST,
   ...PEERS,

@@ -23,6 +23,16 @@ class EventStreamController {
 }
 
 @Controller()
+class WebController {
+  constructor(@Inject(SSEService) private readonly sse: SSEService) {}
+
+  @Get('events/:topics')
+  events(@Param('topics') topics: string): Response {
+    return this.sse.addClient({ topics: topicsOf(topics) }).response;
+  }
+}
+
+@Controller()
 class StreamController {
   constructor(@Inject(SSEService) private readonly sse: SSEService) {}
 
@@ -34,7 +44,8 @@ class StreamController {
 
 interface Variant {
   readonly label: string;
-  readonly controller: typeof DirectController | typeof EventStreamController | typeof StreamController;
+  readonly controller:
+    typeof DirectController | typeof EventStreamController | typeof WebController | typeof StreamController;
   readonly config?: SSEConfig;
   readonly http2?: boolean;
 }
@@ -60,6 +71,7 @@ function hub(platform: Platform, { label, controller, config, http2 = false }: V
 }
 
 const direct: Variant = { label: 'createClient()', controller: DirectController };
+const web: Variant = { label: 'addClient()', controller: WebController };
 const multiplexed: Variant = { ...direct, label: 'createClient() HTTP/2', http2: true };
 const gzip: Variant = { label: 'createClient() gzip', controller: DirectController, config: { compression: true } };
 /** Of the events that come one by one, what 50 ms bring leaves together. */
@@ -73,6 +85,8 @@ export const directExpress = hub('Express', direct);
 export const directFastify = hub('Fastify', direct);
 export const eventStreamExpress = hub('Express', eventStream);
 export const eventStreamFastify = hub('Fastify', eventStream);
+export const webExpress = hub('Express', web);
+export const webFastify = hub('Fastify', web);
 export const directHttp2 = hub('Fastify', multiplexed);
 export const gzipExpress = hub('Express', gzip);
 export const gzipFastify = hub('Fastify', gzip);

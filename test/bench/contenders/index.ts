@@ -14,6 +14,8 @@ import {
   pacedStream,
   streamExpress,
   streamFastify,
+  webExpress,
+  webFastify,
 } from './hub.js';
 import { nchan } from './nchan.js';
 import { subjectExpress, subjectFastify } from './nest-subject.js';
@@ -30,6 +32,8 @@ export const contenders = {
   directFastify,
   eventStreamExpress,
   eventStreamFastify,
+  webExpress,
+  webFastify,
   directHttp2,
   gzipExpress,
   gzipFastify,
