@@ -35,7 +35,7 @@ for (const platform of platforms) {
       const body = (await response.json()) as { code: string; message: string };
       expect(body.code).toBe('INVALID_ROUTE');
       expect(body.message).toContain('sse.stream(');
-      expect(body.message).toContain('@Res()');
+      expect(body.message).toContain('@EventStream()');
       expect(code).toBe('INVALID_ROUTE');
       expect(sse.getClientCount()).toBe(0);
     });
