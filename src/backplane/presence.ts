@@ -26,7 +26,7 @@ export interface GroupPresence {
   /** When the oldest and the newest of them connected, in milliseconds since 1970. */
   readonly since: number;
   readonly latest: number;
-  /** What the newest of them that has any has for `metadata`, as JSON has it. */
+  /** `metadata` of its newest client that has some, as JSON. */
   readonly metadata?: Record<string, unknown> | undefined;
 }
 

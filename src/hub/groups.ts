@@ -15,6 +15,8 @@ const DECISION_TIME = 60_000;
 export class Groups {
   /** When something was last done to a group, on the clock of `performance.now()`; oldest first. */
   readonly #actedAt = new Map<string, number>();
+  /** The same where nobody can tell to which group. */
+  #someActedAt = -Infinity;
 
   constructor(
     private readonly clients: Registry,
@@ -40,6 +42,8 @@ export class Groups {
 
   /** What was done to this group, or to any, and whether its clients were open by then, nobody can tell. */
   askAgain(group?: string): void {
+    if (group === undefined) this.#someActedAt = performance.now();
+    else this.#remember(group);
     const members = group === undefined ? this.clients.list() : [...this.clients.membersOf(group)];
     for (const client of members) if (client.group !== undefined) client.end('askedAgain');
   }
@@ -49,7 +53,7 @@ export class Groups {
    * may follow: then that has to be decided again.
    */
   hasActedSince(group: string, time: number): boolean {
-    return (this.#actedAt.get(group) ?? -Infinity) >= time;
+    return Math.max(this.#actedAt.get(group) ?? -Infinity, this.#someActedAt) >= time;
   }
 
   #remember(group: string): void {

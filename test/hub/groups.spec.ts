@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { TestNode } from 'nestjs-sse-hub/testing';
 
 import type { LogListener } from '../../src/backplane/backplane.js';
-import type { GroupAct } from '../../src/hub/groups.js';
+import { type GroupAct, Groups } from '../../src/hub/groups.js';
 import { formatCursor, ORIGIN, parseCursor, type Position } from '../../src/protocol/cursor.js';
 import type { Entry } from '../../src/protocol/entry.js';
 import { FakeTransport } from '../support/fake-transport.js';
@@ -320,5 +320,26 @@ describe('what a group is told', () => {
     log.hand({ ...FOR_GOOD, reconnect: true }, now + 1);
     expect(client.connected).toBe(false);
     expect(transport.lines).toEqual(['cursor']);
+  });
+});
+
+describe('what was done to a group since a request came in', () => {
+  it('is known of acts, also of those that nobody can tell, and forgotten a minute later', () => {
+    const { clients, reporter } = new TestHub().hub;
+    const groups = new Groups(clients, reporter);
+    const asked = performance.now();
+    const acted = (): boolean[] => ['g', 'other'].map((group) => groups.hasActedSince(group, asked));
+    expect(acted()).toEqual([false, false]);
+    groups.act(LEAVE);
+    expect(acted()).toEqual([true, false]);
+    groups.askAgain('other');
+    expect(acted()).toEqual([true, true]);
+    clock.advance(61_000);
+    groups.act({ ...LEAVE, group: 'third' });
+    expect(acted()).toEqual([false, false]);
+    groups.askAgain();
+    expect(acted()).toEqual([true, true]);
+    expect(groups.hasActedSince('g', performance.now() + 1)).toBe(false);
+    expect(groups.hasActedSince('g', Infinity)).toBe(false);
   });
 });
