@@ -9,7 +9,7 @@ const TRANSPORT_CONTRACT = '^src/transport/transport[.]ts$';
 /** Health checks and metrics of applications. Each is an entry of its own, and uses what an application uses. */
 const INTEGRATIONS = '^src/integrations/';
 /** What every room says to the application. The other files of the root are glue, and no room knows them. */
-const PUBLIC_WORDS = '^src/(sse[.]client|sse[.]error|option-checks)[.]ts$';
+const PUBLIC_WORDS = '^src/(sse[.](client|error|runs)|option-checks)[.]ts$';
 const ROOT = '^src/[^/]+[.]ts$';
 
 /**

@@ -10,6 +10,16 @@ export { getSSEToken, InjectSSE, LastEventId } from './sse.decorators.js';
 export { EventStream, type EventStreamOptions } from './sse.event-stream.js';
 export { SSE_CONFIG, type SSEConfigFactory, type SSEModuleOptions } from './sse.module-definition.js';
 export { SSEModule } from './sse.module.js';
+export type {
+  CancelRunOptions,
+  DataOfValue,
+  Merge,
+  RunOptions,
+  RunSource,
+  RunWork,
+  SSERun,
+  SSERunState,
+} from './sse.runs.js';
 export { SSEService } from './sse.service.js';
 export type {
   AnyEventDataOf,
@@ -18,6 +28,8 @@ export type {
   EventDataOf,
   EventNameOf,
   ObservedEvent,
+  RunEventOf,
+  RunValueOf,
   SSEEvents,
   TopicEvent,
   TopicOf,
@@ -51,4 +63,15 @@ export type { Backplane, LogEntry, LogListener, Patience } from './backplane/bac
 export { MemoryBackplane } from './backplane/memory.backplane.js';
 export type { Audience, Audiences, GroupPresence, Presence } from './backplane/presence.js';
 export type { Cursor, Position } from './protocol/cursor.js';
-export type { Entry, EventEntry, GroupEntry, GroupTopicEntry, TopicEntry } from './protocol/entry.js';
+export type {
+  Entry,
+  EventEntry,
+  GroupEntry,
+  GroupTopicEntry,
+  RunDoubtEntry,
+  RunEndEntry,
+  RunEntry,
+  RunOutcome,
+  RunSignEntry,
+  TopicEntry,
+} from './protocol/entry.js';

@@ -70,6 +70,21 @@ export interface OptionsOfClient<Followed, Event> {
    */
   since?: Date | number;
   /**
+   * Replays a run from its n-th event on (from 0), and of topics that have none all that is retained. Whoever asks for events
+   * that are gone gets `sse.reset`. More than 0 needs exactly one topic. A last event ID wins over it.
+   *
+   * @defaultValue none
+   */
+  from?: number;
+  /**
+   * Gives this client fewer and larger events of a run where it is behind: it is handed the data of neighbours, and answers
+   * what they are together, or `undefined` where they do not go together. What is published while it is there, it gets one
+   * by one. Give every client the same function: what it makes of the same events is made once.
+   *
+   * @defaultValue none: it gets each event
+   */
+  merge?(chunks: readonly unknown[]): unknown;
+  /**
    * Replays nothing older than this, whatever the cursor says.
    *
    * @defaultValue none
@@ -163,6 +178,8 @@ const OPTIONS: { readonly [Option in keyof Required<ClientOptions>]: readonly Pl
   lastEventId: ['stream'],
   request: ['stream'],
   since: ['stream', 'route'],
+  from: ['stream', 'route'],
+  merge: ['stream', 'route'],
   notBefore: ['stream'],
   initial: ['stream', 'route'],
   metadata: ['stream'],
@@ -193,7 +210,26 @@ export function assertRouteOptions(options: RouteOptions, owner: string): void {
   assertOptionNames(options, owner, 'route');
   assertFilter(options.filter);
   timeOf('since', options.since);
+  assertFromAndMerge(options);
   assertManner(options);
+}
+
+function assertFromAndMerge({ from, merge }: Pick<ClientOptions, 'from' | 'merge'>): void {
+  if (from !== undefined && !(Number.isSafeInteger(from) && from >= 0)) {
+    throw invalid('from', from, 'the number of an event, 0 for the first');
+  }
+  if (merge !== undefined && typeof merge !== 'function') throw invalid('merge', merge, 'a function');
+}
+
+/** Throws `INVALID_CONFIG`: events of two runs are not counted together. */
+export function assertFromFits(from: number | undefined, { topics, patterns }: TopicsAndPatterns): void {
+  const names = [...topics, ...patterns].map(String);
+  if (from === undefined || from === 0 || (names.length === 1 && [...topics].length === 1)) return;
+  throw invalid(
+    'from',
+    from,
+    `0 for a client that follows ${names.join(', ') || 'nothing'}: it counts the events of one topic`,
+  );
 }
 
 /** Throws `INVALID_CONFIG` for a value that makes no sense. Each option is read once: what was checked is what holds. */
@@ -203,7 +239,10 @@ export function resolveClient(
   request?: RequestLike,
 ): ClientSettings {
   const { id = randomUUID(), group, filter, lastEventId, metadata, since, notBefore, expiresAt, initial } = options;
-  const { heartbeatInterval, retryInterval, controlEvents, onGap, plannedEnd = 'end' } = options;
+  const { heartbeatInterval, retryInterval, controlEvents, onGap, plannedEnd = 'end', from } = options;
+  // oxlint-disable-next-line typescript/unbound-method -- An option is a function, and `this` nothing.
+  const { merge } = options;
+  assertFromAndMerge(options);
   const idFault = singleLineFault(id, MAX_ID_BYTES);
   if (idFault) throw invalid('id', id, `a single line of 1 to ${MAX_ID_BYTES} bytes: ${idFault}`);
   if (group !== undefined) assertGroup(group);
@@ -221,6 +260,8 @@ export function resolveClient(
     lastEventId: given === NEW_CURSOR ? '' : own(given.slice(0, 2 * MAX_ID_BYTES)),
     since: timeOf('since', since),
     notBefore: timeOf('notBefore', notBefore),
+    from,
+    merge,
     expiresAt: timeOf('expiresAt', expiresAt) ?? Infinity,
     onGap: onGap ?? config.onGap,
     heartbeatInterval: heartbeatInterval ?? config.heartbeatInterval,

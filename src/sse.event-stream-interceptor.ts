@@ -6,9 +6,22 @@ import {
   type NestInterceptor,
   Optional,
 } from '@nestjs/common';
-import { catchError, concat, defaultIfEmpty, defer, EMPTY, ignoreElements, map, type Observable, of, take } from 'rxjs';
+import {
+  catchError,
+  concat,
+  concatMap,
+  defaultIfEmpty,
+  defer,
+  EMPTY,
+  ignoreElements,
+  map,
+  type Observable,
+  of,
+  take,
+} from 'rxjs';
 
 import { describe } from './hub/reporting/logger.js';
+import { RunHandle, RunState } from './hub/runs/run-handle.js';
 import { TopicPattern } from './hub/topics/topic-pattern.js';
 import { isPlainObject, withDefaults } from './option-checks.js';
 import { TERMINAL_CURSOR } from './protocol/cursor.js';
@@ -62,6 +75,11 @@ export class EventStreamInterceptor implements NestInterceptor {
     return next.handle().pipe(
       take(1),
       defaultIfEmpty(undefined),
+      concatMap(async (value: unknown) => {
+        // Where it cannot be started, that is the answer.
+        if (value instanceof RunHandle) await value.started;
+        return value;
+      }),
       map((value) => {
         // Whoever has answered meanwhile, an interceptor or the handler itself, has answered.
         if (current.isOpened || isAnswered(response)) return;
@@ -93,7 +111,7 @@ const NO_CONTENT: ClientOptions = { lastEventId: TERMINAL_CURSOR };
 
 const RIGHT_FORMS =
   "A handler of @EventStream() returns topics ('orders', topicPattern('orders:*'), or a list of them), options " +
-  "({ topics: 'orders', group }), or undefined for 204; or a promise of these, or an Observable of one.";
+  "({ topics: 'orders', group }), what run() or getRun() answers, or undefined for 204; or a promise of these, or an Observable of one.";
 
 /** What a handler has returned, as options of its client. Throws `INVALID_ROUTE`, and `INVALID_CONFIG` for the name of an option. */
 function optionsOf(value: unknown, handler: string): ClientOptions {
@@ -101,6 +119,7 @@ function optionsOf(value: unknown, handler: string): ClientOptions {
   if (typeof value === 'string' || value instanceof TopicPattern || Array.isArray(value)) {
     return { topics: value as Topics };
   }
+  if (value instanceof RunHandle || value instanceof RunState) return optionsOfRun(value);
   if (isMessage(value)) {
     throw refusal(
       `${handler} returns stream(), which is for handlers of @Sse(). Return its topics and options instead: ` +
@@ -110,6 +129,13 @@ function optionsOf(value: unknown, handler: string): ClientOptions {
   if (!isPlainObject(value)) throw refusal(`${handler} returns ${show(value)}. ${RIGHT_FORMS}`);
   assertOptionNames(value, `What ${handler} returns`);
   return value;
+}
+
+/** All of the run, from its first event on, and then its end. */
+function optionsOfRun(run: RunHandle | RunState): ClientOptions {
+  const { topic: topics } = run;
+  if (run instanceof RunHandle && run.merge) return { topics, from: 0, merge: run.merge };
+  return { topics, from: 0 };
 }
 
 /**

@@ -80,6 +80,23 @@ export type TopicEvent<Events> =
     ? SSEEvent & { topic: string }
     : { [Topic in TopicOf<Events>]: NamedOn<Events, Topic> }[TopicOf<Events>];
 
+/** What a run on one of the topics there are may give: whole events, or the data of those without a name. */
+export type RunValueOf<Events, Topic> =
+  IsUntyped<Events> extends true
+    ? unknown
+    : Topic extends string
+      ? EventDataOf<Events, Topic, 'message'> | RunEventOf<Events, Topic>
+      : never;
+
+/** An event of a run: its topic is the run's. */
+export type RunEventOf<Events, Topic> =
+  IsUntyped<Events> extends true
+    ? SSEEvent
+    : { [Name in EventNameOf<Events, Topic>]: Named<Name, EventDataOf<Events, Topic, Name>> }[EventNameOf<
+        Events,
+        Topic
+      >];
+
 /** An event for one client, whatever its topic. */
 export type ClientEvent<Events> =
   IsUntyped<Events> extends true

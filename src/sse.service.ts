@@ -19,6 +19,7 @@ import { type BroadcastOptions, show, type SSEEvent } from './protocol/event.js'
 import {
   assertEnabled,
   assertFilter,
+  assertFromFits,
   assertGroup,
   assertOptionNames,
   literalOf,
@@ -45,12 +46,15 @@ import type {
   EventDataOf,
   EventNameOf,
   ObservedEvent,
+  RunEventOf,
+  RunValueOf,
   SSEEvents,
   TopicEvent,
   TopicOf,
   TopicsIn,
   TopicsOf,
 } from './sse.events.js';
+import type { CancelRunOptions, DataOfValue, RunOptions, RunWork, SSERun, SSERunState } from './sse.runs.js';
 import { type CurrentRequest, currentRequest, currentRequestOf, keepsRequests } from './sse.middleware.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
 import { EndedStreams } from './transport/ended-streams.js';
@@ -534,6 +538,58 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
   }
 
   /**
+   * Starts work whose values are published on a topic, and finishes the topic with it. It goes on when viewers leave, and
+   * they get all of it whenever they come: return what this answers from a handler of `@EventStream()`, or follow the
+   * topic with `from: 0`. On each topic one run goes on at a time, over all nodes; `onRunning` says what a second one means.
+   *
+   * A source that fails is logged, and its viewers get `failed` and the end. So they do within ten seconds when its node
+   * dies. When the hub shuts down, it has `drainTimeout` to finish. Values that cannot be published fail it, too.
+   *
+   * Throws what is wrong with the topic and the options, and `RUN_EXISTS` with `onRunning: 'reject'`.
+   *
+   * @example
+   * const run = sse.run(`answer:${id}`, (signal) => llm.stream(prompt, { signal }), { event: 'token' });
+   * const outcome = await run.done; // 'finished', 'failed' or 'cancelled'
+   */
+  run<Topic extends TopicOf<Events>, Name extends EventNameOf<Events, Topic>>(
+    topic: Topic,
+    work: RunWork<EventDataOf<Events, Topic, Name>>,
+    options: RunOptions<Name, RunEventOf<Events, Topic>, EventDataOf<Events, Topic, Name>> & { event: Name },
+  ): SSERun;
+  run<Topic extends TopicOf<Events>, Value extends RunValueOf<Events, Topic>>(
+    topic: Topic,
+    work: RunWork<Value>,
+    options?: RunOptions<never, RunEventOf<Events, Topic>, DataOfValue<Value>>,
+  ): SSERun;
+  run(topic: string, work: RunWork<unknown>, options: RunOptions = {}): SSERun {
+    return this.#hub.runs.run(topic, work, options);
+  }
+
+  /**
+   * Cancels the run that goes on there, on whichever node: its `signal` is aborted, nothing more of it is published, and its
+   * viewers get the end. With an `id`, only that one. Where none goes on, nothing happens. Throws `INVALID_TOPIC`, and
+   * `INVALID_CONFIG` for an `id` or `reason` that is none.
+   *
+   * @example
+   * sse.cancelRun(`answer:${id}`, { reason: 'stopped by the user' });
+   */
+  cancelRun(topic: TopicOf<Events>, options: CancelRunOptions = {}): void {
+    this.#hub.runs.cancel(topic, options);
+  }
+
+  /**
+   * What this node knows of the run that goes on there, or was the last one; `undefined` where there was none, or the log
+   * has let go of its end. A handler of `@EventStream()` may return it.
+   *
+   * @example
+   * const run = sse.getRun(`answer:${id}`);
+   * return run?.state === 'running' ? run : undefined;
+   */
+  getRun(topic: TopicOf<Events>): SSERunState | undefined {
+    return this.#hub.runs.stateOf(topic);
+  }
+
+  /**
    * Publishes each value of a source, then closes the topic. When the source fails it publishes `failed` with a message
    * that gives nothing away, closes the topic, and rejects. It goes on when viewers leave. `closeTopic()` stops it: it
    * rejects with `TOPIC_CLOSED` at the next value. So does a shutdown, with `SHUTTING_DOWN`, and leaves the topic open.
@@ -614,6 +670,7 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
     assertEnabled(this.#config);
     const following = resolveTopics(topics, this.#config);
     const settings = resolveClient(options, this.#config, request);
+    assertFromFits(settings.from, following);
     if (/^\d{1,15}$/.test(settings.lastEventId)) this.#warnOfNumberedEvents(settings.lastEventId);
     const current = currentRequest();
     const askedAt = current?.actsOnGroups ? undefined : current?.askedAt;

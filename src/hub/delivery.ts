@@ -4,6 +4,7 @@ import type { LogEntry, LogListener } from '../backplane/backplane.js';
 import type { ClosedTopics } from '../log/closed-topics.js';
 import type { EventLog } from '../log/event-log.js';
 import { Publication } from '../log/publication.js';
+import type { Runs } from '../log/runs.js';
 import { comparePositions, ORIGIN, type Position } from '../protocol/cursor.js';
 import type { EventEntry, TopicEntry } from '../protocol/entry.js';
 import type { SSEEvent } from '../protocol/event.js';
@@ -15,6 +16,8 @@ import type { GroupAct, Groups } from './groups.js';
 import type { HeldClients } from './held-clients.js';
 import { describe, type SSELogger } from './reporting/logger.js';
 import type { Counters } from './reporting/stats.js';
+import type { OwnRuns } from './runs/own-runs.js';
+import { RunEntries } from './runs/run-entries.js';
 import type { CatchingUp } from './topics/catching-up.js';
 import type { Topics } from './topics/topics.js';
 import type { Turn } from './turn.js';
@@ -31,6 +34,8 @@ export interface DeliveryContext {
   readonly logger: SSELogger;
   readonly envelopes: Envelopes;
   readonly groups: Groups;
+  readonly runs: Runs;
+  readonly own: OwnRuns;
   readonly onDelivered: () => void;
 }
 
@@ -53,8 +58,13 @@ export class Delivery implements LogListener {
   #doneUpTo = ORIGIN;
   #inbox: LogEntry[] = [];
   #delivering = false;
+  readonly #runEntries: RunEntries;
 
-  constructor(private readonly context: DeliveryContext) {}
+  constructor(private readonly context: DeliveryContext) {
+    const { log, closedTopics, runs, own } = context;
+    const finish = (topic: string, position: Position): void => this.#finish(topic, position);
+    this.#runEntries = new RunEntries({ log, closedTopics, runs, own, ready: () => this.#ready, finish });
+  }
 
   /** Whether the window of the log is known. */
   get isReady(): boolean {
@@ -72,7 +82,8 @@ export class Delivery implements LogListener {
     this.context.delay.pause();
     log.begin(epoch, from);
     this.context.turn.restart();
-    closedTopics.begin(from);
+    closedTopics.restart(from);
+    this.#missRuns(from);
     if (!again) return;
     for (const observer of this.catchingUp) observer.beginAfter(this.#newsSince - 1);
     for (const client of this.context.followers.clients()) client.restart();
@@ -151,6 +162,12 @@ export class Delivery implements LogListener {
       case 'close':
         this.#deliverMark(entry, position);
         break;
+      case 'run':
+      case 'endRun':
+      case 'signOfRuns':
+      case 'doubtRuns':
+        this.#runEntries.deliver(entry, position);
+        break;
       case 'removeGroup':
       case 'subscribeGroup':
       case 'unsubscribeGroup':
@@ -187,16 +204,25 @@ export class Delivery implements LogListener {
     for (const client of followers.clients()) client.takePosition();
     log.hole(previous);
     closedTopics.missed(previous);
+    this.#missRuns(previous);
     for (const client of followers.clients()) turn.wake(client);
     // One of those entries may have removed a group, or had it follow something.
     this.context.groups.askAgain();
   }
 
+  /** Some may have begun or ended in what was not read. */
+  #missRuns(upTo: Position): void {
+    const { runs, own } = this.context;
+    runs.missed(own.node);
+    own.missed(upTo);
+  }
+
   #deliverEvent(entry: EventEntry, position: Position): void {
     const { log, closedTopics, counters, turn } = this.context;
+    const isOfRun = entry.run !== undefined;
     const closed = entry.topic === undefined ? undefined : closedTopics.closedBy(entry.topic);
-    if (closed && !isPast(closed, entry)) {
-      // Another node published it before it had read that the topic is closed. No node delivers it.
+    if (isOfRun ? !this.#runEntries.takes(entry) : closed && !isPast(closed, entry)) {
+      // Another node published it before it had read that the topic is closed, or its run over. No node delivers it.
       log.append(position, undefined);
       counters.dropped++;
       return;
@@ -237,9 +263,14 @@ export class Delivery implements LogListener {
       log.append(position, undefined);
       return;
     }
-    const index = log.append(position, { kind, topic });
-    if (kind === 'open') return closedTopics.open(topic, index, position);
-    closedTopics.close(topic, index, position);
+    if (kind === 'open') return closedTopics.open(topic, log.append(position, { kind, topic }), position);
+    this.#finish(topic, position);
+    this.#runEntries.closed(topic);
+  }
+
+  #finish(topic: string, position: Position): void {
+    const { log, closedTopics } = this.context;
+    closedTopics.close(topic, log.append(position, { kind: 'close', topic }), position);
     // What is before it leaves now, and nothing after the call that closed the topic.
     for (const { clients } of [...this.context.topics.followersOf(topic)]) {
       for (const client of clients) client.pump();

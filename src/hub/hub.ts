@@ -7,6 +7,7 @@ import type { GroupPresence, Presence } from '../backplane/presence.js';
 import { ClosedTopics } from '../log/closed-topics.js';
 import { EventLog } from '../log/event-log.js';
 import type { Retention } from '../log/history.js';
+import { Runs } from '../log/runs.js';
 import { FOREIGN_CURSOR } from '../protocol/cursor.js';
 import type { SSEEvent } from '../protocol/event.js';
 import type { ConnectionChange, DisconnectReason, SSEClient } from '../sse.client.js';
@@ -15,7 +16,7 @@ import type { Entrance, Transport } from '../transport/transport.js';
 import { Admission, type AdmissionLimits } from './admission.js';
 import { Audience } from './audience.js';
 import { inNoContext, readBack } from './callbacks.js';
-import type { EntryRules } from './check-event.js';
+import { type EntryRules, toEntry } from './check-event.js';
 import type { ClientContext } from './clients/client-context.js';
 import type { ClientSettings } from './clients/client-settings.js';
 import { TurnedAway } from './clients/client-view.js';
@@ -34,6 +35,7 @@ import { Publisher } from './publisher.js';
 import { describe, guarded, type SSELogger } from './reporting/logger.js';
 import { Reporter } from './reporting/reporter.js';
 import type { SSEStats } from './reporting/stats.js';
+import { OwnRuns } from './runs/own-runs.js';
 import { drain } from './shutdown.js';
 import { type Timed, TimerWheel } from './timer-wheel.js';
 import type { TopicsAndPatterns } from './topics/following.js';
@@ -78,6 +80,8 @@ export class Hub {
   readonly delivery: Delivery;
   readonly clients: Registry;
   readonly publisher: Publisher;
+  readonly runs: OwnRuns;
+  readonly #knownRuns = new Runs();
   readonly #admission: Admission;
   readonly #followers: AllFollowers;
   readonly #clientContext: ClientContext;
@@ -121,6 +125,27 @@ export class Hub {
     const held = new HeldClients(backplane, this.logger);
     const { maxTopicsPerClient } = options;
     this.clients = new Registry({ followers, topics, audience, turn, held, reporter, maxTopicsPerClient });
+    this.publisher = new Publisher({
+      log,
+      closedTopics,
+      backplane,
+      reporter,
+      logger: this.logger,
+      rules: options,
+      shuttingDown: () => this.shuttingDown,
+      start: () => this.#startIfNeeded(),
+    });
+    const runs = this.#knownRuns;
+    this.runs = new OwnRuns({
+      runs,
+      publisher: this.publisher,
+      backplane,
+      reporter,
+      logger: this.logger,
+      enabled: options.enabled,
+      ready: () => this.delivery.isReady,
+      now: () => log.now,
+    });
     const groups = new Groups(this.clients, reporter);
     this.delivery = new Delivery({
       log,
@@ -134,6 +159,8 @@ export class Hub {
       counters,
       logger: this.logger,
       groups,
+      runs,
+      own: this.runs,
       onDelivered: () => {
         this.publisher.hasRead();
         this.#keepHouse();
@@ -142,8 +169,15 @@ export class Hub {
     const { delivery } = this;
     const shuttingDown = (): boolean => this.shuttingDown;
     const retry = (interval: number): number => this.#retry(interval);
+    const merging = {
+      envelopes,
+      serialize: (event: SSEEvent) => toEntry(event, options).data,
+      failed: (error: unknown) => reporter.mergeFailed(error),
+    };
     this.#clientContext = {
       log,
+      runs,
+      merging,
       closedTopics,
       reporter,
       envelopes,
@@ -159,16 +193,6 @@ export class Hub {
       left: (client: Client, reason) => this.#left(client, reason),
       withdraw: (client: Client) => this.clients.delete(client),
     };
-    this.publisher = new Publisher({
-      log,
-      closedTopics,
-      backplane,
-      reporter,
-      logger: this.logger,
-      rules: options,
-      shuttingDown,
-      start: () => this.#startIfNeeded(),
-    });
     this.#admission = new Admission({
       limits: options,
       clients: this.clients,
@@ -314,6 +338,7 @@ export class Hub {
       state: this.#state,
       clients: this.clients.size,
       topics: this.topics.size,
+      runs: this.runs.size,
       ...counted,
       resets: { ...resets },
       history: {
@@ -338,7 +363,8 @@ export class Hub {
 
   async #stop(): Promise<void> {
     const { backplane, retryInterval, drainTimeout } = this.options;
-    await drain(this.clients.list(), (spread) => this.#retry(retryInterval + spread), drainTimeout);
+    const retryAfter = (spread: number): number => this.#retry(retryInterval + spread);
+    await Promise.all([drain(this.clients.list(), retryAfter, drainTimeout), this.runs.drain(drainTimeout)]);
     this.timers.stop();
     this.turn.stop();
     this.#connections.complete();
@@ -351,6 +377,7 @@ export class Hub {
     try {
       await backplane.close(this.delivery);
     } finally {
+      this.runs.stop();
       // Whoever waited for the outcome hears of it first.
       await turnOfLoop();
       this.reporter.closed(backplane.kind);
@@ -394,6 +421,7 @@ export class Hub {
     tick: (now) => {
       this.turn.prune();
       this.closedTopics.prune(this.turn.oldestPlace);
+      this.#knownRuns.prune((topic) => this.closedTopics.isClosed(topic));
       this.#housekeeping.scheduled = this.log.events > 0 || this.closedTopics.size > 0;
       return this.#housekeeping.scheduled ? now + HOUSEKEEPING_INTERVAL : Infinity;
     },

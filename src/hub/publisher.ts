@@ -6,13 +6,14 @@ import type { ClosedTopics } from '../log/closed-topics.js';
 import type { EventLog } from '../log/event-log.js';
 import { bytesAtMost, bytesOf } from '../log/publication.js';
 import { comparePositions, type Cursor, formatCursor, ORIGIN } from '../protocol/cursor.js';
-import type { Entry, EventEntry } from '../protocol/entry.js';
+import type { Entry, EventEntry, RunEntry } from '../protocol/entry.js';
 import { type BroadcastOptions, show, type SSEEvent } from '../protocol/event.js';
 import { SSEError } from '../sse.error.js';
 import { assertTopic, type EntryRules, own, toEntry } from './check-event.js';
 import { OwnClosings } from './own-closings.js';
 import type { SSELogger } from './reporting/logger.js';
 import type { Reporter } from './reporting/reporter.js';
+import type { MarkOfRun } from './runs/run-events.js';
 import { TopicPattern } from './topics/topic-pattern.js';
 
 /** An event on a topic, or its parts: the two forms of `broadcast` and `publish`. */
@@ -105,9 +106,34 @@ export class Publisher {
 
   /** Settles with the entry's place once the log has it. Throws `SHUTTING_DOWN`. */
   append(entry: Entry, patience: Patience): Promise<Cursor> {
-    const { shuttingDown, start, backplane } = this.context;
+    this.open();
+    return this.#append(entry, patience);
+  }
+
+  /** Begins to read the log, if nobody has. Throws `SHUTTING_DOWN`. */
+  open(): void {
+    const { shuttingDown, start } = this.context;
     if (shuttingDown()) throw new SSEError('SHUTTING_DOWN', 'The hub is shutting down and takes no more events.');
     start();
+  }
+
+  /** The event of a run, as it is kept. Throws what is wrong with it. */
+  entryForRun(event: SSEEvent, mark: MarkOfRun): EventEntry {
+    return { ...this.#entryOf(event, undefined), ...mark };
+  }
+
+  /** What a run has to say, which may go on for a while when the hub shuts down. */
+  appendForRun(entry: Entry): Promise<unknown> {
+    return this.#isEnabled ? this.#append(entry, 'queue') : Promise.resolve();
+  }
+
+  /** That a run begins: whoever asks for it waits for the outcome. Rejects with `BACKPLANE_UNAVAILABLE`, `SHUTTING_DOWN`. */
+  claim(entry: RunEntry): Promise<unknown> {
+    return this.append(entry, 'timeout').catch(failed);
+  }
+
+  #append(entry: Entry, patience: Patience): Promise<Cursor> {
+    const { backplane } = this.context;
     try {
       const appended = backplane.append(this.#withPast(entry), patience);
       if (entry.kind === 'close' || entry.kind === 'open') this.#ownClosings.note(entry, appended);
@@ -124,7 +150,8 @@ export class Publisher {
   /** An event says up to where its publisher may have forgotten what closed its topic. */
   #withPast(entry: Entry): Entry {
     const { forgotten } = this.context.closedTopics;
-    if (comparePositions(forgotten, ORIGIN) === 0 || entry.kind !== 'event') return entry;
+    // One of a run comes behind its beginning, with which the topic was opened.
+    if (comparePositions(forgotten, ORIGIN) === 0 || entry.kind !== 'event' || entry.run !== undefined) return entry;
     return entry.topic === undefined || this.isClosed(entry.topic) ? entry : { ...entry, opens: forgotten };
   }
 

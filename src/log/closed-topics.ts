@@ -55,6 +55,11 @@ export class ClosedTopics {
     if (this.#lives.has(topic)) this.#lives.set(topic, { closed: false, index, position, began: index });
   }
 
+  /** The same also for a topic that was never closed: what came before is none of its new life. */
+  begin(topic: string, index: number, position: Position): void {
+    this.#lives.set(topic, { closed: false, index, position, began: index });
+  }
+
   /** Forgets what the log has let go of, but for what is from `keepFrom` on: somebody has yet to be told of that. */
   prune(keepFrom: number): void {
     for (const [topic, { index, position }] of this.#lives) {
@@ -70,7 +75,7 @@ export class ClosedTopics {
   }
 
   /** Another life of the log begins here. */
-  begin(from: Position): void {
+  restart(from: Position): void {
     this.#lives.clear();
     this.#forgotten = from;
   }

@@ -239,6 +239,22 @@ export class EventLog {
     return this.#histories.get(topic);
   }
 
+  /** Lets go of nothing of the topic for its number or age, as long as there is room for all: a run is whole, or it is told. */
+  keepWhole(topic: string): void {
+    this.#historyFor(topic).retention = { maxSize: Infinity, maxAge: Infinity };
+  }
+
+  /** From now on what is of the topic grows old, together. */
+  keepForItsTime(topic: string): void {
+    const history = this.#histories.get(topic);
+    if (!history) return;
+    const { maxAge } = this.options.retentionOf(topic);
+    history.retention = { maxSize: Infinity, maxAge };
+    // What is before this, its age has been looked at while it had none.
+    const from = history.oldest ?? this.#head;
+    this.#aged.set(maxAge, Math.min(this.#aged.get(maxAge) ?? from, from));
+  }
+
   /** Keeps the topic's own floor, even while it has no events. Undone by `release`. */
   hold(topic: string): void {
     this.#historyFor(topic).holders++;

@@ -30,7 +30,7 @@ export class History {
 
   constructor(
     readonly topic: string | undefined,
-    readonly retention: Retention,
+    public retention: Retention,
     floor: Floor,
   ) {
     this.floor = floor;

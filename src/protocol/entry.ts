@@ -24,6 +24,47 @@ export interface EventEntry {
    * close behind it does, and the event is delivered nowhere.
    */
   readonly opens?: Position | undefined;
+  /** The run that it is of: behind the end of that, it is delivered nowhere. */
+  readonly run?: string | undefined;
+  /** Which event of its run it is, from 0 on. */
+  readonly n?: number | undefined;
+  /** What is said last in its run, which comes out so: nothing more of it is delivered. */
+  readonly ends?: RunOutcome | undefined;
+}
+
+export type RunOutcome = 'finished' | 'failed' | 'cancelled';
+
+/** A run begins on a topic, which starts over with it, unless another run is going on there. */
+export interface RunEntry {
+  readonly kind: 'run';
+  readonly topic: string;
+  readonly run: string;
+  /** What its viewers get when it fails or is cancelled, whoever says so: its own node may be dead then. */
+  readonly failed?: EventEntry | undefined;
+  readonly cancelled?: EventEntry | undefined;
+}
+
+/** A run is over, and its topic finished with it; without `run`, the one that is going on there. */
+export interface RunEndEntry {
+  readonly kind: 'endRun';
+  readonly topic: string;
+  readonly run?: string | undefined;
+  readonly outcome: RunOutcome;
+  readonly reason?: string | undefined;
+}
+
+/** A node that has runs is alive. */
+export interface RunSignEntry {
+  readonly kind: 'signOfRuns';
+  readonly node: string;
+  /** Its runs, by topic. */
+  readonly runs: Readonly<Record<string, string>>;
+}
+
+/** A node that has runs has not been heard of: it has to give a sign. */
+export interface RunDoubtEntry {
+  readonly kind: 'doubtRuns';
+  readonly node: string;
 }
 
 /** A topic is finished, or starts over. */
@@ -49,7 +90,8 @@ export interface GroupTopicEntry {
 }
 
 /** What a hub appends to the log: plain, JSON-safe objects. */
-export type Entry = EventEntry | TopicEntry | GroupEntry | GroupTopicEntry;
+export type Entry =
+  EventEntry | TopicEntry | GroupEntry | GroupTopicEntry | RunEntry | RunEndEntry | RunSignEntry | RunDoubtEntry;
 
 /** An entry as a broker keeps it. */
 export function encodeEntry(entry: Entry): string {
@@ -86,13 +128,21 @@ function fits(kind: string, fields: Fields): boolean {
     case 'subscribeGroup':
     case 'unsubscribeGroup':
       return isString(fields['group']) && isString(fields['topic']) && isMaybeBoolean(fields['pattern']);
+    case 'run':
+      return fitsRun(fields);
+    case 'endRun':
+      return fitsRunEnd(fields);
+    case 'signOfRuns':
+      return isString(fields['node']) && isObject(fields['runs']) && Object.values(fields['runs']).every(isRun);
+    case 'doubtRuns':
+      return isString(fields['node']);
     default:
       return true;
   }
 }
 
 function fitsEvent(fields: Fields): boolean {
-  const { topic, data, text, metadata, except, exceptGroup, opens } = fields;
+  const { topic, data, text, metadata, except, exceptGroup, opens, run } = fields;
   return (
     typeof data === 'string' &&
     (topic === undefined || isTopic(topic)) &&
@@ -101,9 +151,42 @@ function fitsEvent(fields: Fields): boolean {
     (except === undefined || (Array.isArray(except) && except.every(isString))) &&
     (exceptGroup === undefined || isString(exceptGroup)) &&
     (opens === undefined || isPosition(opens)) &&
+    (run === undefined || fitsInRun(fields)) &&
     // What no hub publishes, somebody else has put into the log; on the wire it would make fields or events of its own.
     eventFault(fields) === undefined
   );
+}
+
+function fitsInRun({ topic, run, n, ends }: Fields): boolean {
+  return topic !== undefined && isRun(run) && Number.isSafeInteger(n) && (ends === undefined || isOutcome(ends));
+}
+
+function fitsRun({ topic, run, failed, cancelled }: Fields): boolean {
+  return isTopic(topic) && isRun(run) && isMaybeFarewell(failed) && isMaybeFarewell(cancelled);
+}
+
+function fitsRunEnd({ topic, run, outcome, reason }: Fields): boolean {
+  return (
+    isTopic(topic) &&
+    (run === undefined || isRun(run)) &&
+    isOutcome(outcome) &&
+    (reason === undefined || isString(reason))
+  );
+}
+
+function isMaybeFarewell(value: unknown): boolean {
+  return value === undefined || (isObject(value) && value['kind'] === 'event' && fitsEvent(value));
+}
+
+function isOutcome(value: unknown): boolean {
+  return value === 'finished' || value === 'failed' || value === 'cancelled';
+}
+
+const RUN = /^[0-9a-z]{1,32}-[0-9a-z]{1,16}$/;
+
+/** The node that a run belongs to is the first part of its name. */
+function isRun(value: unknown): boolean {
+  return isString(value) && RUN.test(value);
 }
 
 function isString(value: unknown): value is string {

@@ -201,6 +201,8 @@ export class TestHub {
       lastEventId: '',
       since: undefined,
       notBefore: undefined,
+    from: undefined,
+    merge: undefined,
       onGap: 'earliest',
       expiresAt: Infinity,
       heartbeatInterval: 0,

@@ -2,6 +2,7 @@ import type { AsyncResource } from 'node:async_hooks';
 
 import type { ClosedTopics } from '../../log/closed-topics.js';
 import type { EventLog } from '../../log/event-log.js';
+import type { Runs } from '../../log/runs.js';
 import type { Position } from '../../protocol/cursor.js';
 import type { DisconnectReason } from '../../sse.client.js';
 import type { Envelopes } from '../envelopes.js';
@@ -11,6 +12,7 @@ import type { Turn } from '../turn.js';
 import type { ClientSettings } from './client-settings.js';
 import type { ControlFrames } from './control-frames.js';
 import type { Member } from './followers.js';
+import type { MergingContext } from './merging.js';
 
 /** What reading the log takes, the same for all clients of a hub. */
 export interface ReaderContext {
@@ -18,11 +20,13 @@ export interface ReaderContext {
   readonly closedTopics: ClosedTopics;
   readonly reporter: Reporter;
   readonly envelopes: Envelopes;
+  readonly turn: Turn;
+  readonly merging: MergingContext;
 }
 
 /** What a client sees of its hub. */
 export interface ClientContext extends ReaderContext {
-  readonly turn: Turn;
+  readonly runs: Runs;
   readonly timers: TimerWheel;
   /** Whether the window of the log is known. */
   readonly ready: boolean;

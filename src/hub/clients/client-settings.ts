@@ -1,6 +1,7 @@
 import type { EventEntry } from '../../protocol/entry.js';
 import type { Filter, OnGap } from '../../sse.client.js';
 import { SSEClient } from '../../sse.client.js';
+import type { Merge } from '../../sse.runs.js';
 import type { Ending } from '../../transport/transport.js';
 
 /** What a client is, resolved: options of the call, filled up from the configuration. */
@@ -12,6 +13,9 @@ export interface ClientSettings {
   readonly lastEventId: string;
   readonly since: number | undefined;
   readonly notBefore: number | undefined;
+  /** The first event of its run that it is to get. */
+  readonly from: number | undefined;
+  readonly merge: Merge | undefined;
   readonly onGap: OnGap;
   /** Milliseconds since 1970; Infinity for never. */
   readonly expiresAt: number;

@@ -62,9 +62,9 @@ export class Opening {
   ) {
     if (!context.ready) return;
     const { log } = context;
-    const { lastEventId, since } = client.settings;
+    const { lastEventId, since, from } = client.settings;
     this.#headThen = log.head;
-    if (lastEventId === '' && since === undefined) this.#cursorThen = log.cursorBefore(log.head);
+    if (lastEventId === '' && since === undefined && from === undefined) this.#cursorThen = log.cursorBefore(log.head);
   }
 
   get stage(): Stage {
@@ -155,8 +155,9 @@ export class Opening {
     const { following } = this.client.followers;
     // Whoever came before the window was known begins at the head that it now has.
     this.#headThen ??= log.head;
-    const { lastEventId, since, notBefore, onGap } = this.client.settings;
-    const wish = { lastEventId, since, notBefore, onGap, head: this.#headThen };
+    const { lastEventId, since, notBefore, from, onGap } = this.client.settings;
+    const { runs } = this.context;
+    const wish = { lastEventId, since, notBefore, from, runs, onGap, head: this.#headThen };
     if (this.#gap) return startAfterGap(log, following, wish, this.#gap);
     const start = resolveStart(log, following, wish);
     if (!('ahead' in start)) return start;

@@ -6,6 +6,7 @@ import { takeIn } from '../callbacks.js';
 import type { Following } from '../topics/following.js';
 import type { ReaderContext, ReaderOwner } from './client-context.js';
 import { Losses } from './losses.js';
+import { goTogether, isLongEnough, isMergeable, merged, type Stretch } from './merging.js';
 import { PrivateEvents, type PrivateFrame } from './private-events.js';
 import type { Start } from './starting-place.js';
 import { Subscriptions } from './subscriptions.js';
@@ -31,6 +32,8 @@ export class Reader {
   #privates: PrivateEvents | undefined;
   /** Events to everybody before this index are not for it, and of topics that were opened again only what came since. */
   #broadcastsFrom = 0;
+  /** Of its run, events before this one are not for it. */
+  #from: number | undefined;
   /** A node that is late still reads what is older than this, which is not for the client. */
   #notBefore: number | undefined;
 
@@ -41,7 +44,8 @@ export class Reader {
     private following: Following,
   ) {
     // A clock that is ahead of the log's must not hide what is published from now on.
-    const { notBefore } = client.settings;
+    const { notBefore, from, lastEventId } = client.settings;
+    if (from !== undefined && from > 0 && lastEventId === '') this.#from = from;
     this.#notBefore = notBefore === undefined ? undefined : Math.min(notBefore, context.log.now);
   }
 
@@ -57,7 +61,8 @@ export class Reader {
 
   /** Whether it gets just what everybody who follows the same gets, until its time is up. */
   get plain(): boolean {
-    return !this.#privates && !this.#subscriptions && !this.filter && this.#isTold && this.#notBefore === undefined;
+    const isUnlimited = this.#notBefore === undefined && this.#from === undefined;
+    return !this.#privates && !this.#subscriptions && !this.filter && this.#isTold && isUnlimited;
   }
 
   /** Everything that it follows is closed, and stays so; up to this index, where more may follow that it has not read. */
@@ -180,6 +185,14 @@ export class Reader {
         return { frames, events, next: index };
       }
       const item = log.itemAt(index)!;
+      const stretch = this.#stretchFrom(item, index);
+      if (stretch) {
+        for (const { frame } of this.#merged(stretch)) push(frame);
+        events += stretch.publications.length;
+        index = stretch.next;
+        this.#losses?.givenAt(index - 1);
+        continue;
+      }
       const step = this.#stepFor(item, index);
       // It stays before what it must not have any more: whoever comes back with new rights gets that.
       if (step === 'expired') return { frames, events, next: index, ending: step };
@@ -225,6 +238,37 @@ export class Reader {
     return ms > expiresAt && this.context.log.timeOf(ms) > expiresAt;
   }
 
+  /** What it is behind by, of neighbours that may be merged. What is of this turn, those who are there get one by one. */
+  #stretchFrom(first: LogItem, index: number): Stretch | undefined {
+    const { log, turn } = this.context;
+    if (!this.client.settings.merge || !isMergeable(first)) return undefined;
+    const publications: Publication[] = [];
+    let bytes = 0;
+    let next = index;
+    let isWhole = true;
+    const end = Math.min(turn.start, this.#nextPrivate);
+    for (let i = index; i < end && !isLongEnough(bytes); i = this.following.nextIn(log, i + 1)) {
+      const item = log.itemAt(i);
+      if (item && !this.following.concerns(item)) continue;
+      if (!isMergeable(item) || !goTogether(first, item) || this.#isAfterItsTime(item)) break;
+      const step = this.#stepFor(item, i);
+      if (step !== 'skip' && typeof step === 'string') break;
+      next = i + 1;
+      if (step === 'skip') {
+        isWhole = false;
+        continue;
+      }
+      publications.push(item);
+      bytes += item.entry.data.length;
+    }
+    return publications.length > 1 ? { publications, next, isWhole } : undefined;
+  }
+
+  #merged(stretch: Stretch): ReturnType<typeof merged> {
+    const { merging } = this.context;
+    return merged(stretch, this.client.settings.merge!, this.client.origin, merging);
+  }
+
   #markStep(kind: 'close' | 'open', topic: string, index: number): Frame | 'skip' | 'finished' {
     const { log } = this.context;
     if (kind === 'open' || this.#isBeforeReopening(topic, index) || this.#namesAt(topic, index).length === 0) {
@@ -236,6 +280,7 @@ export class Reader {
 
   #wants(publication: Publication, index: number): boolean {
     const { topic } = publication;
+    if (this.#isBeforeFrom(publication)) return false;
     if (publication.position.ms < (this.#notBefore ?? -Infinity)) return false;
     if (publication.excludes(this.client.id, this.client.group)) return false;
     if (topic === undefined) {
@@ -248,6 +293,13 @@ export class Reader {
       this.#namesAt(topic, index).some((name) => this.#passes(subscriptions.filterOf(name), publication)) &&
       this.#passes(this.filter, publication)
     );
+  }
+
+  #isBeforeFrom({ entry: { run, n = 0 } }: Publication): boolean {
+    if (this.#from === undefined || run === undefined) return false;
+    if (n < this.#from) return true;
+    this.#from = undefined;
+    return false;
   }
 
   /**

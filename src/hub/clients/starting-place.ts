@@ -1,5 +1,7 @@
 import type { EventLog } from '../../log/event-log.js';
 import { type Floor, NO_FLOOR } from '../../log/history.js';
+import { Publication } from '../../log/publication.js';
+import type { Run, Runs } from '../../log/runs.js';
 import {
   comparePositions,
   type Cursor,
@@ -19,6 +21,9 @@ export interface StartWish {
   readonly since: number | undefined;
   /** Milliseconds since 1970: nothing older, whatever the cursor. */
   readonly notBefore: number | undefined;
+  /** The first event of a run that it is to get; of other topics, all that is retained. */
+  readonly from: number | undefined;
+  readonly runs: Runs;
   readonly onGap: OnGap;
   /** The head when it connected. */
   readonly head: number;
@@ -77,10 +82,33 @@ function withInitial({ initialDue }: Cursor, start: Start): Start {
 }
 
 function freshStart(log: EventLog, following: Following, wish: StartWish): Start {
+  if (wish.from !== undefined) return startInRun(log, following, wish, wish.from);
   if (wish.since === undefined) return { ...startAt(log, following, wish, wish.head), resumed: 'none' };
   // "All that is retained" is what was asked for: nothing older can be missing.
   const next = Math.max(log.indexAtTime(wish.since, true), firstAllowed(log, wish));
   return { next, resumed: 'none', anew: true, broadcastsFrom: wish.head };
+}
+
+/** Like "all that is retained", but whoever asks for a run from an event on is told when that is gone. */
+function startInRun(log: EventLog, following: Following, wish: StartWish, from: number): Start {
+  const next = Math.max(log.start, firstAllowed(log, wish));
+  const names = [...following.topics].filter((topic) => {
+    const run = wish.runs.get(topic);
+    return run && (firstRetainedOf(log, run) ?? run.events) > from;
+  });
+  const start = { next, anew: true, broadcastsFrom: wish.head };
+  if (names.length === 0) return { ...start, resumed: 'none' };
+  return { ...start, resumed: 'reset', loss: { reason: 'trimmed', names } };
+}
+
+/** The number of the first event of a run that the log has. */
+function firstRetainedOf(log: EventLog, { id, topic, index }: Run): number | undefined {
+  const history = log.historyOf(topic);
+  for (let i = history?.nextFrom(index); i !== undefined; i = history?.nextFrom(i + 1)) {
+    const item = log.itemAt(i);
+    if (item instanceof Publication && item.entry.run === id) return item.entry.n;
+  }
+  return undefined;
 }
 
 /**
@@ -167,11 +195,16 @@ function firstRetained(log: EventLog, following: Following): number {
 export function cursorOfUnopened(
   log: EventLog,
   isWindowKnown: boolean,
-  { lastEventId, since, initial }: Pick<StartWish, 'lastEventId' | 'since'> & { readonly initial: unknown },
+  {
+    lastEventId,
+    since,
+    from,
+    initial,
+  }: Pick<StartWish, 'lastEventId' | 'since' | 'from'> & { readonly initial: unknown },
 ): string {
   if (lastEventId !== '') return singleLineFault(lastEventId, Infinity) ? FOREIGN_CURSOR : lastEventId;
   // Who is to get something before what is new has not got it yet.
-  if (!isWindowKnown || since !== undefined || initial) return NEW_CURSOR;
+  if (!isWindowKnown || since !== undefined || from !== undefined || initial) return NEW_CURSOR;
   return log.cursorBefore(log.head);
 }
 

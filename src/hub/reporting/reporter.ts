@@ -82,6 +82,10 @@ export class Reporter {
     this.logger.error(`Client ${id} failed and is disconnected: ${describe(error)}`, stackOf(error));
   }
 
+  mergeFailed(error: unknown): void {
+    this.#failures.log(`A \`merge\` failed; its clients get each event instead: ${describe(error)}`);
+  }
+
   publishFailed(entry: Entry, error: unknown): void {
     this.counters.publishFailures++;
     if (this.#lost) {
@@ -136,6 +140,12 @@ function nameOf(entry: Entry): string {
     case 'subscribeGroup':
     case 'unsubscribeGroup':
       return `${entry.kind}(${show(entry.group)}, ${show(entry.topic)})`;
+    case 'run':
+    case 'endRun':
+      return `the ${entry.kind === 'run' ? 'beginning' : 'end'} of a run on ${show(entry.topic)}`;
+    case 'signOfRuns':
+    case 'doubtRuns':
+      return 'a sign of life of those who have runs';
   }
 }
 

@@ -8,6 +8,8 @@ export interface SSEStats {
   readonly clients: number;
   /** Topics that are followed or observed now. */
   readonly topics: number;
+  /** Runs whose work this node does now. */
+  readonly runs: number;
   /** Events that this node has read from the log. */
   readonly published: number;
   /** Events written to clients, each one counted per client. */

@@ -1,0 +1,123 @@
+import type { Position } from '../protocol/cursor.js';
+import type { EventEntry, RunEndEntry, RunEntry, RunOutcome } from '../protocol/entry.js';
+
+/** A run, as far as the log tells. */
+export interface Run {
+  readonly id: string;
+  readonly topic: string;
+  /** The node that it is of. */
+  readonly node: string;
+  /** When it began, in milliseconds since 1970; unknown where this node did not read its beginning. */
+  readonly since: number | undefined;
+  /** `ending`: it has said its last. */
+  readonly state: 'running' | 'ending' | RunOutcome;
+  readonly reason: string | undefined;
+  /** How many events it has had. */
+  readonly events: number;
+  /** The index of its first entry that this node has read. */
+  readonly index: number;
+  /** What its viewers get when it fails or is cancelled. */
+  readonly failed: EventEntry | undefined;
+  readonly cancelled: EventEntry | undefined;
+}
+
+type Known = { -readonly [Field in keyof Run]: Run[Field] } & { signsBehindEnd: number };
+
+/** What makes an event one of a run. */
+type EventOfRun = Pick<EventEntry, 'n' | 'ends'> & { readonly topic: string; readonly run: string };
+
+/** The node that a run belongs to. Its name begins with it, so whoever reads any one of its events knows that, too. */
+export function nodeOfRun(id: string): string {
+  return id.slice(0, id.indexOf('-'));
+}
+
+/**
+ * Which run is going on, or was the last one, on each topic. Only the log decides that: of two that begin at a time, the
+ * one that it has first; a run is over with the first entry that says so, and what is of it behind that is of nobody.
+ */
+export class Runs {
+  readonly #runs = new Map<string, Known>();
+
+  get size(): number {
+    return this.#runs.size;
+  }
+
+  get(topic: string): Run | undefined {
+    return this.#runs.get(topic);
+  }
+
+  /** The run that is going on there. */
+  goingOn(topic: string): Run | undefined {
+    const run = this.#runs.get(topic);
+    return run && isGoingOn(run) ? run : undefined;
+  }
+
+  /** All that are going on. */
+  *allGoingOn(): Generator<Run> {
+    for (const run of this.#runs.values()) if (isGoingOn(run)) yield run;
+  }
+
+  /** A run begins, where none is going on. */
+  begin({ topic, run: id, failed, cancelled }: RunEntry, index: number, { ms }: Position): Run {
+    return this.#add(topic, id, { since: ms, index, failed, cancelled });
+  }
+
+  /** Whether this event is to be delivered. One of a run that is not known yet says that there is one. */
+  takes({ topic, run: id, n = 0, ends }: EventOfRun, index: number): boolean {
+    const run = this.#runs.get(topic) ?? this.#add(topic, id, { index });
+    if (run.id !== id || run.state !== 'running') return false;
+    run.events = Math.max(run.events, n + 1);
+    if (ends) run.state = 'ending';
+    return true;
+  }
+
+  /** A node says that it has this run. Answers that run where it is over, which its node has not read for some time. */
+  hear(topic: string, id: string, index: number): Run | undefined {
+    const run = this.#runs.get(topic) ?? this.#add(topic, id, { index });
+    if (run.id !== id || isGoingOn(run)) return undefined;
+    // What it had written before it could read that is no sign of anything.
+    run.signsBehindEnd++;
+    return run.signsBehindEnd > 1 ? run : undefined;
+  }
+
+  /** Answers the run that is over with this entry, if one is. Of one that is not known it is the first that is heard. */
+  end({ topic, run: id, outcome, reason }: RunEndEntry, index = -1): Run | undefined {
+    const run = this.#runs.get(topic) ?? (id === undefined ? undefined : this.#add(topic, id, { index }));
+    if (!run || !isGoingOn(run) || (id !== undefined && id !== run.id)) return undefined;
+    run.state = outcome;
+    run.reason = reason;
+    return run;
+  }
+
+  /** Forgets what is over, as soon as it is forgotten that its topic was finished with it. */
+  prune(isClosed: (topic: string) => boolean): void {
+    for (const [topic, run] of this.#runs) if (!isGoingOn(run) && !isClosed(topic)) this.#runs.delete(topic);
+  }
+
+  /** What was going on may be over, and what was over begun again: this node does not know. But for those of this node. */
+  missed(node: string): void {
+    for (const [topic, run] of this.#runs) if (run.node !== node || !isGoingOn(run)) this.#runs.delete(topic);
+  }
+
+  #add(topic: string, id: string, known: Pick<Known, 'index'> & Partial<Known>): Known {
+    const run: Known = {
+      id,
+      topic,
+      node: nodeOfRun(id),
+      since: undefined,
+      state: 'running',
+      reason: undefined,
+      events: 0,
+      failed: undefined,
+      cancelled: undefined,
+      signsBehindEnd: 0,
+      ...known,
+    };
+    this.#runs.set(topic, run);
+    return run;
+  }
+}
+
+function isGoingOn({ state }: Run): boolean {
+  return state === 'running' || state === 'ending';
+}
