@@ -5,12 +5,13 @@ export type {
   RouteOptions,
   StreamOptions,
 } from './sse.client-options.js';
-export type { FlushRule, HistoryRule, Serialize, SSEConfig, Topics } from './sse.config.js';
+export type { FlushRule, HistoryRule, Serialize, SSEConfig } from './sse.config.js';
 export { getSSEToken, InjectSSE, LastEventId } from './sse.decorators.js';
 export { EventStream, type EventStreamOptions } from './sse.event-stream.js';
 export { SSE_CONFIG, type SSEConfigFactory, type SSEModuleOptions } from './sse.module-definition.js';
 export { SSEModule } from './sse.module.js';
 export { SSEService } from './sse.service.js';
+export type { Topics } from './sse.topic-rules.js';
 export type {
   AnyEventDataOf,
   AnyEventNameOf,

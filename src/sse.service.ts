@@ -29,15 +29,8 @@ import {
   timeOf,
 } from './sse.client-options.js';
 import type { ConnectionChange, Filter, GroupOfTopic, SSEClient } from './sse.client.js';
-import {
-  assertOption,
-  invalid,
-  resolveConfig,
-  type ResolvedConfig,
-  type SSEConfig,
-  type Topics,
-} from './sse.config.js';
-import { SSEError } from './sse.error.js';
+import { assertOption, resolveConfig, type ResolvedConfig, type SSEConfig } from './sse.config.js';
+import { invalid, SSEError } from './sse.error.js';
 import type {
   AnyEventDataOf,
   AnyEventNameOf,
@@ -52,6 +45,7 @@ import type {
   TopicsOf,
 } from './sse.events.js';
 import { type CurrentRequest, currentRequest, currentRequestOf, keepsRequests } from './sse.middleware.js';
+import type { Topics } from './sse.topic-rules.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
 import { EndedStreams } from './transport/ended-streams.js';
 import { MessageEntrance } from './transport/message-stream.js';
