@@ -11,6 +11,7 @@ export { EventStream, type EventStreamOptions } from './sse.event-stream.js';
 export { SSE_CONFIG, type SSEConfigFactory, type SSEModuleOptions } from './sse.module-definition.js';
 export { SSEModule } from './sse.module.js';
 export { SSEService } from './sse.service.js';
+export type { EventsOf, SchemaRule } from './sse.schemas.js';
 export type { Topics } from './sse.topic-rules.js';
 export type {
   AnyEventDataOf,
@@ -27,6 +28,7 @@ export type {
 } from './sse.events.js';
 
 export type { OnGroupLimit, OnLimit } from './hub/admission.js';
+export type { StandardIssue, StandardResult, StandardSchemaV1 } from './hub/standard-schema.js';
 export type { SSEStats } from './hub/reporting/stats.js';
 export { TopicPattern, topicPattern } from './hub/topics/topic-pattern.js';
 export type {

@@ -7,6 +7,7 @@ import { MAX_RETRY, serializeData, show, type SSEEvent } from './protocol/event.
 import type { CompressionOptions } from './protocol/gzip.js';
 import type { OnGap } from './sse.client.js';
 import { invalid, SSEError } from './sse.error.js';
+import { resolveSchemas, type SchemaRule } from './sse.schemas.js';
 import { compileRules, ruleFor, type Topics } from './sse.topic-rules.js';
 
 /** How much is kept of some topics. */
@@ -197,6 +198,25 @@ export interface SSEConfig {
    */
   deserialize?: (text: string) => unknown;
   /**
+   * Standard Schemas (Zod, Valibot, ArkType, …) for the data of what is published on some topics, by the event's name:
+   * `INVALID_EVENT` for what does not match, and for a name that has none. The first rule that matches a topic counts;
+   * topics that none matches are not checked, nor are `broadcastAll()` and events for one client. A schema sees what
+   * leaves, read back by `deserialize`, and has to answer at once; what it makes of the data is not used.
+   *
+   * @defaultValue none
+   *
+   * @example
+   * const created = z.object({ id: z.number(), total: z.number() });
+   * const config: SSEConfig = { schemas: [{ topics: 'orders', events: { created } }] };
+   */
+  schemas?: readonly SchemaRule[];
+  /**
+   * `false`: nothing is checked against `schemas`.
+   *
+   * @defaultValue `true` where there are `schemas`
+   */
+  validate?: boolean;
+  /**
    * Whether the `sse.*` events are sent.
    *
    * @defaultValue `true`
@@ -286,6 +306,8 @@ const CHECKS: { readonly [Option in keyof Required<SSEConfig>]: Check } = {
   topicDelimiter: (value) => (typeof value === 'string' && value !== '' ? undefined : 'a string that is not empty'),
   serialize: aFunction,
   deserialize: aFunction,
+  schemas: (value) => (Array.isArray(value) ? undefined : 'a list of { topics, events }'),
+  validate: aBoolean,
   controlEvents: aBoolean,
   backplane: (value) =>
     typeof (value as Backplane | undefined)?.append === 'function'
@@ -327,6 +349,7 @@ function checked(given: SSEConfig): SSEConfig {
 export function resolveConfig(given: SSEConfig = {}): ResolvedConfig {
   const config = checked(given);
   const topicDelimiter = config.topicDelimiter ?? ':';
+  const deserialize = config.deserialize ?? ((text: string) => JSON.parse(text) as unknown);
   return {
     enabled: config.enabled ?? true,
     debug: config.debug ?? false,
@@ -349,12 +372,13 @@ export function resolveConfig(given: SSEConfig = {}): ResolvedConfig {
     topicDelimiter,
     // An event where JSON.stringify expects a replacer is one that it ignores.
     serialize: (config.serialize as Serialize | undefined) ?? serializeData,
-    deserialize: config.deserialize ?? ((text) => JSON.parse(text) as unknown),
+    deserialize,
     ownSerializer: config.serialize !== undefined,
     controlEvents: config.controlEvents ?? true,
     backplane: config.backplane ?? new MemoryBackplane(),
     retentionOf: retentionRule(config, topicDelimiter),
     flushIntervalOf: flushRule(config, topicDelimiter),
+    schemas: resolveSchemas({ schemas: config.schemas, validate: config.validate, deserialize, topicDelimiter }),
   };
 }
 
