@@ -5,7 +5,7 @@ export type {
   RouteOptions,
   StreamOptions,
 } from './sse.client-options.js';
-export type { FlushRule, HistoryRule, Serialize, SSEConfig, Topics } from './sse.config.js';
+export type { FlushRule, HistoryRule, Serialize, SSEConfig } from './sse.config.js';
 export { getSSEToken, InjectSSE, LastEventId } from './sse.decorators.js';
 export { EventStream, type EventStreamOptions } from './sse.event-stream.js';
 export { SSE_CONFIG, type SSEConfigFactory, type SSEModuleOptions } from './sse.module-definition.js';
@@ -21,6 +21,8 @@ export type {
   SSERunState,
 } from './sse.runs.js';
 export { SSEService } from './sse.service.js';
+export type { EventsOf, SchemaRule } from './sse.schemas.js';
+export type { Topics } from './sse.topic-rules.js';
 export type {
   AnyEventDataOf,
   AnyEventNameOf,
@@ -38,6 +40,7 @@ export type {
 } from './sse.events.js';
 
 export type { OnGroupLimit, OnLimit } from './hub/admission.js';
+export type { StandardIssue, StandardResult, StandardSchemaV1 } from './hub/standard-schema.js';
 export type { SSEStats } from './hub/reporting/stats.js';
 export { TopicPattern, topicPattern } from './hub/topics/topic-pattern.js';
 export type {

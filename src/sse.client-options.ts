@@ -11,9 +11,10 @@ import { NEW_CURSOR } from './protocol/cursor.js';
 import type { EventEntry } from './protocol/entry.js';
 import { MAX_ID_BYTES, show, singleLineFault, type SSEEvent } from './protocol/event.js';
 import type { Filter, OnGap, SSEClient } from './sse.client.js';
-import { assertOption, invalid, listOf, type ResolvedConfig, type Topics } from './sse.config.js';
-import { SSEError } from './sse.error.js';
+import { assertOption, type ResolvedConfig } from './sse.config.js';
+import { invalid, SSEError } from './sse.error.js';
 import type { ClientEvent, SSEEvents, TopicsOf } from './sse.events.js';
+import { listOf, type Topics } from './sse.topic-rules.js';
 import { lastEventIdFrom, type RequestLike } from './transport/request.js';
 
 type Initial<Event> = Event | readonly Event[];

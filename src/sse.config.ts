@@ -2,15 +2,13 @@ import type { Backplane } from './backplane/backplane.js';
 import { MemoryBackplane } from './backplane/memory.backplane.js';
 import type { OnGroupLimit, OnLimit } from './hub/admission.js';
 import type { HubOptions } from './hub/hub.js';
-import { compilePattern, TopicPattern } from './hub/topics/topic-pattern.js';
 import type { Retention } from './log/history.js';
-import { MAX_RETRY, serializeData, show, type SSEEvent, topicFault } from './protocol/event.js';
+import { MAX_RETRY, serializeData, show, type SSEEvent } from './protocol/event.js';
 import type { CompressionOptions } from './protocol/gzip.js';
 import type { OnGap } from './sse.client.js';
-import { SSEError } from './sse.error.js';
-
-/** One topic, a pattern of topics, or several of both. */
-export type Topics = string | TopicPattern | readonly (string | TopicPattern)[];
+import { invalid, SSEError } from './sse.error.js';
+import { resolveSchemas, type SchemaRule } from './sse.schemas.js';
+import { compileRules, ruleFor, type Topics } from './sse.topic-rules.js';
 
 /** How much is kept of some topics. */
 export interface HistoryRule {
@@ -200,6 +198,25 @@ export interface SSEConfig {
    */
   deserialize?: (text: string) => unknown;
   /**
+   * Standard Schemas (Zod, Valibot, ArkType, …) for the data of what is published on some topics, by the event's name:
+   * `INVALID_EVENT` for what does not match, and for a name that has none. The first rule that matches a topic counts;
+   * topics that none matches are not checked, nor are `broadcastAll()` and events for one client. A schema sees what
+   * leaves, read back by `deserialize`, and has to answer at once; what it makes of the data is not used.
+   *
+   * @defaultValue none
+   *
+   * @example
+   * const created = z.object({ id: z.number(), total: z.number() });
+   * const config: SSEConfig = { schemas: [{ topics: 'orders', events: { created } }] };
+   */
+  schemas?: readonly SchemaRule[];
+  /**
+   * `false`: nothing is checked against `schemas`.
+   *
+   * @defaultValue `true` where there are `schemas`
+   */
+  validate?: boolean;
+  /**
    * Whether the `sse.*` events are sent.
    *
    * @defaultValue `true`
@@ -289,16 +306,14 @@ const CHECKS: { readonly [Option in keyof Required<SSEConfig>]: Check } = {
   topicDelimiter: (value) => (typeof value === 'string' && value !== '' ? undefined : 'a string that is not empty'),
   serialize: aFunction,
   deserialize: aFunction,
+  schemas: (value) => (Array.isArray(value) ? undefined : 'a list of { topics, events }'),
+  validate: aBoolean,
   controlEvents: aBoolean,
   backplane: (value) =>
     typeof (value as Backplane | undefined)?.append === 'function'
       ? undefined
       : 'a backplane, e.g. new MemoryBackplane()',
 };
-
-export function invalid(option: string, value: unknown, allowed: string): SSEError {
-  return new SSEError('INVALID_CONFIG', `SSE option \`${option}\` is ${show(value)}; it has to be ${allowed}.`);
-}
 
 function isOption(name: string): name is keyof SSEConfig {
   return Object.hasOwn(CHECKS, name);
@@ -334,6 +349,7 @@ function checked(given: SSEConfig): SSEConfig {
 export function resolveConfig(given: SSEConfig = {}): ResolvedConfig {
   const config = checked(given);
   const topicDelimiter = config.topicDelimiter ?? ':';
+  const deserialize = config.deserialize ?? ((text: string) => JSON.parse(text) as unknown);
   return {
     enabled: config.enabled ?? true,
     debug: config.debug ?? false,
@@ -356,12 +372,13 @@ export function resolveConfig(given: SSEConfig = {}): ResolvedConfig {
     topicDelimiter,
     // An event where JSON.stringify expects a replacer is one that it ignores.
     serialize: (config.serialize as Serialize | undefined) ?? serializeData,
-    deserialize: config.deserialize ?? ((text) => JSON.parse(text) as unknown),
+    deserialize,
     ownSerializer: config.serialize !== undefined,
     controlEvents: config.controlEvents ?? true,
     backplane: config.backplane ?? new MemoryBackplane(),
     retentionOf: retentionRule(config, topicDelimiter),
     flushIntervalOf: flushRule(config, topicDelimiter),
+    schemas: resolveSchemas({ schemas: config.schemas, validate: config.validate, deserialize, topicDelimiter }),
   };
 }
 
@@ -372,51 +389,31 @@ function resolveCompression(compression: SSEConfig['compression'] = false): Comp
 
 function retentionRule(config: SSEConfig, delimiter: string): (topic: string | undefined) => Retention {
   const standard = { maxSize: config.maxHistorySize ?? 1_000, maxAge: config.maxHistoryAge ?? 20 * MINUTE };
-  const rules = (config.history ?? []).map((rule, i) => compileRule(rule, i, standard, delimiter));
-  return (topic) => rules.find(({ matches }) => topic !== undefined && matches(topic))?.retention ?? standard;
+  const rules = compileRules('history', config.history, ['topics', 'maxSize', 'maxAge'], delimiter).map(
+    ({ option, rule, matches }) => ({ retention: retentionOf(rule, option, standard), matches }),
+  );
+  return (topic) => ruleFor(topic, rules)?.retention ?? standard;
 }
 
-function compileRule(rule: HistoryRule, i: number, standard: Retention, delimiter: string) {
-  assertRule(`history[${i}]`, rule, ['topics', 'maxSize', 'maxAge']);
+function retentionOf(rule: HistoryRule, option: string, standard: Retention): Retention {
   const { maxSize = standard.maxSize, maxAge = standard.maxAge } = rule;
   const sizeFault = CHECKS.maxHistorySize(maxSize);
-  if (sizeFault) throw invalid(`history[${i}].maxSize`, maxSize, sizeFault);
+  if (sizeFault) throw invalid(`${option}.maxSize`, maxSize, sizeFault);
   const ageFault = CHECKS.maxHistoryAge(maxAge);
-  if (ageFault) throw invalid(`history[${i}].maxAge`, maxAge, ageFault);
-  return { retention: { maxSize, maxAge }, matches: matcherOf(rule.topics, `history[${i}].topics`, delimiter) };
+  if (ageFault) throw invalid(`${option}.maxAge`, maxAge, ageFault);
+  return { maxSize, maxAge };
 }
 
 /** `undefined` where no topic has an interval. */
 function flushRule(config: SSEConfig, delimiter: string): ((topic: string | undefined) => number) | undefined {
   const standard = config.flushInterval ?? 0;
-  const rules = (config.flush ?? []).map((rule, i) => {
-    assertRule(`flush[${i}]`, rule, ['topics', 'interval']);
-    const fault = CHECKS.flushInterval(rule.interval);
-    if (fault) throw invalid(`flush[${i}].interval`, rule.interval, fault);
-    return { interval: rule.interval, matches: matcherOf(rule.topics, `flush[${i}].topics`, delimiter) };
-  });
+  const rules = compileRules('flush', config.flush, ['topics', 'interval'], delimiter).map(
+    ({ option, rule: { interval }, matches }) => {
+      const fault = CHECKS.flushInterval(interval);
+      if (fault) throw invalid(`${option}.interval`, interval, fault);
+      return { interval, matches };
+    },
+  );
   if (standard === 0 && rules.every(({ interval }) => interval === 0)) return undefined;
-  return (topic) => rules.find(({ matches }) => topic !== undefined && matches(topic))?.interval ?? standard;
-}
-
-function assertRule(option: string, rule: HistoryRule | FlushRule, fields: readonly string[]): void {
-  const isRule = typeof rule === 'object' && rule !== null;
-  if (!isRule) throw invalid(option, rule, `an object: { ${fields.join(', ')} }`);
-  const stranger = Object.entries(rule).find(([name]) => !fields.includes(name));
-  if (stranger) throw invalid(`${option}.${stranger[0]}`, stranger[1], `one of ${fields.join(', ')}`);
-}
-
-function matcherOf(topics: Topics, option: string, delimiter: string): (topic: string) => boolean {
-  const matchers = listOf(topics).map((topic) => {
-    if (topic instanceof TopicPattern) return compilePattern(topic, delimiter);
-    const fault = topicFault(topic);
-    if (fault) throw invalid(option, topic, `a topic (${fault})`);
-    return (other: string): boolean => other === topic;
-  });
-  return (topic) => matchers.some((test) => test(topic));
-}
-
-export function listOf(topics: Topics): readonly (string | TopicPattern)[] {
-  // Whatever it is, because topics come from URLs too: each one is checked where it is used.
-  return [topics].flat();
+  return (topic) => ruleFor(topic, rules)?.interval ?? standard;
 }

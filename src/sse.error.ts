@@ -51,3 +51,8 @@ export class SSEError extends HttpException {
     this.message = options?.cause === undefined ? message : `${message} ${describe(options.cause)}`;
   }
 }
+
+/** `INVALID_CONFIG`, for an option that has not the value that it may have. */
+export function invalid(option: string, value: unknown, allowed: string): SSEError {
+  return new SSEError('INVALID_CONFIG', `SSE option \`${option}\` is ${show(value)}; it has to be ${allowed}.`);
+}

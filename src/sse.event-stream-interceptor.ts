@@ -27,12 +27,12 @@ import { isPlainObject, withDefaults } from './option-checks.js';
 import { TERMINAL_CURSOR } from './protocol/cursor.js';
 import { show } from './protocol/event.js';
 import { assertOptionNames, type ClientOptions, type RouteOptions } from './sse.client-options.js';
-import type { Topics } from './sse.config.js';
 import { SSEError } from './sse.error.js';
 import { Hubs } from './sse.hubs.js';
 import { type CurrentRequest, currentRequestOf } from './sse.middleware.js';
 import { EVENT_STREAM_METADATA, refusal, type Report } from './sse.route.js';
 import type { SSEService } from './sse.service.js';
+import type { Topics } from './sse.topic-rules.js';
 import { isMessage } from './transport/message.js';
 import { isAnswered, type NodeResponseLike } from './transport/raw-response.js';
 

@@ -3,8 +3,7 @@ import { MetadataScanner, type ModulesContainer } from '@nestjs/core';
 
 import { show } from './protocol/event.js';
 import { assertRouteOptions, type RouteOptions } from './sse.client-options.js';
-import { invalid } from './sse.config.js';
-import { SSEError } from './sse.error.js';
+import { invalid, SSEError } from './sse.error.js';
 import type { Hubs } from './sse.hubs.js';
 import { EventStreamInterceptor, type EventStreamRoute } from './sse.event-stream-interceptor.js';
 import {

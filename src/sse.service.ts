@@ -30,15 +30,8 @@ import {
   timeOf,
 } from './sse.client-options.js';
 import type { ConnectionChange, Filter, GroupOfTopic, SSEClient } from './sse.client.js';
-import {
-  assertOption,
-  invalid,
-  resolveConfig,
-  type ResolvedConfig,
-  type SSEConfig,
-  type Topics,
-} from './sse.config.js';
-import { SSEError } from './sse.error.js';
+import { assertOption, resolveConfig, type ResolvedConfig, type SSEConfig } from './sse.config.js';
+import { invalid, SSEError } from './sse.error.js';
 import type {
   AnyEventDataOf,
   AnyEventNameOf,
@@ -56,6 +49,7 @@ import type {
 } from './sse.events.js';
 import type { CancelRunOptions, DataOfValue, RunOptions, RunWork, SSERun, SSERunState } from './sse.runs.js';
 import { type CurrentRequest, currentRequest, currentRequestOf, keepsRequests } from './sse.middleware.js';
+import type { Topics } from './sse.topic-rules.js';
 import { type Encoding, encodingFor } from './transport/encoding.js';
 import { EndedStreams } from './transport/ended-streams.js';
 import { MessageEntrance } from './transport/message-stream.js';

@@ -29,6 +29,7 @@ import { cursorOfUnopened } from './clients/starting-place.js';
 import { DeliveryDelay } from './delay.js';
 import { Delivery } from './delivery.js';
 import { Envelopes } from './envelopes.js';
+import type { EventSchemas } from './event-schemas.js';
 import { Groups } from './groups.js';
 import { HeldClients } from './held-clients.js';
 import { Publisher } from './publisher.js';
@@ -61,6 +62,8 @@ export interface HubOptions extends AdmissionLimits, EntryRules {
   readonly retentionOf: (topic: string | undefined) => Retention;
   /** Milliseconds; `undefined` where none has an interval. */
   readonly flushIntervalOf: ((topic: string | undefined) => number) | undefined;
+  /** `undefined` where nothing is checked. */
+  readonly schemas: EventSchemas | undefined;
 }
 
 /** Milliseconds. */

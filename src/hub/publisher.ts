@@ -10,6 +10,7 @@ import type { Entry, EventEntry, RunEntry } from '../protocol/entry.js';
 import { type BroadcastOptions, show, type SSEEvent } from '../protocol/event.js';
 import { SSEError } from '../sse.error.js';
 import { assertTopic, type EntryRules, own, toEntry } from './check-event.js';
+import type { EventSchemas } from './event-schemas.js';
 import { OwnClosings } from './own-closings.js';
 import type { SSELogger } from './reporting/logger.js';
 import type { Reporter } from './reporting/reporter.js';
@@ -27,7 +28,12 @@ export interface PublisherContext {
   readonly backplane: Backplane;
   readonly reporter: Reporter;
   readonly logger: SSELogger;
-  readonly rules: EntryRules & { readonly enabled: boolean; readonly maxHistoryBytes: number };
+  readonly rules: EntryRules & {
+    readonly enabled: boolean;
+    readonly maxHistoryBytes: number;
+    /** `undefined` where nothing is checked. */
+    readonly schemas: EventSchemas | undefined;
+  };
   readonly shuttingDown: () => boolean;
   /** Begins to read the log, if nobody has. */
   readonly start: () => void;
@@ -163,6 +169,9 @@ export class Publisher {
     if (topic === undefined) {
       throw new SSEError('INVALID_TOPIC', 'topic: there is none. broadcastAll() is for everybody.');
     }
+    // Before it is known whether the topic is open, because schemas may run code of the application's.
+    const { rules, reporter } = this.context;
+    rules.schemas?.assert(topic, entry, (error) => reporter.schemaFailed(entry, error));
     if (!this.isClosed(topic)) return entry;
     throw new SSEError('TOPIC_CLOSED', `The topic ${show(topic)} is closed. openTopic() starts it over.`);
   }
@@ -190,7 +199,9 @@ export class Publisher {
       );
       return;
     }
-    this.broadcast([{ topic, event: 'failed', data: { message: 'The source of these events failed.' } }]);
+    // Past the schemas: it is the hub's own, and they need not know it.
+    const failure = { topic, event: 'failed', data: { message: 'The source of these events failed.' } };
+    if (this.#isEnabled) this.appendLater(this.#entryOf(failure, undefined));
     this.mark('close', topic);
   }
 }

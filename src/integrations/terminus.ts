@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
 
 import type { SSEStats } from '../index.js';
-import { invalid } from '../sse.config.js';
+import { invalid } from '../sse.error.js';
 import { SSEService } from '../sse.service.js';
 
 /** When a node counts as ready. */

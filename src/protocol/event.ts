@@ -41,6 +41,9 @@ export const CURSOR_PREFIX = '1~';
 // Browsers dispatch these two themselves: an event of that name could not be told from the connection's own.
 const BROWSER_EVENTS = new Set(['open', 'error']);
 
+/** What events without a name are called, by pages, in typed topics and by schemas. */
+export const UNNAMED = 'message';
+
 /** Prefix of the event names that the hub itself sends. */
 export const CONTROL_PREFIX = 'sse.';
 
@@ -55,8 +58,12 @@ function escapeCharacter(char: string): string {
 
 /** Text for an error message: shortened, strings quoted, with every control character escaped. */
 export function show(value: unknown): string {
-  const text = typeof value === 'string' ? JSON.stringify(value) : textOf(value);
-  const short = text.length > 80 ? `${text.slice(0, 77)}...` : text;
+  return oneLine(typeof value === 'string' ? JSON.stringify(value) : textOf(value));
+}
+
+/** The same for text that is shown without quotes. */
+export function oneLine(text: string, maxLength = 80): string {
+  const short = text.length > maxLength ? `${text.slice(0, maxLength - 3)}...` : text;
   return short.replace(CONTROL_CHARACTERS, escapeCharacter);
 }
 

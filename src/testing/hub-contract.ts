@@ -4,8 +4,8 @@ import { from, type Subscription } from 'rxjs';
 
 import { topicPattern } from '../hub/topics/topic-pattern.js';
 import type { StreamOptions } from '../sse.client-options.js';
-import type { Topics } from '../sse.config.js';
 import { SSEService } from '../sse.service.js';
+import type { Topics } from '../sse.topic-rules.js';
 import {
   aWhile,
   check,

@@ -281,7 +281,7 @@ for (const [peers, ...runner] of [
     let project = '';
 
     beforeAll(async () => {
-      project = await library.installBeside(peers, 'supertest@^7.0.0', ...runner);
+      project = await library.installBeside(peers, 'supertest@^7.0.0', 'zod@^4.6.0', ...runner);
       for (const file of ['nest-app.mjs', 'plain-server.cjs']) await cp(join(FIXTURES, file), join(project, file));
     });
 

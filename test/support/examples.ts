@@ -16,8 +16,9 @@ import { SwaggerModule } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { connect } from '@nats-io/transport-node';
 import { Cluster } from 'ioredis';
+import { z } from 'zod';
 import {
-  BackplaneError, EventStream, getSSEToken, InjectSSE, LastEventId, MemoryBackplane, type SSEConfig, SSEError, SSEModule, SSEService, topicPattern,
+  BackplaneError, type EventsOf, EventStream, getSSEToken, InjectSSE, LastEventId, MemoryBackplane, type SSEConfig, SSEError, SSEModule, SSEService, topicPattern,
 } from 'nestjs-sse-hub';
 import { NatsBackplane } from 'nestjs-sse-hub/nats';
 import { observeHub, SSEMetricsModule } from 'nestjs-sse-hub/opentelemetry';

@@ -1,5 +1,5 @@
-import type { Entry } from '../../protocol/entry.js';
-import { show } from '../../protocol/event.js';
+import type { Entry, EventEntry } from '../../protocol/entry.js';
+import { show, UNNAMED } from '../../protocol/event.js';
 import type { DisconnectReason, ResetReason, Resumed } from '../../sse.client.js';
 import { describe, type SSELogger, stackOf } from './logger.js';
 import { Counters } from './stats.js';
@@ -109,6 +109,13 @@ export class Reporter {
     this.logger.error(
       `${count} of the events and marks that were broadcast on this node still waited for the backplane of kind "${kind}" ` +
         `when the hub shut down, and are lost: ${describe(error)}`,
+    );
+  }
+
+  schemaFailed({ topic, event }: EventEntry, error: unknown): void {
+    this.logger.error(
+      `A schema answered a promise that was rejected, for ${show(event ?? UNNAMED)} on ${show(topic)}: ${describe(error)}`,
+      stackOf(error),
     );
   }
 
