@@ -155,7 +155,10 @@ const progress = (page: number, of: number) => ['progress', { page, of }];
     const listeners = modules.filter((module) => module === ListeningModule).length;
     await until('all are listening', async () => {
       const clients = String(await client!.client('LIST'));
-      return clients.split('\n').filter((line) => /:qe .*cmd=xread/.test(line)).length === listeners;
+      return (
+        clients.split('\n').filter((line) => line.includes(`name=${prefix}:`) && /:qe .*cmd=xread/.test(line))
+          .length === listeners
+      );
     });
     return nodes;
   }
