@@ -67,6 +67,9 @@ describe('sessions of MCP', () => {
     there.sse.broadcast('order:8', 'paid', {});
     await until('it is told', () => updated.length > 0);
     expect(updated).toEqual(['order://7']);
+    for (const uri of ['order://*', 'order://', 'mcp:1']) {
+      await expect(client.subscribeResource({ uri })).rejects.toThrow('There is no such resource.');
+    }
     await leave();
   });
 

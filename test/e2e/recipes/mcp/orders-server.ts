@@ -1,5 +1,10 @@
 import { McpServer, ResourceTemplate } from '@modelcontextprotocol/sdk/server/mcp.js';
-import { SubscribeRequestSchema, UnsubscribeRequestSchema } from '@modelcontextprotocol/sdk/types.js';
+import {
+  ErrorCode,
+  McpError,
+  SubscribeRequestSchema,
+  UnsubscribeRequestSchema,
+} from '@modelcontextprotocol/sdk/types.js';
 import type { SSEService } from 'nestjs-sse-hub';
 import type { Subscription } from 'rxjs';
 
@@ -17,11 +22,10 @@ export function createOrdersServer(sse: SSEService): McpServer {
   const unfollow = (uri: string) => followed.get(uri)?.unsubscribe();
   server.registerCapabilities({ resources: { subscribe: true } });
   server.setRequestHandler(SubscribeRequestSchema, ({ params: { uri } }) => {
-    unfollow(uri);
-    const topic = uri.replace('order://', 'order:');
-    const events = sse.observe(topic).subscribe(() => {
+    const events = sse.observe(topicOf(uri)).subscribe(() => {
       server.sendResourceUpdated({ uri }).catch(() => {}); // the session is over
     });
+    unfollow(uri);
     followed.set(uri, events);
     return {};
   });
@@ -33,4 +37,10 @@ export function createOrdersServer(sse: SSEService): McpServer {
     for (const uri of followed.keys()) unfollow(uri);
   };
   return mcp;
+}
+
+function topicOf(uri: string): string {
+  const [, id] = /^order:\/\/(\d+)$/.exec(uri) ?? [];
+  if (id === undefined) throw new McpError(ErrorCode.InvalidParams, 'There is no such resource.');
+  return `order:${id}`;
 }
