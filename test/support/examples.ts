@@ -53,10 +53,13 @@ function examplesIn(text: string, pattern: RegExp, file: string): [string, strin
   });
 }
 
+/** They need packages of their own, and show what is compiled with them where it is tested: `test/docs/recipes.spec.ts`. */
+const RECIPES = 'docs/recipes/';
+
 /** By file names that say where an example begins. */
 export async function examples(): Promise<Map<string, string>> {
   const found: [string, string][] = [];
-  for (const file of await documents()) {
+  for (const file of (await documents()).filter((name) => !name.startsWith(RECIPES))) {
     found.push(...examplesIn(await readFile(join(ROOT, file), 'utf8'), /^```ts\n(.*?)^```$/gms, file));
   }
   for (const file of await readdir(join(ROOT, 'src'), { recursive: true })) {
