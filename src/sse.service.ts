@@ -12,7 +12,8 @@ import { Observable, type Subscriber } from 'rxjs';
 import { assertTopic, toEntry } from './hub/check-event.js';
 import type { GroupAct } from './hub/groups.js';
 import { Hub } from './hub/hub.js';
-import { assertSource, type PublishArguments } from './hub/publisher.js';
+import type { PublishArguments } from './hub/publisher.js';
+import { assertSource } from './hub/runs/consume.js';
 import type { SSEStats } from './hub/reporting/stats.js';
 import { compilePattern, TopicPattern } from './hub/topics/topic-pattern.js';
 import { type BroadcastOptions, show, type SSEEvent } from './protocol/event.js';
@@ -584,10 +585,10 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
   }
 
   /**
-   * Publishes each value of a source, then closes the topic. When the source fails it publishes `failed` with a message
-   * that gives nothing away, closes the topic, and rejects. It goes on when viewers leave. `closeTopic()` stops it: it
-   * rejects with `TOPIC_CLOSED` at the next value. So does a shutdown, with `SHUTTING_DOWN`, and leaves the topic open.
-   * Rejects with `INVALID_EVENT` for what is no source, such as a promise of one.
+   * A `run()` for those who only want to know that it has finished: publishes each value of a source, then closes the
+   * topic. Rejects with what the source fails with, with `TOPIC_CLOSED` where it was cancelled or the topic closed, with
+   * `RUN_EXISTS` while another run is going on there, with `SHUTTING_DOWN`, and with `INVALID_EVENT` for what is no source,
+   * such as a promise of one.
    *
    * @example
    * await sse.publishFrom(llm.stream(prompt), `answer:${id}`, 'token');
@@ -599,7 +600,7 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
   ): Promise<void> {
     assertTopic(topic);
     assertSource(source);
-    await this.#hub.publisher.publishFrom(source, topic, event);
+    await this.#hub.runs.publishFrom(source, topic, event);
   }
 
   /**

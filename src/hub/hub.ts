@@ -133,7 +133,6 @@ export class Hub {
       closedTopics,
       backplane,
       reporter,
-      logger: this.logger,
       rules: options,
       shuttingDown: () => this.shuttingDown,
       start: () => this.#startIfNeeded(),

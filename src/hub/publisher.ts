@@ -1,5 +1,3 @@
-import { concatMap, isObservable, lastValueFrom, type Observable } from 'rxjs';
-
 import { BackplaneError } from '../backplane/backplane-error.js';
 import type { Backplane, Patience } from '../backplane/backplane.js';
 import type { ClosedTopics } from '../log/closed-topics.js';
@@ -12,7 +10,6 @@ import { SSEError } from '../sse.error.js';
 import { assertTopic, type EntryRules, own, toEntry } from './check-event.js';
 import type { EventSchemas } from './event-schemas.js';
 import { OwnClosings } from './own-closings.js';
-import type { SSELogger } from './reporting/logger.js';
 import type { Reporter } from './reporting/reporter.js';
 import type { MarkOfRun } from './runs/run-events.js';
 import { TopicPattern } from './topics/topic-pattern.js';
@@ -27,7 +24,6 @@ export interface PublisherContext {
   readonly closedTopics: ClosedTopics;
   readonly backplane: Backplane;
   readonly reporter: Reporter;
-  readonly logger: SSELogger;
   readonly rules: EntryRules & {
     readonly enabled: boolean;
     readonly maxHistoryBytes: number;
@@ -78,26 +74,6 @@ export class Publisher {
     }
   }
 
-  /** Publishes each value of a source, then closes the topic, whoever watches. */
-  async publishFrom(
-    source: AsyncIterable<unknown> | Iterable<unknown> | Observable<unknown>,
-    topic: string,
-    event: string,
-  ): Promise<void> {
-    const publishOne = (data: unknown): Promise<string> => this.publish([{ topic, event, data }]);
-    try {
-      if (isObservable(source)) {
-        await lastValueFrom(source.pipe(concatMap(publishOne)), { defaultValue: '' });
-      } else {
-        for await (const data of source) await publishOne(data);
-      }
-    } catch (error) {
-      this.#sourceFailed(topic);
-      throw error;
-    }
-    this.mark('close', topic);
-  }
-
   /** Finishes a topic, or starts it over. Whether that changes anything is for the log to say: another node may act, too. */
   mark(kind: 'close' | 'open', topic: string): void {
     assertTopic(topic);
@@ -123,9 +99,11 @@ export class Publisher {
     start();
   }
 
-  /** The event of a run, as it is kept. Throws what is wrong with it. */
-  entryForRun(event: SSEEvent, mark: MarkOfRun): EventEntry {
-    return { ...this.#entryOf(event, undefined), ...mark };
+  /** The event of a run, as it is kept. What is said last, schemas need not know. Throws what is wrong with it. */
+  entryForRun(event: SSEEvent & { readonly topic: string }, mark: MarkOfRun): EventEntry {
+    const entry = this.#entryOf(event, undefined);
+    if (!mark.ends) this.#assertSchema(event.topic, entry);
+    return { ...entry, ...mark };
   }
 
   /** What a run has to say, which may go on for a while when the hub shuts down. */
@@ -170,10 +148,14 @@ export class Publisher {
       throw new SSEError('INVALID_TOPIC', 'topic: there is none. broadcastAll() is for everybody.');
     }
     // Before it is known whether the topic is open, because schemas may run code of the application's.
-    const { rules, reporter } = this.context;
-    rules.schemas?.assert(topic, entry, (error) => reporter.schemaFailed(entry, error));
+    this.#assertSchema(topic, entry);
     if (!this.isClosed(topic)) return entry;
     throw new SSEError('TOPIC_CLOSED', `The topic ${show(topic)} is closed. openTopic() starts it over.`);
+  }
+
+  #assertSchema(topic: string, entry: EventEntry): void {
+    const { rules, reporter } = this.context;
+    rules.schemas?.assert(topic, entry, (error) => reporter.schemaFailed(entry, error));
   }
 
   #entryOf(event: SSEEvent, options: BroadcastOptions | undefined): EventEntry {
@@ -187,22 +169,6 @@ export class Publisher {
       `The event takes ${bytes} bytes in the log, which may have ${rules.maxHistoryBytes} (maxHistoryBytes): it would ` +
         'drive out everything else. Send a reference, and let clients fetch the rest.',
     );
-  }
-
-  #sourceFailed(topic: string): void {
-    // Whoever has closed the topic has stopped it: its viewers have got their end.
-    if (this.isClosed(topic)) return;
-    if (this.context.shuttingDown()) {
-      this.context.logger.warn(
-        `publishFrom() to ${show(topic)} was stopped by the shutdown: the topic is left open, and its viewers, who come ` +
-          'back, get no end of it. Close it in `onModuleDestroy()`, or begin again after the restart.',
-      );
-      return;
-    }
-    // Past the schemas: it is the hub's own, and they need not know it.
-    const failure = { topic, event: 'failed', data: { message: 'The source of these events failed.' } };
-    if (this.#isEnabled) this.appendLater(this.#entryOf(failure, undefined));
-    this.mark('close', topic);
   }
 }
 
@@ -231,13 +197,4 @@ function eventAndOptions(args: PublishArguments): [SSEEvent, BroadcastOptions | 
     );
   }
   return [{ topic, event, data, id }, options];
-}
-
-/** Throws `INVALID_EVENT`: a promise of a source, above all, is none, and would only be found out when viewers wait. */
-export function assertSource(source: unknown): void {
-  const isIterable =
-    Object(source) === source && (Symbol.asyncIterator in (source as object) || Symbol.iterator in (source as object));
-  if (isIterable || isObservable(source)) return;
-  const hint = source instanceof Promise ? ' Await the promise.' : '';
-  throw new SSEError('INVALID_EVENT', `source: ${show(source)} is neither an AsyncIterable nor an Observable.${hint}`);
 }

@@ -13,9 +13,9 @@ const MAX_BYTES = 262_144;
 export interface MergingContext {
   readonly envelopes: Envelopes;
   /** As data of an event is serialised. Throws what is wrong with it. */
-  serialize(event: SSEEvent): string;
+  readonly serialize: (event: SSEEvent) => string;
   /** The application's function failed: its client gets each event instead. */
-  failed(error: unknown): void;
+  readonly failed: (error: unknown) => void;
 }
 
 /** Neighbours of one run that may become one, and where a client is behind them. */

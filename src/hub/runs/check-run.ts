@@ -6,14 +6,14 @@ type Allowed = (value: unknown) => string | undefined;
 
 const anEvent: Allowed = (value) => (typeof value === 'object' && value !== null ? undefined : 'an event');
 const aFunction: Allowed = (value) => (typeof value === 'function' ? undefined : 'a function');
-const START = ['join', 'replace', 'reject'];
+const START = new Set<unknown>(['join', 'replace', 'reject']);
 
 const OPTIONS: { readonly [Option in keyof Required<RunOptions>]: Allowed } = {
   event: (value) => (typeof value === 'string' ? undefined : 'the name of an event'),
   last: anEvent,
   failed: anEvent,
   cancelled: anEvent,
-  onRunning: (value) => (START.includes(value as string) ? undefined : "'join', 'replace' or 'reject'"),
+  onRunning: (value) => (START.has(value) ? undefined : "'join', 'replace' or 'reject'"),
   merge: aFunction,
 };
 

@@ -40,8 +40,7 @@ async function consumeIterable(
   signal: AbortSignal,
   take: Take,
 ): Promise<void> {
-  const iterator =
-    Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : (source as Iterable<unknown>)[Symbol.iterator]();
+  const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
   const next = abortable(() => iterator.next(), signal);
   let turnBegan = performance.now();
   for (;;) {

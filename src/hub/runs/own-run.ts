@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 import type { RunEntry, RunOutcome } from '../../protocol/entry.js';
 import { show } from '../../protocol/event.js';
 import type { RunOptions, RunWork } from '../../sse.runs.js';
@@ -48,7 +50,12 @@ export class OwnRun {
   async perform(work: RunWork<unknown>): Promise<RunOutcome> {
     const { signal } = this.#controller;
     try {
-      if (!signal.aborted) await consume(await work(signal), signal, (value) => this.#take(value));
+      if (!signal.aborted) {
+        const given = work(signal);
+        // Not awaited without need: an Observable may be given its values as soon as it has been handed over.
+        const source = types.isPromise(given) ? await given : given;
+        await consume(source, signal, (value) => this.#take(value));
+      }
       if (!signal.aborted) await this.#confirmed(1);
       if (!signal.aborted) return 'finished';
     } catch (error) {

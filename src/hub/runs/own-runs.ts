@@ -8,7 +8,7 @@ import { comparePositions, ORIGIN, type Position } from '../../protocol/cursor.j
 import type { EventEntry, RunEndEntry, RunEntry, RunOutcome } from '../../protocol/entry.js';
 import { show, type SSEEvent } from '../../protocol/event.js';
 import { SSEError } from '../../sse.error.js';
-import type { CancelRunOptions, RunOptions, RunWork } from '../../sse.runs.js';
+import type { CancelRunOptions, RunOptions, RunSource, RunWork } from '../../sse.runs.js';
 import { assertTopic } from '../check-event.js';
 import type { Publisher } from '../publisher.js';
 import type { SSELogger } from '../reporting/logger.js';
@@ -47,6 +47,7 @@ interface Claim {
   readonly handle: RunHandle;
   readonly onRunning: NonNullable<RunOptions['onRunning']>;
   settle: (verdict: Verdict) => void;
+  verdict: Verdict | undefined;
 }
 
 /** Of a claim. `again`: this node has not read what became of its entry, or its predecessor has to be cancelled first. */
@@ -104,8 +105,19 @@ export class OwnRuns {
     }
     const handle = new RunHandle(entry.run, topic, merge);
     const own = new OwnRun(entry, options, this.context.publisher, this.context.logger);
-    void this.#start({ own, handle, onRunning, settle: () => {} }, work, options);
+    void this.#start({ own, handle, onRunning, settle: () => {}, verdict: undefined }, work, options);
     return handle;
+  }
+
+  /** The same for `publishFrom()`, which wants to know of a failure. */
+  async publishFrom(source: RunSource<unknown>, topic: string, event: string): Promise<void> {
+    const run = this.run(topic, () => source, { event, onRunning: 'reject' });
+    await run.started;
+    const outcome = await run.done;
+    if (run.failure) throw run.failure.error;
+    if (outcome === 'failed') throw stopped();
+    if (outcome === 'finished') return;
+    throw new SSEError('TOPIC_CLOSED', `The topic ${show(topic)} was closed before its source had come to its end.`);
   }
 
   /** What is known of the topic's run. */
@@ -218,8 +230,11 @@ export class OwnRuns {
 
   async #start(claim: Claim, work: RunWork<unknown>, { last }: RunOptions): Promise<void> {
     const { own, handle } = claim;
+    const { enabled, publisher } = this.context;
     try {
-      if (this.context.enabled && (await this.#claim(claim)) === 'joined') return;
+      const claiming = enabled ? this.#claim(claim) : 'begun';
+      // With the log in memory it is decided by now, and whoever has called run() may count on that.
+      if (claim.verdict !== 'begun' && (await claiming) === 'joined') return;
     } catch (error) {
       handle.reject(error);
       return;
@@ -228,11 +243,13 @@ export class OwnRuns {
     }
     handle.begin(own.id);
     const outcome = await own.perform(work);
-    if (!this.context.enabled) return handle.finish(outcome);
+    handle.failure = own.failure;
+    if (!enabled) return handle.finish(outcome);
     // Unless the log says already that it is over.
     if (!this.#active.has(own.id)) return;
     if (outcome === 'failed') return this.#end(own, outcome, 'source', own.entry.failed);
-    const farewell = last && this.context.publisher.entryForRun({ ...last, topic: own.topic }, markOf(own, outcome));
+    const { topic, id: run, events: n } = own;
+    const farewell = last && publisher.entryForRun({ ...last, topic }, { run, n, ends: outcome });
     this.#end(own, outcome, undefined, farewell);
   }
 
@@ -242,16 +259,17 @@ export class OwnRuns {
     const { runs, publisher } = this.context;
     for (;;) {
       publisher.open();
-      // With the log in memory it is begun when run() returns.
       if (!this.#isKnown) await this.#untilKnown();
       const current = runs.goingOn(own.topic);
       if (current && onRunning === 'replace') this.#end(current, 'cancelled', 'replaced', current.cancelled);
-      const verdict = new Promise<Verdict>((resolve) => (claim.settle = resolve));
+      const settled = new Promise<Verdict>((resolve) => {
+        claim.settle = (verdict) => resolve((claim.verdict = verdict));
+      });
       this.#claims.set(own.id, claim);
       // What the log has is decided, even where the answer to whoever wrote it was lost.
-      const decided = await Promise.race([verdict, publisher.claim(own.entry).then(() => verdict)]);
-      if (decided === 'begun' || decided === 'joined') return decided;
-      if (decided !== 'again' && onRunning === 'reject') throw exists(decided.existing);
+      const verdict = await Promise.race([settled, publisher.claim(own.entry).then(() => settled)]);
+      if (verdict === 'begun' || verdict === 'joined') return verdict;
+      if (verdict !== 'again' && onRunning === 'reject') throw exists(verdict.existing);
     }
   }
 
@@ -334,10 +352,6 @@ export class OwnRuns {
       for (const handle of handles) handle.reject(error);
     }
   }
-}
-
-function markOf(own: OwnRun, ends: RunOutcome): { run: string; n: number; ends: RunOutcome } {
-  return { run: own.id, n: own.events, ends };
 }
 
 /** For `signal.reason`, as `AbortController` has it. */

@@ -9,7 +9,7 @@ export type MarkOfRun = Required<Pick<EventEntry, 'run' | 'n'>> & { readonly end
 const FIELDS = new Set(['event', 'data', 'id', 'topic', 'retry', 'comment', 'metadata', 'timestamp']);
 
 /** The event that a source means by a value. Throws `INVALID_EVENT` for one of another topic. */
-export function eventOf(value: unknown, topic: string, name: string | undefined): SSEEvent {
+export function eventOf(value: unknown, topic: string, name: string | undefined): SSEEvent & { topic: string } {
   if (name !== undefined) return { topic, event: name, data: value };
   if (!isWholeEvent(value)) return { topic, data: value };
   if (value.topic === undefined || value.topic === topic) return { ...value, topic };

@@ -9,6 +9,8 @@ export class RunHandle implements SSERun {
   #begin!: () => void;
   #finish!: (outcome: RunOutcome) => void;
   readonly #rejects: ((error: unknown) => void)[] = [];
+  /** What its source has failed with, if this node does its work. */
+  failure: { readonly error: unknown } | undefined;
 
   constructor(
     private current: string,

@@ -100,8 +100,8 @@ export class SignsOfLife {
     if (this.#signing || Object.keys(runs).length === 0) return;
     this.#signing = true;
     this.#signedAt = now;
-    const done = (): void => void (this.#signing = false);
-    this.context.append({ kind: 'signOfRuns', node: this.context.node, runs }).then(done, done);
+    const { node } = this.context;
+    void this.#append({ kind: 'signOfRuns', node, runs }).then(() => (this.#signing = false));
   }
 
   #look(node: string, now: number): void {
@@ -114,8 +114,12 @@ export class SignsOfLife {
       for (const run of [...this.context.runs.allGoingOn()]) if (run.node === node) this.context.fail(run);
     } else if (!neighbour.asking && now - neighbour.heardAt > SILENCE + Math.random() * 2 * TICK) {
       neighbour.asking = true;
-      const done = (): void => void (neighbour.asking = false);
-      this.context.append({ kind: 'doubtRuns', node }).then(done, done);
+      void this.#append({ kind: 'doubtRuns', node }).then(() => (neighbour.asking = false));
     }
+  }
+
+  /** What did not get into the log is said again in a while. */
+  #append(entry: Entry): Promise<unknown> {
+    return this.context.append(entry).catch(() => {});
   }
 }
