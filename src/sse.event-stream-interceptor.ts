@@ -133,9 +133,8 @@ function optionsOf(value: unknown, handler: string): ClientOptions {
 
 /** All of the run, from its first event on, and then its end. */
 function optionsOfRun(run: RunHandle | RunState): ClientOptions {
-  const { topic: topics } = run;
-  if (run instanceof RunHandle && run.merge) return { topics, from: 0, merge: run.merge };
-  return { topics, from: 0 };
+  const { topic: topics, merge } = run;
+  return merge ? { topics, from: 0, merge } : { topics, from: 0 };
 }
 
 /**

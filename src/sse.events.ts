@@ -80,13 +80,13 @@ export type TopicEvent<Events> =
     ? SSEEvent & { topic: string }
     : { [Topic in TopicOf<Events>]: NamedOn<Events, Topic> }[TopicOf<Events>];
 
-/** What a run on one of the topics there are may give: whole events, or the data of those without a name. */
-export type RunValueOf<Events, Topic> =
+/** What a run may give: the data of events with this name; without one, whole events, or the data of those without a name. */
+export type RunValueOf<Events, Topic, Name = never> =
   IsUntyped<Events> extends true
     ? unknown
-    : Topic extends string
+    : [Name] extends [never]
       ? EventDataOf<Events, Topic, 'message'> | RunEventOf<Events, Topic>
-      : never;
+      : EventDataOf<Events, Topic, Name>;
 
 /** An event of a run: its topic is the run's. */
 export type RunEventOf<Events, Topic> =

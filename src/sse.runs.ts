@@ -53,8 +53,8 @@ export interface RunOptions<Name extends string = string, Event = SSEEvent, Data
   onRunning?: 'join' | 'replace' | 'reject';
   /**
    * Gives those who come late fewer and larger events: what they are behind by is handed to this, as the data of
-   * neighbours. Who is there gets each event. Holds for those who follow what `run()` returns; others have an option
-   * `merge` of their own, because code does not travel between nodes.
+   * neighbours. Who is there gets each event. Holds for those who follow what `run()` returns, and `getRun()` on a node that
+   * has called it; others have an option `merge` of their own, because code does not travel between nodes.
    *
    * @defaultValue none: everybody gets each event
    */

@@ -546,18 +546,16 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
    * const run = sse.run(`answer:${id}`, (signal) => llm.stream(prompt, { signal }), { event: 'token' });
    * const outcome = await run.done; // 'finished', 'failed' or 'cancelled'
    */
-  run<Topic extends TopicOf<Events>, Name extends EventNameOf<Events, Topic>>(
-    topic: Topic,
-    work: RunWork<EventDataOf<Events, Topic, Name>>,
-    options: RunOptions<Name, RunEventOf<Events, Topic>, EventDataOf<Events, Topic, Name>> & { event: Name },
-  ): SSERun;
-  run<Topic extends TopicOf<Events>, Value extends RunValueOf<Events, Topic>>(
+  run<
+    Topic extends TopicOf<Events>,
+    Value extends RunValueOf<Events, Topic, Name>,
+    Name extends EventNameOf<Events, Topic> = never,
+  >(
     topic: Topic,
     work: RunWork<Value>,
-    options?: RunOptions<never, RunEventOf<Events, Topic>, DataOfValue<Value>>,
-  ): SSERun;
-  run(topic: string, work: RunWork<unknown>, options: RunOptions = {}): SSERun {
-    return this.#hub.runs.run(topic, work, options);
+    options: RunOptions<Name, RunEventOf<Events, Topic>, DataOfValue<Value>> = {},
+  ): SSERun {
+    return this.#hub.runs.run(topic, work, options as RunOptions);
   }
 
   /**

@@ -424,6 +424,7 @@ export class Hub {
       this.turn.prune();
       this.closedTopics.prune(this.turn.oldestPlace);
       this.#knownRuns.prune((topic) => this.closedTopics.isClosed(topic));
+      this.runs.prune();
       this.#housekeeping.scheduled = this.log.events > 0 || this.closedTopics.size > 0;
       return this.#housekeeping.scheduled ? now + HOUSEKEEPING_INTERVAL : Infinity;
     },

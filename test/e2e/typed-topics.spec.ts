@@ -17,7 +17,8 @@ declare const order: Order;
 declare const id: number;
 declare const app: import('@nestjs/common').INestApplication;
 declare const name: string;
-declare const orders: AsyncIterable<Order>;
+declare const orders: AsyncIterable<Order> & { map<T>(map: (order: Order) => T): AsyncIterable<T> };
+declare function texts(signal: AbortSignal): AsyncIterable<string>;
 `);
 
 describe('typed topics', () => {
@@ -35,6 +36,13 @@ describe('typed topics', () => {
     "sse.createClient(response, { topics: `order:${id}`, initial: () => [{ event: 'created', data: order }] });",
     "sse.subscribe('c', 'orders'); sse.closeTopic('order:7'); sse.subscribeGroup('g', topicPattern('order:*'));",
     "void sse.groupsOf('orders'); void sse.countClients(`order:${id}`);",
+    "sse.run('order:7', () => orders, { event: 'updated', merge: ([first]) => first });",
+    "sse.run(`order:${id}`, async () => orders.map(o => o), { event: 'updated', failed: { data: 'sorry' } });",
+    "sse.run('order:7', (signal) => texts(signal), { last: { data: '[DONE]' }, merge: (chunks) => chunks.join('') });",
+    "sse.run('order:7', function* () { yield { event: 'updated' as const, data: order }; yield 'text'; });",
+    'untyped.run(name, () => orders, { merge: (chunks) => chunks.find(({ total }) => total > 0) });',
+    "untyped.run(name, () => orders, { event: name, last: { data: 1 } }); sse.cancelRun('order:7'); sse.getRun('orders')?.state;",
+    "sse.createClient(response, { topics: 'order:7', from: 0, merge: (chunks: readonly Order[]) => chunks[0] });",
     'const got: SSEService = app.get(SSEService); const inferred = app.get(SSEService); const same: SSEService = inferred;',
     "untyped.broadcast(name, name, { any: 'data' }); untyped.observe<Order>(name).subscribe(({ data }) => data.total);",
     "untyped.broadcast({ topic: name, data: 1 }); untyped.stream(topicPattern(name)); untyped.sendTo('c', name, 1);",
@@ -78,6 +86,11 @@ describe('typed topics', () => {
     ],
     ["void sse.publishFrom(orders, 'orders', 'removed2');", '\'"removed2"\' is not assignable to parameter of type'],
     ["void sse.publishFrom(orders, 'order:7', 'message');", "is not assignable to type 'string'"],
+    ["sse.run('ordrs', () => orders, { event: 'updated' });", '\'"ordrs"\' is not assignable to parameter of type'],
+    ["sse.run('order:7', () => orders, { event: 'updatd' });", 'Did you mean \'"updated"\'?'],
+    ["sse.run('order:7', () => [7], { event: 'updated' });", "is not assignable to type 'RunSource<Order>"],
+    ["sse.run('order:7', () => [7]);", "Type 'number[]' is not assignable to type 'RunSource<string |"],
+    ["sse.cancelRun('ordrs');", '\'"ordrs"\' is not assignable to parameter of type'],
     ["sse.closeTopic('ordrs');", '\'"ordrs"\' is not assignable to parameter of type'],
     ["sse.broadcast('**', 'maintenance', { minutes: 5 });", '\'"**"\' is not assignable to parameter of type'],
     ["sse.observe('ordrs');", '"ordrs"'],

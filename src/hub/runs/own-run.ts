@@ -18,7 +18,7 @@ export class OwnRun {
   readonly #controller = new AbortController();
   #events = 0;
   #unconfirmed = 0;
-  #onConfirmed: (() => void) | undefined;
+  #onConfirmed = (): void => {};
   #failure: { readonly error: unknown } | undefined;
 
   constructor(
@@ -44,6 +44,7 @@ export class OwnRun {
   /** Has it stop: whatever it gives from now on is thrown away. */
   abort(reason: unknown): void {
     this.#controller.abort(reason);
+    this.#onConfirmed();
   }
 
   /** Publishes what its source gives, up to its end. A source that fails is logged. */
@@ -82,7 +83,7 @@ export class OwnRun {
 
   #onAppended(): void {
     this.#unconfirmed--;
-    this.#onConfirmed?.();
+    this.#onConfirmed();
   }
 
   /** Settles when fewer than so many wait for the log, or when it is stopped. */
@@ -92,7 +93,6 @@ export class OwnRun {
       this.#onConfirmed = () => {
         if (this.#unconfirmed < count || signal.aborted) resolve();
       };
-      signal.addEventListener('abort', this.#onConfirmed, { once: true });
       this.#onConfirmed();
     });
   }
@@ -100,6 +100,6 @@ export class OwnRun {
   #fail(error: unknown): void {
     this.#failure = { error };
     this.logger.error(`The run on ${show(this.topic)} failed: ${describe(error)}`, stackOf(error));
-    this.#controller.abort(error);
+    this.abort(error);
   }
 }

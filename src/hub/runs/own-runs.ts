@@ -8,7 +8,7 @@ import { comparePositions, ORIGIN, type Position } from '../../protocol/cursor.j
 import type { EventEntry, RunEndEntry, RunEntry, RunOutcome } from '../../protocol/entry.js';
 import { show, type SSEEvent } from '../../protocol/event.js';
 import { SSEError } from '../../sse.error.js';
-import type { CancelRunOptions, RunOptions, RunSource, RunWork } from '../../sse.runs.js';
+import type { CancelRunOptions, Merge, RunOptions, RunSource, RunWork } from '../../sse.runs.js';
 import { assertTopic } from '../check-event.js';
 import type { Publisher } from '../publisher.js';
 import type { SSELogger } from '../reporting/logger.js';
@@ -67,6 +67,8 @@ export class OwnRuns {
   readonly #active = new Map<string, OwnRun>();
   /** Who waits for the outcome of a run, by its id. */
   readonly #waiting = new Map<string, Set<RunHandle>>();
+  /** How those who come late get less of a run, by its topic. */
+  readonly #merges = new Map<string, Merge>();
   /** What is before this place in the log, this node has not read. */
   #unknownUpTo = ORIGIN;
   #isStopped = false;
@@ -77,7 +79,7 @@ export class OwnRuns {
     this.#signs = new SignsOfLife({
       node: this.node,
       runs,
-      own: () => Object.fromEntries(Array.from(this.#active.values(), ({ topic, id }) => [topic, id])),
+      own: () => this.#active.values(),
       append: (entry) => publisher.appendForRun(entry),
       isReading: () => ready() && backplane.status === 'up',
       fail: (run) => this.#end(run, 'failed', 'lost', run.failed),
@@ -96,6 +98,7 @@ export class OwnRuns {
     // oxlint-disable-next-line typescript/unbound-method -- An option is a function, and what several share is told by it.
     const { merge } = options;
     const entry = this.#entryOf(topic, options);
+    if (merge) this.#merges.set(topic, merge);
     const current = this.context.runs.goingOn(topic);
     if (current && onRunning === 'reject') throw exists(current);
     if (current && onRunning === 'join') {
@@ -124,7 +127,7 @@ export class OwnRuns {
   stateOf(topic: string): RunState | undefined {
     assertTopic(topic);
     const run = this.context.runs.get(topic);
-    return run && new RunState(run);
+    return run && new RunState(run, this.#merges.get(topic));
   }
 
   /** Throws `INVALID_TOPIC`, `INVALID_CONFIG`. What other nodes cannot read would be a hole in their log. */
@@ -136,6 +139,14 @@ export class OwnRuns {
     if (run && (id === undefined || id === run.id)) return this.#end(run, 'cancelled', reason, run.cancelled);
     // This node may be behind: what that means, the log says.
     void this.#tell({ kind: 'endRun', topic, run: id, outcome: 'cancelled', reason });
+  }
+
+  /** Lets go of what is only of use while a run is known. */
+  prune(): void {
+    const claimed = new Set(Array.from(this.#claims.values(), ({ own }) => own.topic));
+    for (const topic of this.#merges.keys()) {
+      if (!this.context.runs.get(topic) && !claimed.has(topic)) this.#merges.delete(topic);
+    }
   }
 
   /** The log says that a run has begun, or once more that it has. */

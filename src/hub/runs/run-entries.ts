@@ -53,11 +53,15 @@ export class RunEntries {
     const { log, closedTopics, runs, own } = this.context;
     const { topic } = entry;
     const present = runs.goingOn(topic);
-    if (present) {
+    if (present && present.id !== entry.run) {
       log.append(position, undefined);
-      // Whoever has not read that it has begun says it again.
-      if (present.id === entry.run) own.began(present);
-      else own.refused(entry, present);
+      own.refused(entry, present);
+      return;
+    }
+    // Whoever has not read that it has begun says it again, and then it may be over already.
+    if (runs.get(topic)?.id === entry.run) {
+      log.append(position, undefined);
+      if (present) own.began(present);
       return;
     }
     const index = log.append(position, { kind: 'open', topic });

@@ -59,7 +59,10 @@ export class RunState implements SSERunState {
   declare readonly since?: string;
   declare readonly reason?: string;
 
-  constructor({ id, topic, state, node, events, since, reason }: Run) {
+  readonly #merge: Merge | undefined;
+
+  constructor({ id, topic, state, node, events, since, reason }: Run, merge: Merge | undefined) {
+    this.#merge = merge;
     this.id = id;
     this.topic = topic;
     this.state = state === 'ending' ? 'running' : state;
@@ -67,5 +70,10 @@ export class RunState implements SSERunState {
     this.events = events;
     if (since !== undefined) this.since = new Date(since).toISOString();
     if (reason !== undefined) this.reason = reason;
+  }
+
+  /** Not for the application, which would find a function in what it takes for data. */
+  get merge(): Merge | undefined {
+    return this.#merge;
   }
 }

@@ -8,6 +8,8 @@ const TICK = 500;
 const SIGN_INTERVAL = 2_000;
 /** Milliseconds of silence after which a node is asked for a sign. Those who ask spread over a tick or two. */
 const SILENCE = 4_000;
+/** More of them would be too large for some brokers. */
+const RUNS_OF_A_SIGN = 1_000;
 /** Milliseconds that it then has. Counted from where the question is in the log: who reads that could have read an answer. */
 const ANSWER_TIME = 2_500;
 
@@ -15,8 +17,8 @@ export interface SignsContext {
   /** This node. */
   readonly node: string;
   readonly runs: Runs;
-  /** The runs of this node, by topic. */
-  own(): Readonly<Record<string, string>>;
+  /** The runs of this node. */
+  own(): Iterable<{ readonly topic: string; readonly id: string }>;
   append(entry: Entry): Promise<unknown>;
   /** Whether what others have written lately would have been read. */
   isReading(): boolean;
@@ -69,7 +71,8 @@ export class SignsOfLife {
 
   /** Somebody has asked this node for a sign. */
   doubted(node: string): void {
-    if (node === this.context.node) return this.#sign(performance.now());
+    // Also where a sign is on its way: that may stand before the question.
+    if (node === this.context.node) return this.#sign(performance.now(), true);
     const neighbour = this.#neighbours.get(node);
     if (neighbour) neighbour.doubtedAt ??= performance.now();
   }
@@ -95,13 +98,19 @@ export class SignsOfLife {
     }
   }
 
-  #sign(now: number): void {
-    const runs = this.context.own();
-    if (this.#signing || Object.keys(runs).length === 0) return;
+  #sign(now: number, isAsked = false): void {
+    if (this.#signing && !isAsked) return;
+    const { node } = this.context;
+    const own = [...this.context.own()];
+    const signs: Promise<unknown>[] = [];
+    for (let i = 0; i < own.length; i += RUNS_OF_A_SIGN) {
+      const runs = Object.fromEntries(own.slice(i, i + RUNS_OF_A_SIGN).map(({ topic, id }) => [topic, id]));
+      signs.push(this.#append({ kind: 'signOfRuns', node, runs }));
+    }
+    if (signs.length === 0) return;
     this.#signing = true;
     this.#signedAt = now;
-    const { node } = this.context;
-    void this.#append({ kind: 'signOfRuns', node, runs }).then(() => (this.#signing = false));
+    void Promise.all(signs).then(() => (this.#signing = false));
   }
 
   #look(node: string, now: number): void {
