@@ -172,6 +172,7 @@ export class Hub {
     const shuttingDown = (): boolean => this.shuttingDown;
     const retry = (interval: number): number => this.#retry(interval);
     const merging = {
+      log,
       envelopes,
       serialize: (event: SSEEvent) => toEntry(event, options).data,
       failed: (error: unknown) => reporter.mergeFailed(error),

@@ -52,6 +52,8 @@ export interface ReaderOwner {
   /** The asynchronous context that it came in: its own request's. */
   readonly origin: AsyncResource;
   readonly control: ControlFrames;
+  /** What is before this index, it had missed when it came. */
+  readonly missedBefore: number;
   /** A cursor to come back with, for somebody who has everything before `index`. */
   cursorAt(index: number): string;
 }

@@ -33,7 +33,7 @@ export class Client implements OpeningClient, Viewed, ReaderOwner, TimedClient, 
   /** Where it began; undefined until it is open. */
   #start: Start | undefined;
   /** What is before this index, it had missed when it came. */
-  #missedBefore = 0;
+  missedBefore = 0;
   #pumping = false;
   /** It was to read more of the log than its transport took. */
   #isOwed = false;
@@ -215,7 +215,7 @@ export class Client implements OpeningClient, Viewed, ReaderOwner, TimedClient, 
       standing.moveTo(next);
       if (next >= log.head) standing.touchHead();
       if (frames.length > 0) this.write(frames, events);
-      if (from < this.#missedBefore) reporter.replayed(events);
+      if (from < this.missedBefore) reporter.replayed(events);
       if (ending) return this.end(ending);
       if (next >= log.head && frames.length === 0) break;
     }
@@ -313,7 +313,7 @@ export class Client implements OpeningClient, Viewed, ReaderOwner, TimedClient, 
     const isIdle = this.standing.progress === 'idle' || this.#followers.following.empty;
     this.standing.become(isIdle ? 'idle' : 'behind');
     // As long as it is untold, nothing of the new epoch can be claimed.
-    this.startAt(anewAt(this.#context.log.head, 'epoch'), this.#missedBefore);
+    this.startAt(anewAt(this.#context.log.head, 'epoch'), this.missedBefore);
   }
 
   settle(): void {
@@ -322,7 +322,7 @@ export class Client implements OpeningClient, Viewed, ReaderOwner, TimedClient, 
 
   startAt(start: Start, missedBefore: number): void {
     this.#start = start;
-    this.#missedBefore = missedBefore;
+    this.missedBefore = missedBefore;
     this.standing.moveTo(start.next);
     this.reader.begin(start);
     for (const [name, at] of this.reader.late) if (this.#skips(name, at)) this.reader.noteLate(name);

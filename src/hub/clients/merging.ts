@@ -1,16 +1,17 @@
-import type { AsyncResource } from 'node:async_hooks';
-
 import { blockOf, type LogItem, Publication } from '../../log/publication.js';
+import type { EventLog } from '../../log/event-log.js';
 import type { SSEEvent } from '../../protocol/event.js';
 import { Frame } from '../../protocol/frame.js';
 import type { Merge } from '../../sse.runs.js';
 import { takeIn } from '../callbacks.js';
 import type { Envelopes } from '../envelopes.js';
+import type { Following } from '../topics/following.js';
 
 /** Bytes of data that are merged at a time, about: what is merged into one event should be one. */
 const MAX_BYTES = 262_144;
 
 export interface MergingContext {
+  readonly log: EventLog;
   readonly envelopes: Envelopes;
   /** As data of an event is serialised. Throws what is wrong with it. */
   readonly serialize: (event: SSEEvent) => string;
@@ -18,85 +19,119 @@ export interface MergingContext {
   readonly failed: (error: unknown) => void;
 }
 
-/** Neighbours of one run that may become one, and where a client is behind them. */
-export interface Stretch {
-  readonly publications: readonly Publication[];
-  readonly next: number;
-  /** All that the log has between the first and the last of them. */
-  readonly isWhole: boolean;
-}
-
-/** A frame for several publications. */
-interface Merged {
-  readonly frame: Frame;
-  readonly events: number;
-}
-
-/** What was made of the same stretch for somebody else. */
-interface Known {
+/** Whose reading it is. */
+export interface MergingReader {
+  readonly following: Following;
   readonly merge: Merge;
-  readonly merged: readonly Merged[];
+  /** It gets what everybody gets who follows the same. */
+  readonly isPlain: boolean;
+  /** What becomes of an event: it may be left out, and at some the reading has to stop. */
+  look(publication: Publication, index: number): 'take' | 'skip' | 'stop';
+  /** Calls the application's function in the asynchronous context of its client. */
+  call(merge: Merge, chunks: readonly unknown[]): unknown;
 }
 
-/** By the first one and the last of a stretch that is whole. */
-const known = new WeakMap<Publication, WeakMap<Publication, Known>>();
+/** What several events have become: as few frames as the application makes of them. */
+export interface Merged {
+  readonly frames: readonly Frame[];
+  readonly events: number;
+  /** The index behind the last one. */
+  readonly next: number;
+}
+
+/** What was made for somebody else. */
+interface Known extends Merged {
+  /** What was followed. */
+  readonly key: string;
+  readonly merge: Merge;
+  /** Up to where it was read; Infinity where it had enough before. */
+  readonly end: number;
+}
+
+/** By the first event. Many who come late begin at the same one. */
+const known = new WeakMap<Publication, Known>();
+
+/**
+ * What follows `index`, up to `end`, of neighbours that go together: each frame has the cursor of the last event in it, so
+ * whoever is cut behind any one goes on exactly there. `undefined` where there is nothing to be put together.
+ */
+export function mergedFrom(
+  first: LogItem,
+  index: number,
+  end: number,
+  reader: MergingReader,
+  context: MergingContext,
+): Merged | undefined {
+  if (index >= end || !isMergeable(first) || reader.look(first, index) !== 'take') return undefined;
+  const { following, merge, isPlain } = reader;
+  const { key } = following;
+  const before = isPlain ? known.get(first) : undefined;
+  if (before?.key === key && before.merge === merge && end >= before.next) {
+    if (before.end === Infinity || before.end === end) return before;
+  }
+  const { publications, next, isFull } = gather(first, index, end, reader, context);
+  if (publications.length === 1) return undefined;
+  const merged = { frames: framesOf(publications, reader, context), events: publications.length, next };
+  if (isPlain) known.set(first, { ...merged, key, merge, end: isFull ? Infinity : end });
+  return merged;
+}
+
+function gather(
+  first: Publication,
+  index: number,
+  end: number,
+  reader: MergingReader,
+  { log }: MergingContext,
+): { publications: Publication[]; next: number; isFull: boolean } {
+  const { following } = reader;
+  const publications = [first];
+  let bytes = first.entry.data.length;
+  let next = index + 1;
+  for (let i = following.nextIn(log, next); i < end; i = following.nextIn(log, i + 1)) {
+    const item = log.itemAt(i);
+    if (item && !following.concerns(item)) continue;
+    if (bytes >= MAX_BYTES || !isMergeable(item) || !goTogether(first, item))
+      return { publications, next, isFull: true };
+    const step = reader.look(item, i);
+    if (step === 'stop') return { publications, next, isFull: true };
+    next = i + 1;
+    if (step === 'skip') continue;
+    publications.push(item);
+    bytes += item.entry.data.length;
+  }
+  return { publications, next, isFull: false };
+}
 
 /** Whether the data of this event may be part of another one: it is of a run, and has nothing that would be lost. */
-export function isMergeable(item: LogItem | undefined): item is Publication {
+function isMergeable(item: LogItem | undefined): item is Publication {
   if (!(item instanceof Publication)) return false;
   const { run, ends, id, retry, comment } = item.entry;
   return run !== undefined && !ends && id === undefined && retry === undefined && comment === undefined;
 }
 
-/** Whether both may be parts of one. */
-export function goTogether({ entry: a }: Publication, { entry: b }: Publication): boolean {
+function goTogether({ entry: a }: Publication, { entry: b }: Publication): boolean {
   return a.run === b.run && a.event === b.event && a.topic === b.topic;
 }
 
-/** Whether so much is enough to be merged at a time. */
-export function isLongEnough(bytes: number): boolean {
-  return bytes >= MAX_BYTES;
-}
-
-/**
- * What these neighbours are together: as few frames as the application's function makes of them, each with the cursor of
- * the last event in it, so that whoever is cut behind any one goes on exactly there.
- */
-export function merged(
-  { publications, isWhole }: Stretch,
-  merge: Merge,
-  origin: AsyncResource,
-  context: MergingContext,
-): readonly Merged[] {
-  const [first, last] = [publications[0]!, publications.at(-1)!];
-  const before = isWhole ? known.get(first)?.get(last) : undefined;
-  if (before?.merge === merge) return before.merged;
-  let made: readonly Merged[];
+function framesOf(publications: readonly Publication[], reader: MergingReader, context: MergingContext): Frame[] {
   try {
-    made = origin.runInAsyncScope(() => mergeAll(publications, merge, context));
+    return mergeAll(publications, reader, context);
   } catch (error) {
     context.failed(error);
-    return publications.map(({ frame }) => ({ frame, events: 1 }));
+    return publications.map(({ frame }) => frame);
   }
-  // A filter may have left something out for one client and not for the other.
-  if (!isWhole) return made;
-  const ofFirst = known.get(first) ?? new WeakMap<Publication, Known>();
-  ofFirst.set(last, { merge, merged: made });
-  known.set(first, ofFirst);
-  return made;
 }
 
-function mergeAll(publications: readonly Publication[], merge: Merge, context: MergingContext): Merged[] {
-  const { envelopes } = context;
+function mergeAll(publications: readonly Publication[], reader: MergingReader, context: MergingContext): Frame[] {
   const ask = (chunks: readonly unknown[]): unknown => {
-    const answer = merge(chunks);
+    const answer = reader.call(reader.merge, chunks);
     if (takeIn(answer)) throw new TypeError('merge() answered a promise; it has to answer at once');
     return answer;
   };
-  const chunks = publications.map((publication) => envelopes.of(publication).data);
-  const all = publications.length > 1 ? ask(chunks) : undefined;
+  const chunks = publications.map((publication) => context.envelopes.of(publication).data);
+  const all = ask(chunks);
   if (all !== undefined) return [frameOf(publications, all, context)];
-  const made: Merged[] = [];
+  const frames: Frame[] = [];
   for (let i = 0; i < publications.length;) {
     let together = chunks[i];
     let end = i + 1;
@@ -105,17 +140,15 @@ function mergeAll(publications: readonly Publication[], merge: Merge, context: M
       if (more === undefined) break;
       together = more;
     }
-    made.push(frameOf(publications.slice(i, end), together, context));
+    frames.push(frameOf(publications.slice(i, end), together, context));
     i = end;
   }
-  return made;
+  return frames;
 }
 
-function frameOf(publications: readonly Publication[], data: unknown, { serialize }: MergingContext): Merged {
+function frameOf(publications: readonly Publication[], data: unknown, { serialize }: MergingContext): Frame {
   const last = publications.at(-1)!;
-  const events = publications.length;
-  if (events === 1) return { frame: last.frame, events };
+  if (publications.length === 1) return last.frame;
   const { topic, event } = last.entry;
-  const text = serialize({ topic, event, data });
-  return { frame: new Frame([blockOf({ ...last.entry, data: text }, last.cursor)]), events };
+  return new Frame([blockOf({ ...last.entry, data: serialize({ topic, event, data }) }, last.cursor)]);
 }

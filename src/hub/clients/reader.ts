@@ -6,7 +6,7 @@ import { takeIn } from '../callbacks.js';
 import type { Following } from '../topics/following.js';
 import type { ReaderContext, ReaderOwner } from './client-context.js';
 import { Losses } from './losses.js';
-import { goTogether, isLongEnough, isMergeable, merged, type Stretch } from './merging.js';
+import { type Merged, mergedFrom, type MergingReader } from './merging.js';
 import { PrivateEvents, type PrivateFrame } from './private-events.js';
 import type { Start } from './starting-place.js';
 import { Subscriptions } from './subscriptions.js';
@@ -185,11 +185,11 @@ export class Reader {
         return { frames, events, next: index };
       }
       const item = log.itemAt(index)!;
-      const stretch = this.#stretchFrom(item, index);
-      if (stretch) {
-        for (const { frame } of this.#merged(stretch)) push(frame);
-        events += stretch.publications.length;
-        index = stretch.next;
+      const merged = this.#mergedFrom(item, index);
+      if (merged) {
+        for (const frame of merged.frames) push(frame);
+        events += merged.events;
+        index = merged.next;
         this.#losses?.givenAt(index - 1);
         continue;
       }
@@ -238,35 +238,25 @@ export class Reader {
     return ms > expiresAt && this.context.log.timeOf(ms) > expiresAt;
   }
 
-  /** What it is behind by, of neighbours that may be merged. What is of this turn, those who are there get one by one. */
-  #stretchFrom(first: LogItem, index: number): Stretch | undefined {
-    const { log, turn } = this.context;
-    if (!this.client.settings.merge || !isMergeable(first)) return undefined;
-    const publications: Publication[] = [];
-    let bytes = 0;
-    let next = index;
-    let isWhole = true;
-    const end = Math.min(turn.start, this.#nextPrivate);
-    for (let i = index; i < end && !isLongEnough(bytes); i = this.following.nextIn(log, i + 1)) {
-      const item = log.itemAt(i);
-      if (item && !this.following.concerns(item)) continue;
-      if (!isMergeable(item) || !goTogether(first, item) || this.#isAfterItsTime(item)) break;
-      const step = this.#stepFor(item, i);
-      if (step !== 'skip' && typeof step === 'string') break;
-      next = i + 1;
-      if (step === 'skip') {
-        isWhole = false;
-        continue;
-      }
-      publications.push(item);
-      bytes += item.entry.data.length;
-    }
-    return publications.length > 1 ? { publications, next, isWhole } : undefined;
-  }
-
-  #merged(stretch: Stretch): ReturnType<typeof merged> {
-    const { merging } = this.context;
-    return merged(stretch, this.client.settings.merge!, this.client.origin, merging);
+  /** What it is behind by, of neighbours that may be merged. Of what is of this turn, only what was there when it came. */
+  #mergedFrom(first: LogItem, index: number): Merged | undefined {
+    const { turn, merging } = this.context;
+    const { client, following } = this;
+    const { merge } = client.settings;
+    if (!merge) return undefined;
+    const end = Math.min(Math.max(turn.start, client.missedBefore), this.#nextPrivate);
+    const reader: MergingReader = {
+      following,
+      merge,
+      isPlain: this.plain && client.settings.expiresAt === Infinity,
+      look: (publication, i) => {
+        const step = this.#stepFor(publication, i);
+        if (typeof step !== 'string') return 'take';
+        return step === 'skip' ? 'skip' : 'stop';
+      },
+      call: (function_, chunks) => client.origin.runInAsyncScope(function_, undefined, chunks),
+    };
+    return mergedFrom(first, index, end, reader, merging);
   }
 
   #markStep(kind: 'close' | 'open', topic: string, index: number): Frame | 'skip' | 'finished' {
