@@ -555,7 +555,7 @@ export class SSEService<Events extends SSEEvents = SSEEvents>
     work: RunWork<Value>,
     options: RunOptions<Name, RunEventOf<Events, Topic>, DataOfValue<Value>> = {},
   ): SSERun {
-    return this.#hub.runs.run(topic, work, options as RunOptions);
+    return this.#hub.runs.run(topic, work, options);
   }
 
   /**

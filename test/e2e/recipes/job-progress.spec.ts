@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 
 import { afterAll, afterEach, describe, expect, it, jest } from '@jest/globals';
-import { BullModule } from '@nestjs/bullmq';
-import { Module, type Type } from '@nestjs/common';
+import { BullModule, InjectQueue } from '@nestjs/bullmq';
+import { Body, Controller, Module, Post, type Type } from '@nestjs/common';
 import { type Job, Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { RedisBackplane } from 'nestjs-sse-hub/redis';
@@ -10,6 +10,7 @@ import { RedisBackplane } from 'nestjs-sse-hub/redis';
 import { returnToBaseline, until } from '../../support/baseline.js';
 import { findRedis } from '../../support/brokers/redis-server.js';
 import { platforms, type RunningApp } from '../../support/platforms.js';
+import { ForeignReportsController } from './job-progress/foreign-reports.controller.js';
 import { Printer } from './job-progress/printer.js';
 import { ReportsController } from './job-progress/reports.controller.js';
 import { ReportsListener } from './job-progress/reports.listener.js';
@@ -41,7 +42,19 @@ const imports = [BullModule.registerQueue({ name: 'reports' })];
 @Module({ imports, controllers: [ReportsController] })
 class ServingModule {}
 
-@Module({ imports, controllers: [ReportsController], providers: [ReportsListener] })
+/** Where jobs are added, and those of others are followed. */
+@Controller('reports')
+class AddingController {
+  constructor(@InjectQueue('reports') private readonly reports: Queue) {}
+
+  @Post()
+  async create(@Body('pages') pages: number) {
+    const { id } = await this.reports.add('report', { pages }, { attempts: 2 });
+    return { id };
+  }
+}
+
+@Module({ imports, controllers: [AddingController, ForeignReportsController], providers: [ReportsListener] })
 class ListeningModule {}
 
 function startNode(reports: Type<unknown>): Promise<RunningApp> {
@@ -164,37 +177,46 @@ const progress = (page: number, of: number) => ['progress', { page, of }];
   }
 
   /** A worker as they are elsewhere. */
-  function work(before = (): void => {}): Worker {
-    const process = async (job: Job): Promise<void> => {
-      before();
+  function work(before: () => Promise<void>): Worker {
+    const process = async (job: Job): Promise<unknown> => {
+      await before();
       await job.updateProgress({ page: 1, of: 1 });
+      return { pages: 1 };
     };
     return new Worker('reports', process, { connection, prefix });
   }
 
-  it('publish once where one process listens', async () => {
-    const [listening, serving] = await startListening(ListeningModule, ServingModule);
+  it('are published once by a run, on whichever node viewers come, and however many listen', async () => {
+    const nodes = await startListening(ListeningModule, ListeningModule);
     let attempts = 0;
-    const worker = work(() => {
+    let goOn = (): void => {};
+    const held = new Promise<void>((resolve) => (goOn = resolve));
+    const worker = work(async () => {
+      // Nothing is said of an attempt that is followed by another one.
       if (attempts++ === 0) throw new Error('not yet');
+      await held;
     });
-    const id = await create(listening!, 1);
-    // Nothing is said of an attempt that is followed by another one.
-    expect(await viewing(serving!, id)).toEqual([progress(1, 1), ['completed', {}]]);
+    const id = await create(nodes[0]!, 1);
+    const viewers = nodes.map((node) => viewing(node, id));
+    await until('both are there', () => nodes.every(({ sse }) => sse.getClientCount() === 1));
+    goOn();
+    const all = [progress(1, 1), ['completed', { pages: 1 }]];
+    expect(await Promise.all(viewers)).toEqual([all, all]);
+    for (const node of nodes) expect(await viewing(node, id)).toEqual(all);
+    expect(nodes.map(({ sse }) => sse.getRun(`report:${id}`)!.events)).toEqual([2, 2]);
     await worker.close();
   });
 
-  it('fire in every process that listens, so two would publish twice', async () => {
-    const nodes = await startListening(ListeningModule, ListeningModule);
-    const published: string[] = [];
-    for (const { sse } of nodes) {
-      jest.spyOn(sse, 'broadcast').mockImplementation((...event: unknown[]) => published.push(String(event[1])));
-      jest.spyOn(sse, 'closeTopic').mockImplementation(() => {});
-    }
-    const worker = work();
-    await create(nodes[0]!, 1);
-    await until('both have been told', () => published.length === 4);
-    expect(published.sort()).toEqual(['completed', 'completed', 'progress', 'progress']);
+  it('end the stream with a failure where the job will not be tried again', async () => {
+    const [node] = await startListening(ListeningModule);
+    let fail = (): void => {};
+    const held = new Promise<void>((_, reject) => (fail = () => reject(new Error('secret'))));
+    held.catch(() => {});
+    const worker = work(() => held);
+    const events = viewing(node!, await create(node!, 1));
+    await until('the viewer is there', () => node!.sse.getClientCount() === 1);
+    fail();
+    expect(await events).toEqual([['failed', { message: 'The work behind these events failed.' }]]);
     await worker.close();
   });
 });

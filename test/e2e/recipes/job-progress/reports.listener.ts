@@ -1,27 +1,18 @@
-import { OnQueueEvent, QueueEventsHost, QueueEventsListener } from '@nestjs/bullmq';
-import { SSEService } from 'nestjs-sse-hub';
+import { QueueEventsHost, QueueEventsListener } from '@nestjs/bullmq';
+import type { Job } from 'bullmq';
+import { filter, from, fromEvent, map, merge, type Observable, takeWhile } from 'rxjs';
 
-/** In one process only: a provider of the module that has the queue there. */
 @QueueEventsListener('reports')
 export class ReportsListener extends QueueEventsHost {
-  constructor(private readonly sse: SSEService) {
-    super();
-  }
-
-  @OnQueueEvent('progress')
-  progress({ jobId, data }: { jobId: string; data: unknown }) {
-    this.sse.broadcast(`report:${jobId}`, 'progress', data); // what the worker gave to job.updateProgress()
-  }
-
-  @OnQueueEvent('completed')
-  completed({ jobId }: { jobId: string }) {
-    this.sse.broadcast(`report:${jobId}`, 'completed', {});
-    this.sse.closeTopic(`report:${jobId}`);
-  }
-
-  @OnQueueEvent('failed')
-  failed({ jobId }: { jobId: string }) {
-    this.sse.broadcast(`report:${jobId}`, 'failed', { message: 'The report could not be made.' });
-    this.sse.closeTopic(`report:${jobId}`);
+  /** What a worker gives to job.updateProgress(), and then what the job has come to. */
+  follow(job: Job) {
+    const progress = fromEvent(this.queueEvents, 'progress') as Observable<[{ jobId: string; data: unknown }]>;
+    return merge(
+      progress.pipe(
+        filter(([{ jobId }]) => jobId === job.id),
+        map(([{ data }]) => ({ event: 'progress', data })),
+      ),
+      from(job.waitUntilFinished(this.queueEvents)).pipe(map((data: unknown) => ({ event: 'completed', data }))),
+    ).pipe(takeWhile(({ event }) => event !== 'completed', true));
   }
 }
