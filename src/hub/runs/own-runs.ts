@@ -79,7 +79,7 @@ export class OwnRuns {
       own: () => Object.fromEntries(Array.from(this.#active.values(), ({ topic, id }) => [topic, id])),
       append: (entry) => publisher.appendForRun(entry),
       isReading: () => ready() && backplane.status === 'up',
-      fail: (run) => this.#end(run, 'failed', 'lost', run.failed),
+      fail: (run) => this.#lose(run),
     });
   }
 
@@ -132,7 +132,7 @@ export class OwnRuns {
     if (run.node !== this.node || this.#active.has(run.id)) return;
     const claim = this.#claims.get(run.id);
     // It had been given up when its entry got there: nobody does its work.
-    if (!claim) return this.#end(run, 'failed', 'lost', run.failed);
+    if (!claim) return this.#lose(run);
     this.#active.set(run.id, claim.own);
     this.#wait(claim.handle, run.id);
     claim.settle('begun');
@@ -204,11 +204,9 @@ export class OwnRuns {
 
   #entryOf(topic: unknown, options: RunOptions): RunEntry {
     assertTopic(topic);
-    const { publisher } = this.context;
     const run = `${this.node}-${(this.#count++).toString(36)}`;
     const { failed = FAILED, cancelled, last, event } = options;
-    const farewell = (given: SSEEvent, ends: RunOutcome): EventEntry =>
-      publisher.entryForRun({ ...given, topic }, { run, n: 0, ends });
+    const farewell = (given: SSEEvent, ends: RunOutcome): EventEntry => this.#farewell({ ...given, topic }, run, ends);
     // What is wrong with these is the caller's to know, now.
     if (last) farewell(last, 'finished');
     if (event !== undefined) farewell({ event, data: '' }, 'finished');
@@ -232,7 +230,7 @@ export class OwnRuns {
     // Unless the log says already that it is over.
     if (!this.#active.has(own.id)) return;
     if (outcome === 'failed') return this.#end(own, outcome, 'source', own.entry.failed);
-    const farewell = last && this.context.publisher.entryForRun({ ...last, topic: own.topic }, markOf(own, outcome));
+    const farewell = last && this.#farewell({ ...last, topic: own.topic }, own.id, outcome);
     this.#end(own, outcome, undefined, farewell);
   }
 
@@ -271,6 +269,17 @@ export class OwnRuns {
       await delay(LOOK_AGAIN_AFTER, undefined, { ref: false });
       this.context.publisher.open();
     }
+  }
+
+  /** Nobody does its work. What its viewers are to get then is not known where its beginning was not read. */
+  #lose(run: Run): void {
+    const { id, topic, failed } = run;
+    const farewell = failed ?? this.#farewell({ ...FAILED, topic }, id, 'failed');
+    this.#end(run, 'failed', 'lost', farewell);
+  }
+
+  #farewell(event: SSEEvent, run: string, ends: RunOutcome): EventEntry {
+    return this.context.publisher.entryForRun(event, { run, n: 0, ends });
   }
 
   /** Has the log say that a run is over, and before it what its viewers get. */
@@ -334,10 +343,6 @@ export class OwnRuns {
       for (const handle of handles) handle.reject(error);
     }
   }
-}
-
-function markOf(own: OwnRun, ends: RunOutcome): { run: string; n: number; ends: RunOutcome } {
-  return { run: own.id, n: own.events, ends };
 }
 
 /** For `signal.reason`, as `AbortController` has it. */
