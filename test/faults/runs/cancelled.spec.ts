@@ -4,7 +4,15 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import { TestLog } from 'nestjs-sse-hub/testing';
 
 import { returnToBaseline, until } from '../../support/baseline.js';
-import { expectAll, logKinds, Numbers, percentile, type RunNode, serveRuns, view } from '../../support/brokers/run-nodes.js';
+import {
+  expectAll,
+  logKinds,
+  Numbers,
+  percentile,
+  type RunNode,
+  serveRuns,
+  view,
+} from '../../support/brokers/run-nodes.js';
 import { note } from '../../support/measures/figures.js';
 import { integer, pick, seededRandom } from '../../support/seed.js';
 
