@@ -46,11 +46,11 @@ interface Claim {
   readonly own: OwnRun;
   readonly handle: RunHandle;
   readonly onRunning: NonNullable<RunOptions['onRunning']>;
-  settle: (verdict: Verdict) => void;
+  /** What the log says of it, which stays so whatever is not read afterwards. */
+  verdict: 'begun' | 'joined' | { readonly existing: Run } | undefined;
+  /** To be called when there is a verdict, and when its entry has to be written once more. */
+  goOn: () => void;
 }
-
-/** Of a claim. `again`: this node has not read what became of its entry, or its predecessor has to be cancelled first. */
-type Verdict = 'begun' | 'joined' | 'again' | { readonly existing: Run };
 
 /**
  * The runs of this node: claims their topics in the log, does their work, says how they came out. Which run is going on is
@@ -104,7 +104,7 @@ export class OwnRuns {
     }
     const handle = new RunHandle(entry.run, topic, merge);
     const own = new OwnRun(entry, options, this.context.publisher, this.context.logger);
-    void this.#start({ own, handle, onRunning, settle: () => {} }, work, options);
+    void this.#start({ own, handle, onRunning, verdict: undefined, goOn: () => {} }, work, options);
     return handle;
   }
 
@@ -135,14 +135,21 @@ export class OwnRuns {
     if (!claim) return this.#lose(run);
     this.#active.set(run.id, claim.own);
     this.#wait(claim.handle, run.id);
-    claim.settle('begun');
+    claim.verdict = 'begun';
+    claim.goOn();
   }
 
   /** The log says that a run was not begun, because another one is going on. */
   refused({ run }: RunEntry, by: Run): void {
     const claim = this.#claims.get(run);
-    if (claim?.onRunning === 'join') this.#join(claim.handle, by);
-    claim?.settle(claim.onRunning === 'join' ? 'joined' : { existing: by });
+    if (!claim || claim.verdict) return;
+    if (claim.onRunning === 'join') {
+      this.#join(claim.handle, by);
+      claim.verdict = 'joined';
+    } else if (claim.onRunning === 'reject') {
+      claim.verdict = { existing: by };
+    }
+    claim.goOn();
   }
 
   /** The log says that a run is over. */
@@ -172,7 +179,7 @@ export class OwnRuns {
   /** What is in the log before this place was not read. */
   missed(upTo: Position): void {
     this.#unknownUpTo = upTo;
-    for (const claim of [...this.#claims.values()]) claim.settle('again');
+    for (const claim of this.#claims.values()) claim.goOn();
     if (this.#waiting.size > 0) setTimeout(() => this.#giveUpOnUnknown(), PATIENCE).unref();
   }
 
@@ -198,7 +205,7 @@ export class OwnRuns {
   stop(): void {
     this.#isStopped = true;
     this.#signs.stop();
-    for (const claim of [...this.#claims.values()]) claim.settle('again');
+    for (const claim of this.#claims.values()) claim.goOn();
     this.#rejectWaiting(() => true, stopped());
   }
 
@@ -236,21 +243,28 @@ export class OwnRuns {
 
   /** Settles when the log has decided which run is going on. */
   async #claim(claim: Claim): Promise<'begun' | 'joined'> {
-    const { own, onRunning } = claim;
-    const { runs, publisher } = this.context;
-    for (;;) {
+    const { own } = claim;
+    const { publisher } = this.context;
+    this.#claims.set(own.id, claim);
+    while (!claim.verdict) {
       publisher.open();
       // With the log in memory it is begun when run() returns.
-      if (!this.#isKnown) await this.#untilKnown();
-      const current = runs.goingOn(own.topic);
-      if (current && onRunning === 'replace') this.#end(current, 'cancelled', 'replaced', current.cancelled);
-      const verdict = new Promise<Verdict>((resolve) => (claim.settle = resolve));
-      this.#claims.set(own.id, claim);
-      // What the log has is decided, even where the answer to whoever wrote it was lost.
-      const decided = await Promise.race([verdict, publisher.claim(own.entry).then(() => verdict)]);
-      if (decided === 'begun' || decided === 'joined') return decided;
-      if (decided !== 'again' && onRunning === 'reject') throw exists(decided.existing);
+      if (!this.#isKnown) await this.#untilKnown(claim);
+      // An entry of it that was given up for lost may have been read meanwhile.
+      else await this.#ask(claim);
     }
+    if (typeof claim.verdict === 'object') throw exists(claim.verdict.existing);
+    return claim.verdict;
+  }
+
+  async #ask(claim: Claim): Promise<void> {
+    const { own, onRunning } = claim;
+    const { runs, publisher } = this.context;
+    const current = runs.goingOn(own.topic);
+    if (current && onRunning === 'replace') this.#end(current, 'cancelled', 'replaced', current.cancelled);
+    const read = new Promise<void>((resolve) => (claim.goOn = resolve));
+    // What the log has is decided, even where the answer to whoever wrote it was lost.
+    await Promise.race([read, publisher.claim(own.entry).then(() => read)]);
   }
 
   /** Whoever begins a run has to know whether another one is going on, wherever that is. */
@@ -260,9 +274,9 @@ export class OwnRuns {
     return ready() && (comparePositions(since, ORIGIN) === 0 || Math.max(now(), Date.now()) - since.ms >= KNOWN_FOR);
   }
 
-  async #untilKnown(): Promise<void> {
+  async #untilKnown(claim: Claim): Promise<void> {
     const until = performance.now() + PATIENCE;
-    while (!this.#isKnown) {
+    while (!this.#isKnown && !claim.verdict) {
       if (performance.now() > until) {
         throw new SSEError('BACKPLANE_UNAVAILABLE', 'It is not known which runs are going on: the log cannot be read.');
       }

@@ -1,0 +1,43 @@
+import { setImmediate as turn } from 'node:timers/promises';
+
+import { describe, expect, it } from '@jest/globals';
+import type { SSEService } from 'nestjs-sse-hub';
+import { TestLog, type TestNode } from 'nestjs-sse-hub/testing';
+
+import { returnToBaseline, until } from '../../support/baseline.js';
+import { Numbers, type RunNode, serveRuns } from '../../support/brokers/run-nodes.js';
+
+const bench = returnToBaseline();
+
+async function twoNodes() {
+  const log = new TestLog();
+  const views = [log.node(), log.node()] as [TestNode, TestNode];
+  const nodes = await Promise.all(views.map((backplane) => serveRuns(bench, { backplane })));
+  const [one, two] = nodes.map(({ sse }) => sse) as [SSEService, SSEService];
+  return { log, views, one, two, nodes: nodes as [RunNode, RunNode] };
+}
+
+describe('a run whose node misses something', () => {
+  // Together, because each of them waits until its node knows enough.
+  it('goes on where that was before its beginning, however it was started', async () => {
+    const ways = ['join', 'replace', 'reject'] as const;
+    await Promise.all(
+      ways.map(async (onRunning) => {
+        const { views, one, two } = await twoNodes();
+        views[0].hold();
+        await two.publish('other', 'n', 1);
+        const source = new Numbers(2);
+        const run = one.run('answer', source.work, { onRunning });
+        await turn();
+        views[0].lose(1);
+        views[0].release();
+        await run.started;
+        await until('all nodes have its events', () => [one, two].every((sse) => sse.getRun('answer')?.events === 2));
+        expect(source.signals.map(({ aborted }) => aborted)).toEqual([false]);
+        source.finish();
+        expect(await run.done).toBe('finished');
+        expect(two.getRun('answer')).toMatchObject({ id: run.id, state: 'finished' });
+      }),
+    );
+  });
+});
