@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Backplane } from '../../backplane/backplane.js';
 
-import type { Run, Runs } from '../../log/runs.js';
+import type { Run, Runs, RunThatIsOver } from '../../log/runs.js';
 import { comparePositions, ORIGIN, type Position } from '../../protocol/cursor.js';
 import type { EventEntry, RunEndEntry, RunEntry, RunOutcome } from '../../protocol/entry.js';
 import { show, type SSEEvent } from '../../protocol/event.js';
@@ -172,7 +172,7 @@ export class OwnRuns {
   }
 
   /** A node says that it still has a run which is over: it has not read that. */
-  tellAgain({ topic, id, state, reason }: Run): void {
+  tellAgain({ topic, id, state, reason }: RunThatIsOver): void {
     void this.#tell({ kind: 'endRun', topic, run: id, outcome: state as RunOutcome, reason });
   }
 

@@ -5,7 +5,7 @@ import type { SSEService } from 'nestjs-sse-hub';
 import { TestLog, type TestNode } from 'nestjs-sse-hub/testing';
 
 import { returnToBaseline, until } from '../../support/baseline.js';
-import { Numbers, type RunNode, serveRuns } from '../../support/brokers/run-nodes.js';
+import { Numbers, type RunNode, serveRuns, view } from '../../support/brokers/run-nodes.js';
 
 const bench = returnToBaseline();
 
@@ -39,5 +39,29 @@ describe('a run whose node misses something', () => {
         expect(two.getRun('answer')).toMatchObject({ id: run.id, state: 'finished' });
       }),
     );
+  });
+
+  it('learns that it is over, and what goes on there instead, when it missed both', async () => {
+    const { views, one, two, nodes } = await twoNodes();
+    const [source, newSource] = [new Numbers(2), new Numbers(3, 0, 100)];
+    const run = one.run('answer', source.work);
+    await until('it goes on', () => two.getRun('answer')?.events === 2);
+    views[0].hold();
+    two.cancelRun('answer');
+    const newer = two.run('answer', newSource.work);
+    await until('the newer one goes on', () => two.getRun('answer')?.events === 3);
+    views[0].lose(5);
+    views[0].release();
+    await two.publish('other', 'n', 1);
+    expect(await run.done).toBe('failed');
+    expect(source.signal!.aborted).toBe(true);
+    await until('its node knows the newer one', () => one.getRun('answer')?.id === newer.id);
+    expect([one, two].map((sse) => sse.getRun('answer')?.state)).toEqual(['running', 'running']);
+    expect(newSource.signal!.aborted).toBe(false);
+    const viewer = await view(nodes[0], 'answer');
+    newSource.finish();
+    expect(await newer.done).toBe('finished');
+    await viewer.untilEnd();
+    expect([one, two].map((sse) => sse.getRun('answer')?.state)).toEqual(['finished', 'finished']);
   });
 });
