@@ -180,6 +180,8 @@ export class OwnRuns {
   missed(upTo: Position): void {
     this.#unknownUpTo = upTo;
     for (const claim of this.#claims.values()) claim.goOn();
+    // What the log had of its end may be gone with the rest. Not now: what is said here would come before the news.
+    for (const { end } of this.#active.values()) if (end) queueMicrotask(end);
     if (this.#waiting.size > 0) setTimeout(() => this.#giveUpOnUnknown(), PATIENCE).unref();
   }
 
@@ -236,9 +238,12 @@ export class OwnRuns {
     if (!this.context.enabled) return handle.finish(outcome);
     // Unless the log says already that it is over.
     if (!this.#active.has(own.id)) return;
-    if (outcome === 'failed') return this.#end(own, outcome, 'source', own.entry.failed);
-    const farewell = last && this.#farewell({ ...last, topic: own.topic }, own.id, outcome);
-    this.#end(own, outcome, undefined, farewell);
+    const [reason, farewell] =
+      outcome === 'failed'
+        ? ['source', own.entry.failed]
+        : [undefined, last && this.#farewell({ ...last, topic: own.topic }, own.id, outcome)];
+    own.end = () => this.#end(own, outcome, reason, farewell);
+    own.end();
   }
 
   /** Settles when the log has decided which run is going on. */

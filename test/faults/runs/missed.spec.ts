@@ -64,4 +64,18 @@ describe('a run whose node misses something', () => {
     await viewer.untilEnd();
     expect([one, two].map((sse) => sse.getRun('answer')?.state)).toEqual(['finished', 'finished']);
   });
+
+  it('comes to its end where the log was emptied before that was read', async () => {
+    const { log, views, one, two } = await twoNodes();
+    const source = new Numbers(2);
+    const run = one.run('answer', source.work, { last: { data: 'last' } });
+    await until('it goes on', () => two.getRun('answer')?.events === 2);
+    views[0].hold();
+    source.finish();
+    await until('it is over', () => two.getRun('answer')?.state === 'finished');
+    log.flush();
+    views[0].release();
+    expect(await run.done).toBe('finished');
+    expect([one, two].map((sse) => sse.getRun('answer')?.state)).toEqual(['finished', 'finished']);
+  });
 });
