@@ -83,7 +83,8 @@ export class Facts {
     const place = { index: this.all.length, position };
     if (!entry) return { ...place, ...nothing, kind: 'lost' };
     if ('group' in entry) return { ...place, ...nothing, kind: 'group' };
-    if (entry.kind === 'open' || entry.kind === 'close') return { ...place, ...nothing, kind: entry.kind, topic: entry.topic };
+    if (entry.kind === 'open' || entry.kind === 'close')
+      return { ...place, ...nothing, kind: entry.kind, topic: entry.topic };
     if (entry.kind !== 'event') throw new TypeError(`the model has no ${entry.kind}`);
     const { topic, data, except = [], exceptGroup, id } = entry;
     const closed = topic === undefined ? undefined : this.#closed.get(topic);
