@@ -21,7 +21,15 @@ export interface Run {
   readonly cancelled: EventEntry | undefined;
 }
 
-type Known = { -readonly [Field in keyof Run]: Run[Field] } & { signsBehindEnd: number };
+type Known = { -readonly [Field in keyof Run]: Run[Field] } & {
+  /** Signs of the node of one that is not going on. */
+  needlessSigns: number;
+  /** It was going on before something was missed: it may be over, and another one have begun. */
+  isDoubtful: boolean;
+};
+
+/** A run that is over. */
+export type RunThatIsOver = Pick<Run, 'topic' | 'id' | 'state' | 'reason'>;
 
 /** What makes an event one of a run. */
 type EventOfRun = Pick<EventEntry, 'n' | 'ends'> & { readonly topic: string; readonly run: string };
@@ -64,7 +72,7 @@ export class Runs {
 
   /** Whether this event is to be delivered. One of a run that is not known yet says that there is one. */
   takes({ topic, run: id, n = 0, ends }: EventOfRun, index: number): boolean {
-    const run = this.#runs.get(topic) ?? this.#add(topic, id, { index });
+    const run = this.#ofEntry(topic, id, index);
     if (run.id !== id || run.state !== 'running') return false;
     run.events = Math.max(run.events, n + 1);
     if (ends) run.state = 'ending';
@@ -72,17 +80,18 @@ export class Runs {
   }
 
   /** A node says that it has this run. Answers that run where it is over, which its node has not read for some time. */
-  hear(topic: string, id: string, index: number): Run | undefined {
-    const run = this.#runs.get(topic) ?? this.#add(topic, id, { index });
-    if (run.id !== id || isGoingOn(run)) return undefined;
+  hear(topic: string, id: string, index: number): RunThatIsOver | undefined {
+    const run = this.#ofEntry(topic, id, index);
+    if (run.isDoubtful || (run.id === id && isGoingOn(run))) return undefined;
     // What it had written before it could read that is no sign of anything.
-    run.signsBehindEnd++;
-    return run.signsBehindEnd > 1 ? run : undefined;
+    run.needlessSigns++;
+    if (run.needlessSigns < 2) return undefined;
+    return run.id === id ? run : { topic, id, state: 'failed', reason: 'lost' };
   }
 
   /** Answers the run that is over with this entry, if one is. Of one that is not known it is the first that is heard. */
   end({ topic, run: id, outcome, reason }: RunEndEntry, index = -1): Run | undefined {
-    const run = this.#runs.get(topic) ?? (id === undefined ? undefined : this.#add(topic, id, { index }));
+    const run = id === undefined ? this.#runs.get(topic) : this.#ofEntry(topic, id, index);
     if (!run || !isGoingOn(run) || (id !== undefined && id !== run.id)) return undefined;
     run.state = outcome;
     run.reason = reason;
@@ -96,7 +105,18 @@ export class Runs {
 
   /** What was going on may be over, and what was over begun again: this node does not know. But for those of this node. */
   missed(node: string): void {
-    for (const [topic, run] of this.#runs) if (run.node !== node || !isGoingOn(run)) this.#runs.delete(topic);
+    for (const [topic, run] of this.#runs) {
+      if (run.node !== node || !isGoingOn(run)) this.#runs.delete(topic);
+      else run.isDoubtful = true;
+    }
+  }
+
+  /** The run that is known on the topic, or the one that an entry names where none is. */
+  #ofEntry(topic: string, id: string, index: number): Known {
+    const run = this.#runs.get(topic);
+    // It was over before this node was told, and what has begun since it was not told.
+    const isOutdated = run?.isDoubtful && !isGoingOn(run) && run.id !== id;
+    return run && !isOutdated ? run : this.#add(topic, id, { index });
   }
 
   #add(topic: string, id: string, known: Pick<Known, 'index'> & Partial<Known>): Known {
@@ -110,7 +130,8 @@ export class Runs {
       events: 0,
       failed: undefined,
       cancelled: undefined,
-      signsBehindEnd: 0,
+      needlessSigns: 0,
+      isDoubtful: false,
       ...known,
     };
     this.#runs.set(topic, run);

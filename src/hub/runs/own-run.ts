@@ -15,6 +15,8 @@ const MAX_UNCONFIRMED = 1_000;
 export class OwnRun {
   readonly id: string;
   readonly topic: string;
+  /** Its work is done: has the log say so. */
+  end: (() => void) | undefined;
   readonly #controller = new AbortController();
   #events = 0;
   #unconfirmed = 0;

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Backplane } from '../../backplane/backplane.js';
 
-import type { Run, Runs } from '../../log/runs.js';
+import type { Run, Runs, RunThatIsOver } from '../../log/runs.js';
 import { comparePositions, ORIGIN, type Position } from '../../protocol/cursor.js';
 import type { EventEntry, RunEndEntry, RunEntry, RunOutcome } from '../../protocol/entry.js';
 import { show, type SSEEvent } from '../../protocol/event.js';
@@ -46,12 +46,11 @@ interface Claim {
   readonly own: OwnRun;
   readonly handle: RunHandle;
   readonly onRunning: NonNullable<RunOptions['onRunning']>;
-  settle: (verdict: Verdict) => void;
-  verdict: Verdict | undefined;
+  /** What the log says of it, which stays so whatever is not read afterwards. */
+  verdict: 'begun' | 'joined' | { readonly existing: Run } | undefined;
+  /** To be called when there is a verdict, and when its entry has to be written once more. */
+  goOn: () => void;
 }
-
-/** Of a claim. `again`: this node has not read what became of its entry, or its predecessor has to be cancelled first. */
-type Verdict = 'begun' | 'joined' | 'again' | { readonly existing: Run };
 
 /**
  * The runs of this node: claims their topics in the log, does their work, says how they came out. Which run is going on is
@@ -82,7 +81,7 @@ export class OwnRuns {
       own: () => this.#active.values(),
       append: (entry) => publisher.appendForRun(entry),
       isReading: () => ready() && backplane.status === 'up',
-      fail: (run) => this.#end(run, 'failed', 'lost', run.failed),
+      fail: (run) => this.#lose(run),
     });
   }
 
@@ -108,7 +107,7 @@ export class OwnRuns {
     }
     const handle = new RunHandle(entry.run, topic, merge);
     const own = new OwnRun(entry, options, this.context.publisher, this.context.logger);
-    void this.#start({ own, handle, onRunning, settle: () => {}, verdict: undefined }, work, options);
+    void this.#start({ own, handle, onRunning, verdict: undefined, goOn: () => {} }, work, options);
     return handle;
   }
 
@@ -155,17 +154,24 @@ export class OwnRuns {
     if (run.node !== this.node || this.#active.has(run.id)) return;
     const claim = this.#claims.get(run.id);
     // It had been given up when its entry got there: nobody does its work.
-    if (!claim) return this.#end(run, 'failed', 'lost', run.failed);
+    if (!claim) return this.#lose(run);
     this.#active.set(run.id, claim.own);
     this.#wait(claim.handle, run.id);
-    claim.settle('begun');
+    claim.verdict = 'begun';
+    claim.goOn();
   }
 
   /** The log says that a run was not begun, because another one is going on. */
   refused({ run }: RunEntry, by: Run): void {
     const claim = this.#claims.get(run);
-    if (claim?.onRunning === 'join') this.#join(claim.handle, by);
-    claim?.settle(claim.onRunning === 'join' ? 'joined' : { existing: by });
+    if (!claim || claim.verdict) return;
+    if (claim.onRunning === 'join') {
+      this.#join(claim.handle, by);
+      claim.verdict = 'joined';
+    } else if (claim.onRunning === 'reject') {
+      claim.verdict = { existing: by };
+    }
+    claim.goOn();
   }
 
   /** The log says that a run is over. */
@@ -188,14 +194,16 @@ export class OwnRuns {
   }
 
   /** A node says that it still has a run which is over: it has not read that. */
-  tellAgain({ topic, id, state, reason }: Run): void {
+  tellAgain({ topic, id, state, reason }: RunThatIsOver): void {
     void this.#tell({ kind: 'endRun', topic, run: id, outcome: state as RunOutcome, reason });
   }
 
   /** What is in the log before this place was not read. */
   missed(upTo: Position): void {
     this.#unknownUpTo = upTo;
-    for (const claim of [...this.#claims.values()]) claim.settle('again');
+    for (const claim of this.#claims.values()) claim.goOn();
+    // What the log had of its end may be gone with the rest. Not now: what is said here would come before the news.
+    for (const { end } of this.#active.values()) if (end) queueMicrotask(end);
     if (this.#waiting.size > 0) setTimeout(() => this.#giveUpOnUnknown(), PATIENCE).unref();
   }
 
@@ -221,17 +229,15 @@ export class OwnRuns {
   stop(): void {
     this.#isStopped = true;
     this.#signs.stop();
-    for (const claim of [...this.#claims.values()]) claim.settle('again');
+    for (const claim of this.#claims.values()) claim.goOn();
     this.#rejectWaiting(() => true, stopped());
   }
 
   #entryOf(topic: unknown, options: RunOptions): RunEntry {
     assertTopic(topic);
-    const { publisher } = this.context;
     const run = `${this.node}-${(this.#count++).toString(36)}`;
     const { failed = FAILED, cancelled, last, event } = options;
-    const farewell = (given: SSEEvent, ends: RunOutcome): EventEntry =>
-      publisher.entryForRun({ ...given, topic }, { run, n: 0, ends });
+    const farewell = (given: SSEEvent, ends: RunOutcome): EventEntry => this.#farewell({ ...given, topic }, run, ends);
     // What is wrong with these is the caller's to know, now.
     if (last) farewell(last, 'finished');
     if (event !== undefined) farewell({ event, data: '' }, 'finished');
@@ -241,7 +247,7 @@ export class OwnRuns {
 
   async #start(claim: Claim, work: RunWork<unknown>, { last }: RunOptions): Promise<void> {
     const { own, handle } = claim;
-    const { enabled, publisher } = this.context;
+    const { enabled } = this.context;
     try {
       const claiming = enabled ? this.#claim(claim) : 'begun';
       // With the log in memory it is decided by now, and whoever has called run() may count on that.
@@ -258,30 +264,38 @@ export class OwnRuns {
     if (!enabled) return handle.finish(outcome);
     // Unless the log says already that it is over.
     if (!this.#active.has(own.id)) return;
-    if (outcome === 'failed') return this.#end(own, outcome, 'source', own.entry.failed);
-    const { topic, id: run, events: n } = own;
-    const farewell = last && publisher.entryForRun({ ...last, topic }, { run, n, ends: outcome });
-    this.#end(own, outcome, undefined, farewell);
+    const [reason, farewell] =
+      outcome === 'failed'
+        ? ['source', own.entry.failed]
+        : [undefined, last && this.#farewell({ ...last, topic: own.topic }, own.id, outcome)];
+    own.end = () => this.#end(own, outcome, reason, farewell);
+    own.end();
   }
 
   /** Settles when the log has decided which run is going on. */
   async #claim(claim: Claim): Promise<'begun' | 'joined'> {
+    const { own } = claim;
+    const { publisher } = this.context;
+    this.#claims.set(own.id, claim);
+    while (!claim.verdict) {
+      publisher.open();
+      // With the log in memory it is begun when run() returns.
+      if (!this.#isKnown) await this.#untilKnown(claim);
+      // An entry of it that was given up for lost may have been read meanwhile.
+      else await this.#ask(claim);
+    }
+    if (typeof claim.verdict === 'object') throw exists(claim.verdict.existing);
+    return claim.verdict;
+  }
+
+  async #ask(claim: Claim): Promise<void> {
     const { own, onRunning } = claim;
     const { runs, publisher } = this.context;
-    for (;;) {
-      publisher.open();
-      if (!this.#isKnown) await this.#untilKnown();
-      const current = runs.goingOn(own.topic);
-      if (current && onRunning === 'replace') this.#end(current, 'cancelled', 'replaced', current.cancelled);
-      const settled = new Promise<Verdict>((resolve) => {
-        claim.settle = (verdict) => resolve((claim.verdict = verdict));
-      });
-      this.#claims.set(own.id, claim);
-      // What the log has is decided, even where the answer to whoever wrote it was lost.
-      const verdict = await Promise.race([settled, publisher.claim(own.entry).then(() => settled)]);
-      if (verdict === 'begun' || verdict === 'joined') return verdict;
-      if (verdict !== 'again' && onRunning === 'reject') throw exists(verdict.existing);
-    }
+    const current = runs.goingOn(own.topic);
+    if (current && onRunning === 'replace') this.#end(current, 'cancelled', 'replaced', current.cancelled);
+    const read = new Promise<void>((resolve) => (claim.goOn = resolve));
+    // What the log has is decided, even where the answer to whoever wrote it was lost.
+    await Promise.race([read, publisher.claim(own.entry).then(() => read)]);
   }
 
   /** Whoever begins a run has to know whether another one is going on, wherever that is. */
@@ -291,15 +305,26 @@ export class OwnRuns {
     return ready() && (comparePositions(since, ORIGIN) === 0 || Math.max(now(), Date.now()) - since.ms >= KNOWN_FOR);
   }
 
-  async #untilKnown(): Promise<void> {
+  async #untilKnown(claim: Claim): Promise<void> {
     const until = performance.now() + PATIENCE;
-    while (!this.#isKnown) {
+    while (!this.#isKnown && !claim.verdict) {
       if (performance.now() > until) {
         throw new SSEError('BACKPLANE_UNAVAILABLE', 'It is not known which runs are going on: the log cannot be read.');
       }
       await delay(LOOK_AGAIN_AFTER, undefined, { ref: false });
       this.context.publisher.open();
     }
+  }
+
+  /** Nobody does its work. What its viewers are to get then is not known where its beginning was not read. */
+  #lose(run: Run): void {
+    const { id, topic, failed } = run;
+    const farewell = failed ?? this.#farewell({ ...FAILED, topic }, id, 'failed');
+    this.#end(run, 'failed', 'lost', farewell);
+  }
+
+  #farewell(event: SSEEvent & { readonly topic: string }, run: string, ends: RunOutcome): EventEntry {
+    return this.context.publisher.entryForRun(event, { run, n: 0, ends });
   }
 
   /** Has the log say that a run is over, and before it what its viewers get. */

@@ -263,6 +263,20 @@ export class ProcessNode {
     return answer;
   }
 
+  /** Stands still, as a machine that swaps or a container that is paused. */
+  freeze(): void {
+    this.program.signal('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.program.signal('SIGCONT');
+  }
+
+  /** What it has said of its own accord. */
+  get messages(): readonly Record<string, unknown>[] {
+    return this.program.messages;
+  }
+
   /** What it has to complain of. */
   get troubles(): string[] {
     return [

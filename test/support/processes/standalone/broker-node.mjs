@@ -1,6 +1,7 @@
 // A node in a process of its own, to be killed, blocked, or given a clock that is wrong. Expects a build of the library
 // beside it, in `library/`. Argument, as JSON: { broker: { kind, options }, config, clockAhead }.
 import http from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { SSEService } from './library/index.js';
 
@@ -44,6 +45,23 @@ const actions = {
     const end = performance.now() + Number(ms);
     while (performance.now() < end);
   },
+  // Numbers, one each `every` milliseconds, for as long as it is let; of none, it hangs. What becomes of it is said.
+  async run({ topic, every }) {
+    const work = async function* (signal) {
+      signal.addEventListener('abort', () => say({ aborted: topic }));
+      for (let n = 0; ; n++) {
+        yield { topic, n };
+        await (Number(every) > 0 ? delay(Number(every)) : new Promise(() => {}));
+      }
+    };
+    const run = sse.run(topic, work, { event: 'n' });
+    await run.started;
+    run.done.then(
+      (outcome) => say({ done: topic, outcome }),
+      (error) => say({ done: topic, outcome: String(error) }),
+    );
+    return run.id;
+  },
   stats: () => ({ ...sse.stats(), rss: process.memoryUsage().rss }),
 };
 
@@ -51,6 +69,7 @@ const server = http.createServer(async (request, response) => {
   const { pathname, searchParams } = new URL(request.url, 'http://localhost');
   const [, action, topics] = pathname.split('/');
   if (action === 'events') return sse.createClient(response, { topics: topics.split(',') });
+  if (action === 'all') return sse.createClient(response, { topics, from: 0 });
   try {
     response.end(JSON.stringify((await actions[action](Object.fromEntries(searchParams))) ?? null));
   } catch (error) {
