@@ -180,6 +180,13 @@ export class OwnRuns {
     for (const handle of this.#waiting.get(id) ?? []) handle.finish(outcome);
     this.#waiting.delete(id);
     this.#letGo(id)?.abort(aborted(outcome, reason));
+    const claim = this.#claims.get(id);
+    // It was over before this node has read that it had begun.
+    if (!claim || claim.verdict) return;
+    claim.handle.begin(id);
+    claim.handle.finish(outcome);
+    claim.verdict = 'joined';
+    claim.goOn();
   }
 
   /** Something that this node has written of its runs was read. */

@@ -58,10 +58,12 @@ export class RunEntries {
       own.refused(entry, present);
       return;
     }
+    const known = runs.get(topic);
     // Whoever has not read that it has begun says it again, and then it may be over already.
-    if (runs.get(topic)?.id === entry.run) {
+    if (known?.id === entry.run) {
       log.append(position, undefined);
       if (present) own.began(present);
+      else own.ended(known);
       return;
     }
     const index = log.append(position, { kind: 'open', topic });

@@ -87,6 +87,8 @@ class Judge {
 
   #begin({ topic, run }: RunEntry): void {
     const current = this.#current.get(topic);
+    // Said once more by a node that has not read that it has begun.
+    if (current?.id === run) return;
     if (!current || current.state === 'over') this.#current.set(topic, { id: run, state: 'running' });
   }
 
