@@ -95,7 +95,8 @@ export class OwnRuns {
     // oxlint-disable-next-line typescript/unbound-method -- An option is a function, and what several share is told by it.
     const { merge } = options;
     const entry = this.#entryOf(topic, options);
-    const current = this.context.runs.goingOn(topic);
+    // Who hears of nothing any more joins nothing: as a start of its own it is refused.
+    const current = this.#isStopped ? undefined : this.context.runs.goingOn(topic);
     if (current && onRunning === 'reject') throw exists(current);
     if (current && onRunning === 'join') {
       const joined = new RunHandle(current.id, topic, merge);
@@ -131,8 +132,8 @@ export class OwnRuns {
     this.#signs.watch();
     if (run.node !== this.node || this.#active.has(run.id)) return;
     const claim = this.#claims.get(run.id);
-    // It had been given up when its entry got there: nobody does its work.
-    if (!claim) return this.#lose(run);
+    // It had been given up when its entry got there, or there is no time for it any more: nobody does its work.
+    if (!claim || this.#isStopped) return this.#lose(run);
     this.#active.set(run.id, claim.own);
     this.#wait(claim.handle, run.id);
     claim.verdict = 'begun';
