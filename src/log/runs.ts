@@ -22,6 +22,8 @@ export interface Run {
 }
 
 type Known = { -readonly [Field in keyof Run]: Run[Field] } & {
+  /** How it comes out, as its viewers were told. */
+  told: RunOutcome | undefined;
   /** Signs of the node of one that is not going on. */
   needlessSigns: number;
   /** It was going on before something was missed: it may be over, and another one have begun. */
@@ -75,7 +77,10 @@ export class Runs {
     const run = this.#ofEntry(topic, id, index);
     if (run.id !== id || run.state !== 'running') return false;
     run.events = Math.max(run.events, n + 1);
-    if (ends) run.state = 'ending';
+    if (ends) {
+      run.state = 'ending';
+      run.told = ends;
+    }
     return true;
   }
 
@@ -93,8 +98,8 @@ export class Runs {
   end({ topic, run: id, outcome, reason }: RunEndEntry, index = -1): Run | undefined {
     const run = id === undefined ? this.#runs.get(topic) : this.#ofEntry(topic, id, index);
     if (!run || !isGoingOn(run) || (id !== undefined && id !== run.id)) return undefined;
-    run.state = outcome;
-    run.reason = reason;
+    run.state = run.told ?? outcome;
+    if (run.state === outcome) run.reason = reason;
     return run;
   }
 
@@ -130,6 +135,7 @@ export class Runs {
       events: 0,
       failed: undefined,
       cancelled: undefined,
+      told: undefined,
       needlessSigns: 0,
       isDoubtful: false,
       ...known,
