@@ -69,7 +69,11 @@ export class SignsOfLife {
 
   /** Somebody has asked this node for a sign. */
   doubted(node: string): void {
-    if (node === this.context.node) return this.#sign(performance.now());
+    if (node === this.context.node) {
+      // The last one may be before the question, however long the log takes to say that it has it.
+      this.#signing = false;
+      return this.#sign(performance.now());
+    }
     const neighbour = this.#neighbours.get(node);
     if (neighbour) neighbour.doubtedAt ??= performance.now();
   }
