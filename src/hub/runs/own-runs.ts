@@ -79,7 +79,7 @@ export class OwnRuns {
       own: () => Object.fromEntries(Array.from(this.#active.values(), ({ topic, id }) => [topic, id])),
       append: (entry) => publisher.appendForRun(entry),
       isReading: () => ready() && backplane.status === 'up',
-      fail: (run) => this.#lose(run),
+      fail: (run) => this.lose(run),
     });
   }
 
@@ -133,7 +133,7 @@ export class OwnRuns {
     if (run.node !== this.node || this.#active.has(run.id)) return;
     const claim = this.#claims.get(run.id);
     // It had been given up when its entry got there, or there is no time for it any more: nobody does its work.
-    if (!claim || this.#isStopped) return this.#lose(run);
+    if (!claim || this.#isStopped) return this.lose(run);
     this.#active.set(run.id, claim.own);
     this.#wait(claim.handle, run.id);
     claim.verdict = 'begun';
@@ -175,6 +175,13 @@ export class OwnRuns {
   /** A node says that it still has a run which is over: it has not read that. */
   tellAgain({ topic, id, state, reason }: RunThatIsOver): void {
     void this.#tell({ kind: 'endRun', topic, run: id, outcome: state as RunOutcome, reason });
+  }
+
+  /** Nobody does its work. What its viewers are to get then is not known where its beginning was not read. */
+  lose(run: Run): void {
+    const { id, topic, failed } = run;
+    const farewell = failed ?? this.#farewell({ ...FAILED, topic }, id, 'failed');
+    this.#end(run, 'failed', 'lost', farewell);
   }
 
   /** What is in the log before this place was not read. */
@@ -289,13 +296,6 @@ export class OwnRuns {
       await delay(LOOK_AGAIN_AFTER, undefined, { ref: false });
       this.context.publisher.open();
     }
-  }
-
-  /** Nobody does its work. What its viewers are to get then is not known where its beginning was not read. */
-  #lose(run: Run): void {
-    const { id, topic, failed } = run;
-    const farewell = failed ?? this.#farewell({ ...FAILED, topic }, id, 'failed');
-    this.#end(run, 'failed', 'lost', farewell);
   }
 
   #farewell(event: SSEEvent, run: string, ends: RunOutcome): EventEntry {
