@@ -53,11 +53,11 @@ export class RunEntries {
     const { log, closedTopics, runs, own } = this.context;
     const { topic } = entry;
     const present = runs.goingOn(topic);
-    if (present) {
+    // Whoever has not read that it has begun says it again, and it may be over by then.
+    if (present || runs.get(topic)?.id === entry.run) {
       log.append(position, undefined);
-      // Whoever has not read that it has begun says it again.
-      if (present.id === entry.run) own.began(present);
-      else own.refused(entry, present);
+      if (present?.id === entry.run) own.began(present);
+      else if (present) own.refused(entry, present);
       return;
     }
     const index = log.append(position, { kind: 'open', topic });

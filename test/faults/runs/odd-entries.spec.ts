@@ -6,6 +6,7 @@ import { TestLog, type TestNode } from 'nestjs-sse-hub/testing';
 
 import type { Entry, EventEntry } from '../../../src/protocol/entry.js';
 import { returnToBaseline, until } from '../../support/baseline.js';
+import { LogRecorder } from '../../support/brokers/log-recorder.js';
 import { expectAll, Numbers, type RunNode, serveRuns, view } from '../../support/brokers/run-nodes.js';
 
 const bench = returnToBaseline();
@@ -35,6 +36,18 @@ describe('entries of runs that come in an order of their own', () => {
     await log.append({ kind: 'endRun', topic: 'answer', run: run.id, outcome: 'cancelled', reason: 'stopped' });
     for (const viewer of viewers) await expectAll(viewer, [0, 'stopped']);
     for (const sse of [one, two]) expect(sse.getRun('answer')).toMatchObject({ state: 'cancelled' });
+  });
+
+  it('begin no run for the second time', async () => {
+    const { log, nodes, one, two } = await twoNodes();
+    const recorder = new LogRecorder();
+    await log.start(recorder);
+    const run = one.run('answer', () => [0, 1]);
+    expect(await run.done).toBe('finished');
+    // Its node had missed something, and could not know that the log had it.
+    await log.append(recorder.entries.find(({ entry }) => entry?.kind === 'run')!.entry!);
+    for (const sse of [one, two]) expect(sse.getRun('answer')).toMatchObject({ id: run.id, state: 'finished' });
+    for (const node of nodes) await expectAll(await view(node, 'answer'), [0, 1]);
   });
 
   it('let no run go on that is over where its end was missed and something of it comes behind that', async () => {
