@@ -1,5 +1,5 @@
 import type { Position } from '../protocol/cursor.js';
-import type { EventEntry, RunEndEntry, RunEntry, RunOutcome } from '../protocol/entry.js';
+import type { EventEntry, RunEndEntry, RunEntry, RunOutcome, RunSignEntry } from '../protocol/entry.js';
 
 /** A run, as far as the log tells. */
 export interface Run {
@@ -22,11 +22,18 @@ export interface Run {
 }
 
 type Known = { -readonly [Field in keyof Run]: Run[Field] } & {
+  /** How it comes out, as its viewers were told. */
+  told: RunOutcome | undefined;
   /** Signs of the node of one that is not going on. */
   needlessSigns: number;
   /** It was going on before something was missed: it may be over, and another one have begun. */
   isDoubtful: boolean;
+  /** When its node said first which runs it has, and did not name this one any more; on the log's clock. */
+  unnamedSince: number | undefined;
 };
+
+/** Milliseconds of the log that a node may be late to read that one of its runs has begun. Then it has it, or never will. */
+const UNNAMED_FOR = 4_000;
 
 /** A run that is over. */
 export type RunThatIsOver = Pick<Run, 'topic' | 'id' | 'state' | 'reason'>;
@@ -75,7 +82,10 @@ export class Runs {
     const run = this.#ofEntry(topic, id, index);
     if (run.id !== id || run.state !== 'running') return false;
     run.events = Math.max(run.events, n + 1);
-    if (ends) run.state = 'ending';
+    if (ends) {
+      run.state = 'ending';
+      run.told = ends;
+    }
     return true;
   }
 
@@ -89,12 +99,23 @@ export class Runs {
     return run.id === id ? run : { topic, id, state: 'failed', reason: 'lost' };
   }
 
+  /** A node says which runs it has. Answers those that it has not, for some time, though they go on as far as is known here. */
+  unnamed(node: string, named: RunSignEntry['runs'], { ms }: Position): Run[] {
+    const unnamed: Run[] = [];
+    for (const run of this.#runs.values()) {
+      if (run.node !== node || !isGoingOn(run)) continue;
+      run.unnamedSince = named[run.topic] === run.id ? undefined : (run.unnamedSince ?? ms);
+      if (run.unnamedSince !== undefined && ms - run.unnamedSince >= UNNAMED_FOR) unnamed.push(run);
+    }
+    return unnamed;
+  }
+
   /** Answers the run that is over with this entry, if one is. Of one that is not known it is the first that is heard. */
   end({ topic, run: id, outcome, reason }: RunEndEntry, index = -1): Run | undefined {
     const run = id === undefined ? this.#runs.get(topic) : this.#ofEntry(topic, id, index);
     if (!run || !isGoingOn(run) || (id !== undefined && id !== run.id)) return undefined;
-    run.state = outcome;
-    run.reason = reason;
+    run.state = run.told ?? outcome;
+    if (run.state === outcome) run.reason = reason;
     return run;
   }
 
@@ -130,8 +151,10 @@ export class Runs {
       events: 0,
       failed: undefined,
       cancelled: undefined,
+      told: undefined,
       needlessSigns: 0,
       isDoubtful: false,
+      unnamedSince: undefined,
       ...known,
     };
     this.#runs.set(topic, run);

@@ -81,7 +81,7 @@ export class OwnRuns {
       own: () => this.#active.values(),
       append: (entry) => publisher.appendForRun(entry),
       isReading: () => ready() && backplane.status === 'up',
-      fail: (run) => this.#lose(run),
+      fail: (run) => this.lose(run),
     });
   }
 
@@ -98,7 +98,8 @@ export class OwnRuns {
     const { merge } = options;
     const entry = this.#entryOf(topic, options);
     if (merge) this.#merges.set(topic, merge);
-    const current = this.context.runs.goingOn(topic);
+    // Who hears of nothing any more joins nothing: as a start of its own it is refused.
+    const current = this.#isStopped ? undefined : this.context.runs.goingOn(topic);
     if (current && onRunning === 'reject') throw exists(current);
     if (current && onRunning === 'join') {
       const joined = new RunHandle(current.id, topic, merge);
@@ -153,8 +154,8 @@ export class OwnRuns {
     this.#signs.watch();
     if (run.node !== this.node || this.#active.has(run.id)) return;
     const claim = this.#claims.get(run.id);
-    // It had been given up when its entry got there: nobody does its work.
-    if (!claim) return this.#lose(run);
+    // It had been given up when its entry got there, or there is no time for it any more: nobody does its work.
+    if (!claim || this.#isStopped) return this.lose(run);
     this.#active.set(run.id, claim.own);
     this.#wait(claim.handle, run.id);
     claim.verdict = 'begun';
@@ -203,6 +204,13 @@ export class OwnRuns {
   /** A node says that it still has a run which is over: it has not read that. */
   tellAgain({ topic, id, state, reason }: RunThatIsOver): void {
     void this.#tell({ kind: 'endRun', topic, run: id, outcome: state as RunOutcome, reason });
+  }
+
+  /** Nobody does its work. What its viewers are to get then is not known where its beginning was not read. */
+  lose(run: Run): void {
+    const { id, topic, failed } = run;
+    const farewell = failed ?? this.#farewell({ ...FAILED, topic }, id, 'failed');
+    this.#end(run, 'failed', 'lost', farewell);
   }
 
   /** What is in the log before this place was not read. */
@@ -321,13 +329,6 @@ export class OwnRuns {
       await delay(LOOK_AGAIN_AFTER, undefined, { ref: false });
       this.context.publisher.open();
     }
-  }
-
-  /** Nobody does its work. What its viewers are to get then is not known where its beginning was not read. */
-  #lose(run: Run): void {
-    const { id, topic, failed } = run;
-    const farewell = failed ?? this.#farewell({ ...FAILED, topic }, id, 'failed');
-    this.#end(run, 'failed', 'lost', farewell);
   }
 
   #farewell(event: SSEEvent & { readonly topic: string }, run: string, ends: RunOutcome): EventEntry {

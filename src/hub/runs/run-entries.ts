@@ -97,5 +97,6 @@ export class RunEntries {
       if (over && ready()) own.tellAgain(over);
     }
     own.heard(node);
+    for (const run of runs.unnamed(node, named, position)) if (ready()) own.lose(run);
   }
 }
