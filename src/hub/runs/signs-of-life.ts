@@ -5,9 +5,9 @@ import { inNoContext } from '../callbacks.js';
 /** Milliseconds. */
 const TICK = 500;
 /** Milliseconds between two signs of a node that has runs. */
-const SIGN_INTERVAL = 2_000;
-/** Milliseconds of silence after which a node is asked for a sign. Those who ask spread over a tick or two. */
-const SILENCE = 4_000;
+const SIGN_INTERVAL = 1_500;
+/** Milliseconds of silence after which a node is asked for a sign. Those who ask spread over a tick. */
+const SILENCE = 3_500;
 /** More of them would be too large for some brokers. */
 const RUNS_OF_A_SIGN = 1_000;
 /** Milliseconds that it then has. Counted from where the question is in the log: who reads that could have read an answer. */
@@ -121,7 +121,7 @@ export class SignsOfLife {
       neighbour.doubtedAt = undefined;
       neighbour.heardAt = now;
       for (const run of [...this.context.runs.allGoingOn()]) if (run.node === node) this.context.fail(run);
-    } else if (!neighbour.asking && now - neighbour.heardAt > SILENCE + Math.random() * 2 * TICK) {
+    } else if (!neighbour.asking && now - neighbour.heardAt > SILENCE + Math.random() * TICK) {
       neighbour.asking = true;
       void this.#append({ kind: 'doubtRuns', node }).then(() => (neighbour.asking = false));
     }
