@@ -1,6 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
-import { type Backplane, SSEModule, topicPattern } from 'nestjs-sse-hub';
+import { type Backplane, SSEModule } from 'nestjs-sse-hub';
 import { SSEMetricsModule } from 'nestjs-sse-hub/opentelemetry';
 import { SSEHealthIndicator } from 'nestjs-sse-hub/terminus';
 
@@ -51,8 +51,8 @@ export class AppModule {
       heartbeatInterval: 15_000,
       // Streams say whose they are with `group: 'user:42'`: a sixth one of the same user ends the oldest for good.
       maxClientsPerGroup: 5,
-      // Whoever opens an execution late gets all of it, so all of it is kept.
-      history: [{ topics: topicPattern('execution:*'), maxSize: 10_000 }],
+      // What is running gets a second to finish, then it is told as failed: whoever presses Ctrl-C does not want to wait.
+      drainTimeout: 1_000,
     });
     return { module: AppModule, imports: [hub] };
   }

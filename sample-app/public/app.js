@@ -362,13 +362,21 @@ void doing(async () => {
 // --- Execution
 
 let watched;
+let watchedId;
 
 function watch(id) {
   watched?.close();
+  watchedId = id;
+  byId('stop-execution').hidden = false;
   byId('tasks').replaceChildren();
   byId('progress').value = 0;
   byId('progress-text').textContent = 'Waiting for the first task.';
   const running = new Map();
+  const over = (text) => {
+    byId('progress-text').textContent = text;
+    byId('stop-execution').hidden = true;
+    void listExecutions();
+  };
   watched = new Stream(byId('execution-stream'), `/executions/${encodeURIComponent(id)}/events`, {
     'task-start': ({ task }) => {
       const item = line(task, 'running');
@@ -387,14 +395,12 @@ function watch(id) {
     },
     'execution-complete': ({ files, bytes, milliseconds, sha256 }) => {
       byId('progress').value = byId('progress').max;
-      byId('progress-text').textContent =
-        `Complete: ${count(files, 'file')}, ${megabytes(bytes)} in ${(milliseconds / 1000).toFixed(1)} s, ${sha256.slice(0, 12)}…`;
-      void listExecutions();
+      over(
+        `Complete: ${count(files, 'file')}, ${megabytes(bytes)} in ${(milliseconds / 1000).toFixed(1)} s, ${sha256.slice(0, 12)}…`,
+      );
     },
-    'execution-failed': ({ message }) => {
-      byId('progress-text').textContent = message;
-      void listExecutions();
-    },
+    'execution-failed': ({ message }) => over(message),
+    'execution-stopped': ({ message }) => over(message),
   });
 }
 
@@ -412,6 +418,10 @@ onSubmit('execution-form', async ({ folder }) => {
   watch(id);
   await listExecutions();
 });
+byId('stop-execution').addEventListener(
+  'click',
+  doing(() => request('DELETE', `/executions/${encodeURIComponent(watchedId)}`)),
+);
 onSubmit('late-form', ({ id }) => watch(id));
 void listExecutions();
 

@@ -585,7 +585,7 @@ for (const platform of platforms) {
         const { id } = await post<Execution>('/executions', { folder: 'src' });
         const early = await curl(`/executions/${id}/events`);
         await early.untilEnd();
-        expect(await get('/executions')).toEqual([{ id, folder: 'src', state: 'complete' }]);
+        expect(await get('/executions')).toEqual([{ id, folder: 'src', state: 'finished' }]);
 
         const late = await curl(`/executions/${id}/events`);
         await late.untilEnd();
@@ -596,6 +596,20 @@ for (const platform of platforms) {
         expect(late.events.slice(1)).toEqual([...seen, { event: 'sse.end', data: {} }]);
         expect(lateBrowser.data).toEqual(seen.map(({ data }) => data));
         expect(lateBrowser.attempts.map(({ status }) => status)).toEqual([200, 204]);
+      });
+
+      it('stop when somebody says so, and tell their viewers', async () => {
+        const { follow, post, get, status } = await start(platform);
+        const { id } = await post<Execution>('/executions', { folder: 'node_modules' });
+        const viewer = await follow(`/executions/${id}/events`, 'task-start', 'execution-stopped');
+        await viewer.untilCount('task-start', 1);
+        expect(await status('DELETE', `/executions/${id}?user=7`)).toBe(204);
+        await viewer.untilStopped();
+        expect(dataOf(viewer, 'execution-stopped')).toEqual([{ message: 'It was stopped.' }]);
+        expect(viewer.events.slice(-2).map(({ event }) => event)).toEqual(['execution-stopped', 'sse.end']);
+        expect(await get('/executions')).toEqual([{ id, folder: 'node_modules', state: 'cancelled' }]);
+        expect(await status('DELETE', `/executions/${id}`)).toBe(204);
+        expect(await status('DELETE', '/executions/nothing')).toBe(404);
       });
 
       it.each(['..', '../..', '/', '/etc', 'src/../..', 'src/index.ts', 'nothing', 'src\0', '', 7, null])(

@@ -8,7 +8,7 @@ import { findSampleBrokers, runSample, SampleNode, SampleNodes } from '../suppor
 import { buildSample, type Program } from '../support/processes/standalone.js';
 import type { RecordedEventSource } from '../support/readers/event-source.js';
 
-const EXECUTION_EVENTS = ['task-start', 'task-complete', 'execution-complete', 'execution-failed'];
+const EXECUTION_EVENTS = ['task-start', 'task-complete', 'execution-complete', 'execution-failed', 'execution-stopped'];
 
 type Data = Readonly<Record<string, unknown>>;
 
@@ -99,7 +99,7 @@ for (const broker of brokers) {
       expect(viewer.events.slice(-2).map(({ event }) => event)).toEqual(['execution-complete', 'sse.end']);
       const back = { headers: { 'last-event-id': viewer.lastEventId } };
       expect((await fetch(`${one.url}/executions/${id}/events`, back)).status).toBe(204);
-      expect(await other.get('/executions')).toEqual([{ id, folder: 'sample-app', state: 'complete' }]);
+      expect(await other.get('/executions')).toEqual([{ id, folder: 'sample-app', state: 'finished' }]);
     });
 
     it('let viewers of an execution come back to a node that has started since', async () => {
@@ -114,6 +114,11 @@ for (const broker of brokers) {
       expect(dataOf(again, 'sse.open')).toMatchObject([{ resumed: 'full' }]);
       expect(await later.get('/executions')).toContainEqual({ id, folder: ENDLESS, state: 'running' });
       expect((await fetch(`${later.url}/executions/nothing/events?lastEventId=${lastEventId}`)).status).toBe(404);
+      // Whichever node is asked to stop it.
+      await fetch(`${other.url}/executions/${id}`, { method: 'DELETE' });
+      await again.untilCount('execution-stopped', 1);
+      await again.untilStopped();
+      expect(await later.get('/executions')).toContainEqual({ id, folder: ENDLESS, state: 'cancelled' });
     });
 
     it('lose and repeat nothing when one is killed while events are published', async () => {
@@ -147,6 +152,19 @@ for (const broker of brokers) {
       expect([source.count('sse.reset'), source.count('inbox')]).toEqual([0, 1]);
     });
 
+    it('tell within ten seconds that an execution is over whose node was killed', async () => {
+      const dying = await nodes.start();
+      const { id } = await dying.post<{ id: string }>('/executions', { folder: ENDLESS });
+      const viewer = await nodes.follow({ node: one }, `/executions/${id}/events`, ...EXECUTION_EVENTS);
+      await viewer.untilCount('task-start', 1);
+      dying.program.kill();
+      const killed = performance.now();
+      await viewer.untilCount('sse.end', 1);
+      expect(performance.now() - killed).toBeLessThan(10_000);
+      expect(dataOf(viewer, 'execution-failed')).toEqual([{ message: 'It failed, or its node is gone.' }]);
+      expect(await one.get('/executions')).toContainEqual({ id, folder: ENDLESS, state: 'failed' });
+    });
+
     it('tell on the others that an execution has ended with its node', async () => {
       const third = await nodes.start();
       const { id } = await one.post<{ id: string }>('/executions', { folder: ENDLESS });
@@ -154,7 +172,7 @@ for (const broker of brokers) {
       await viewer.untilCount('task-start', 1);
       one.program.signal('SIGTERM');
       await viewer.untilCount('sse.end', 1);
-      expect(dataOf(viewer, 'execution-failed')).toEqual([{ message: 'Its node was shut down.' }]);
+      expect(dataOf(viewer, 'execution-failed')).toEqual([{ message: 'It failed, or its node is gone.' }]);
       expect(await one.program.ended()).toEqual({ code: null, signal: 'SIGTERM' });
       expect([one.program.stderr, third.program.stderr]).toEqual(['', '']);
     });
