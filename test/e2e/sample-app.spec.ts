@@ -511,6 +511,22 @@ for (const platform of platforms) {
         ]);
       });
 
+      it('tell nobody of a viewer who is back at once, or opens another tab', async () => {
+        const { app, follow } = await start(platform);
+        const ada = await follow('/documents/handbook/events', ...names);
+        const grace = await follow('/documents/handbook/events?user=7', ...names);
+        await ada.untilCount('joined', 2);
+        grace.close();
+        const sse = app.get(SSEService);
+        await until('she has left', () => sse.getClientCount('document:handbook') === 1);
+        await follow('/documents/handbook/events?user=7', ...names);
+        await follow('/documents/handbook/events?user=7', ...names);
+        // Longer than it takes until somebody is taken for gone.
+        await delay(7_500);
+        expect(dataOf(ada, 'joined').map(({ user }) => user)).toEqual(['Ada', 'Grace']);
+        expect(ada.count('left')).toBe(0);
+      });
+
       it('do not mix: the viewers and edits of one are not those of another', async () => {
         const { follow, post } = await start(platform);
         const handbook = await follow('/documents/handbook/events', ...names);

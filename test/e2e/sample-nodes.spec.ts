@@ -1,5 +1,6 @@
 import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
@@ -16,6 +17,9 @@ const brokers = await findSampleBrokers();
 
 /** A folder of the project that takes longer to hash than any test. */
 const ENDLESS = 'endless';
+
+/** Milliseconds in which every node has looked who is there. */
+const UNTIL_GONE = 7_500;
 
 let built: Awaited<ReturnType<typeof buildSample>>;
 
@@ -59,7 +63,7 @@ for (const broker of brokers) {
       const inbox = await nodes.follow({ node: other }, '/notifications/events', 'inbox', 'notification');
       const document = await nodes.follow({ node: other }, '/documents/handbook/events?user=7', 'edit', 'joined');
       const dashboard = await nodes.follow({ node: other }, '/dashboard/events', 'order', 'process');
-      // What other nodes say of their clients may be a second old.
+      // What is counted on other nodes may be a second old.
       await until('Grace is known to be there', async () => {
         return (await one.get<Data>('/documents/handbook/viewers'))['streams'] === 1;
       });
@@ -119,6 +123,31 @@ for (const broker of brokers) {
       await again.untilCount('execution-stopped', 1);
       await again.untilStopped();
       expect(await later.get('/executions')).toContainEqual({ id, folder: ENDLESS, state: 'cancelled' });
+    });
+
+    it('have the last text of a document on a node that has started since', async () => {
+      await one.post('/documents/roadmap/edits', { text: 'many nodes by now' });
+      const later = await nodes.start();
+      const late = await nodes.follow({ node: later }, '/documents/roadmap/events', 'document');
+      await late.untilCount('document', 1);
+      expect(dataOf(late, 'document')).toMatchObject([{ text: 'many nodes by now', version: 2, viewers: ['Ada'] }]);
+    });
+
+    it('show nobody as gone whose node was killed and who is back, and whoever is not', async () => {
+      // Whoever was there in other tests is gone by then.
+      const [dying] = await Promise.all([nodes.start(), delay(UNTIL_GONE)]);
+      const ada = await nodes.follow({ node: one }, '/documents/handbook/events', 'joined', 'left');
+      const at = { node: dying };
+      const grace = await nodes.follow(at, '/documents/handbook/events?user=7', 'joined', 'left');
+      await ada.untilCount('joined', 2);
+      at.node = other;
+      dying.program.kill();
+      await until('she has come back', () => grace.count('sse.open') === 2);
+      await delay(UNTIL_GONE);
+      expect([ada.count('joined'), ada.count('left')]).toEqual([2, 0]);
+      grace.close();
+      await ada.untilCount('left', 1);
+      expect(dataOf(ada, 'left')).toEqual([{ user: 'Grace', viewers: ['Ada'] }]);
     });
 
     it('lose and repeat nothing when one is killed while events are published', async () => {
