@@ -6,6 +6,8 @@ import { SSEHealthIndicator } from 'nestjs-sse-hub/terminus';
 
 import { AdminController } from './admin/admin.controller.js';
 import { ConnectionsService } from './admin/connections.service.js';
+import { ChatController } from './chat/chat.controller.js';
+import { ChatService } from './chat/chat.service.js';
 import { DashboardController } from './dashboard/dashboard.controller.js';
 import { DashboardService } from './dashboard/dashboard.service.js';
 import { DocumentViewers } from './documents/document-viewers.js';
@@ -29,6 +31,7 @@ import { PageController } from './page/page.controller.js';
     DashboardController,
     DocumentsController,
     ExecutionsController,
+    ChatController,
     AdminController,
     HealthController,
     MetricsController,
@@ -39,6 +42,7 @@ import { PageController } from './page/page.controller.js';
     DocumentsService,
     DocumentViewers,
     ExecutionsService,
+    ChatService,
     ConnectionsService,
     SSEHealthIndicator,
   ],

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
+import { answerTo } from '../../sample-app/chat/stream-answer.js';
 import { until } from '../support/baseline.js';
 import { findSampleBrokers, runSample, SampleNode, SampleNodes } from '../support/processes/sample-nodes.js';
 import { buildSample, type Program } from '../support/processes/standalone.js';
@@ -179,6 +180,29 @@ for (const broker of brokers) {
       ]);
       expect(dataOf(source, 'sse.open').map(({ resumed }) => resumed)).toEqual(['none', 'full']);
       expect([source.count('sse.reset'), source.count('inbox')]).toEqual([0, 1]);
+    });
+
+    it('tell within ten seconds that an answer ends with its node, and keep what there is of it', async () => {
+      const dying = await nodes.start();
+      const headers = { 'content-type': 'application/json' };
+      const body = JSON.stringify({ text: 'Still there?' });
+      const asked = await fetch(`${dying.url}/chat/tea`, { method: 'POST', headers, body });
+      await asked.body?.cancel();
+      const viewer = await nodes.follow({ node: one }, '/chat/tea', 'question', 'word', 'answer-failed');
+      await viewer.untilCount('word', 5);
+      dying.program.kill();
+      const killed = performance.now();
+      await viewer.untilCount('sse.end', 1);
+      expect(performance.now() - killed).toBeLessThan(10_000);
+      expect(dataOf(viewer, 'answer-failed')).toEqual([{ message: 'The answer failed, or its node is gone.' }]);
+      const textOf = (source: RecordedEventSource): string =>
+        dataOf(source, 'word')
+          .map(({ text }) => text)
+          .join('');
+      expect(answerTo('Still there?').startsWith(textOf(viewer))).toBe(true);
+      const late = await nodes.follow({ node: one }, '/chat/tea', 'word', 'answer-failed');
+      await late.untilStopped();
+      expect([textOf(late), late.count('answer-failed')]).toEqual([textOf(viewer), 1]);
     });
 
     it('tell within ten seconds that an execution is over whose node was killed', async () => {
