@@ -1,11 +1,13 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
-import { type Backplane, SSEModule, topicPattern } from 'nestjs-sse-hub';
+import { type Backplane, SSEModule } from 'nestjs-sse-hub';
 import { SSEMetricsModule } from 'nestjs-sse-hub/opentelemetry';
 import { SSEHealthIndicator } from 'nestjs-sse-hub/terminus';
 
 import { AdminController } from './admin/admin.controller.js';
 import { ConnectionsService } from './admin/connections.service.js';
+import { ChatController } from './chat/chat.controller.js';
+import { ChatService } from './chat/chat.service.js';
 import { DashboardController } from './dashboard/dashboard.controller.js';
 import { DashboardService } from './dashboard/dashboard.service.js';
 import { DocumentViewers } from './documents/document-viewers.js';
@@ -29,6 +31,7 @@ import { PageController } from './page/page.controller.js';
     DashboardController,
     DocumentsController,
     ExecutionsController,
+    ChatController,
     AdminController,
     HealthController,
     MetricsController,
@@ -39,6 +42,7 @@ import { PageController } from './page/page.controller.js';
     DocumentsService,
     DocumentViewers,
     ExecutionsService,
+    ChatService,
     ConnectionsService,
     SSEHealthIndicator,
   ],
@@ -51,8 +55,8 @@ export class AppModule {
       heartbeatInterval: 15_000,
       // Streams say whose they are with `group: 'user:42'`: a sixth one of the same user ends the oldest for good.
       maxClientsPerGroup: 5,
-      // Whoever opens an execution late gets all of it, so all of it is kept.
-      history: [{ topics: topicPattern('execution:*'), maxSize: 10_000 }],
+      // What is running gets a second to finish, then it is told as failed: whoever presses Ctrl-C does not want to wait.
+      drainTimeout: 1_000,
     });
     return { module: AppModule, imports: [hub] };
   }

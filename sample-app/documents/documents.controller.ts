@@ -5,7 +5,7 @@ import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';
 import { type DemoUser, userTopic } from '../users/demo-users.js';
 import { requireText } from '../validate.js';
-import { DocumentViewers, viewerId, viewerTopic } from './document-viewers.js';
+import { DocumentViewers, viewerId } from './document-viewers.js';
 import { type Content, DocumentsService, documentTopic } from './documents.service.js';
 
 @Controller('documents')
@@ -36,7 +36,7 @@ export class DocumentsController {
     this.documents.read(id, user);
     return {
       ...viewerId(id, user, tab),
-      topics: [documentTopic(id), viewerTopic(id, user)],
+      topics: documentTopic(id),
       group: userTopic(user),
       initial: async () => {
         const viewers = await this.viewers.of(id);

@@ -22,7 +22,10 @@ export function documentTopic(id: string): `document:${string}` {
   return `document:${id}`;
 }
 
-/** The log puts edits in order: every node has the text of the last one that it has read. */
+/**
+ * The log puts edits in order: every node has the text of the last one that it has read. A node that starts later begins
+ * with what the log retains.
+ */
 @Injectable()
 export class DocumentsService {
   readonly #documents = new Map<string, StoredDocument>([
@@ -33,7 +36,7 @@ export class DocumentsService {
 
   constructor(private readonly sse: SSEService<Events>) {
     for (const id of this.#documents.keys()) {
-      sse.observe(documentTopic(id)).subscribe(({ event, data: { text, version } }) => {
+      sse.observe(documentTopic(id), { since: 0 }).subscribe(({ event, data: { text, version } }) => {
         const document = this.#documents.get(id);
         if (event === 'edit' && document) this.#documents.set(id, { ...document, text, version });
       });

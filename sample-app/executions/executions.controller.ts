@@ -1,4 +1,4 @@
-import { Body, Controller, Get, HttpCode, Param, Post, UseGuards } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, UseGuards } from '@nestjs/common';
 import { type ClientOptions, EventStream } from 'nestjs-sse-hub';
 
 import { CurrentUser } from '../users/current-user.decorator.js';
@@ -31,10 +31,18 @@ export class ExecutionsController {
     await this.executions.assertKnown(id);
     return {
       topics: executionTopic(id),
-      // From the beginning, however late the viewer comes.
-      since: 0,
+      // All of it, however late the viewer comes.
+      from: 0,
       group: userTopic(user),
       metadata: { user: user.name },
     };
+  }
+
+  /** On whichever node it is. One that is over stays as it is. */
+  @Delete(':id')
+  @HttpCode(204)
+  async stop(@CurrentUser() user: DemoUser, @Param('id') id: string): Promise<void> {
+    await this.executions.assertKnown(id);
+    this.executions.stop(id, `stopped by ${user.name}`);
   }
 }

@@ -2,7 +2,7 @@ import { Controller, Query, UseGuards } from '@nestjs/common';
 import { type ClientOptions, EventStream } from 'nestjs-sse-hub';
 
 import { DashboardService, dashboardTopics, isOfThisNode } from '../dashboard/dashboard.service.js';
-import { DocumentViewers, viewerId, viewerTopic } from '../documents/document-viewers.js';
+import { DocumentViewers, viewerId } from '../documents/document-viewers.js';
 import { DocumentsService, documentTopic } from '../documents/documents.service.js';
 import { NotificationsService } from '../notifications/notifications.service.js';
 import { CurrentUser } from '../users/current-user.decorator.js';
@@ -35,7 +35,7 @@ export class PageEventsController {
     const id = requireText(document, 'document', 100);
     this.documents.read(id, user);
     return {
-      topics: [userTopic(user), ...dashboardTopics(user), documentTopic(id), viewerTopic(id, user)],
+      topics: [userTopic(user), ...dashboardTopics(user), documentTopic(id)],
       ...viewerId(id, user, tab),
       group: userTopic(user),
       initial: async () => {

@@ -17,15 +17,20 @@ function showProblem(text) {
   byId('problem').hidden = text === '';
 }
 
-async function request(method, path, body) {
+/** Settles when the answer begins. */
+async function send(method, path, body) {
   const response = await fetch(withUser(path), {
     method,
     ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
   });
-  const text = await response.text();
-  const answer = text === '' ? undefined : JSON.parse(text);
-  if (!response.ok) throw new Error(answer?.message ?? `The server answered ${response.status}.`);
-  return answer;
+  if (response.ok) return response;
+  const { message } = await response.json().catch(() => ({}));
+  throw new Error(message ?? `The server answered ${response.status}.`);
+}
+
+async function request(method, path, body) {
+  const text = await (await send(method, path, body)).text();
+  return text === '' ? undefined : JSON.parse(text);
 }
 
 /** For what a visitor does: a problem is shown instead of thrown. */
@@ -53,18 +58,19 @@ const RESUMED = { none: 'live', full: 'live, resumed without a loss', reset: 'li
 
 /**
  * One event stream: its EventSource, its handlers by event name, and where its state is shown. `again` is shown when the
- * server has ended it or turned it away.
+ * server has ended it or turned it away; `refused` is what is said of the latter.
  */
 class Stream {
   #source;
   #cursor = '';
   #over = false;
 
-  constructor(label, path, handlers, again) {
+  constructor(label, path, handlers, { again, refused = 'refused' } = {}) {
     this.label = label;
     this.path = path;
     this.handlers = handlers;
     this.again = again;
+    this.refused = refused;
     Stream.all.add(this);
     this.resume();
   }
@@ -124,7 +130,7 @@ class Stream {
     source.addEventListener('error', () => {
       const closed = source.readyState === EventSource.CLOSED;
       if (this.#over) this.#show(closed ? 'ended, the browser stays away' : 'ended by the server', 'over');
-      else if (closed) this.#show('refused', 'over');
+      else if (closed) this.#show(this.refused, 'over');
       else this.#show('reconnecting', 'wait');
     });
   }
@@ -276,11 +282,58 @@ byId('mark-read').addEventListener(
   doing(() => request('POST', '/notifications/read')),
 );
 
+// --- Chat
+
+const CHAT = 'page';
+
+let answer;
+
+/** The last answer, whichever window has asked; from its question on, however late this one comes. */
+function followAnswer(run) {
+  answer?.close();
+  const over = (text = '') => {
+    byId('stop-answer').hidden = true;
+    byId('answer-note').textContent = text;
+  };
+  const handlers = {
+    question: ({ text }) => {
+      byId('question').textContent = text;
+      byId('answer').textContent = '';
+      byId('answer-note').textContent = '';
+      byId('stop-answer').hidden = false;
+    },
+    word: ({ text }) => byId('answer').append(text),
+    'answer-failed': ({ message }) => over(message),
+    'answer-stopped': ({ message }) => over(message),
+    'sse.end': () => (byId('stop-answer').hidden = true),
+  };
+  const path = run ? `/chat/${CHAT}?run=${encodeURIComponent(run)}` : `/chat/${CHAT}`;
+  answer = new Stream(byId('answer-stream'), path, handlers, { refused: 'no answer' });
+}
+
+/** Comes in the stream of the page, also to the window that has asked: there is one way for all of them. */
+const chatting = {
+  asked: ({ chat, run }) => {
+    if (chat === CHAT) followAnswer(run);
+  },
+};
+
+onSubmit('chat-form', async ({ text }) => {
+  // What follows is the stream of the answer, which a page without EventSource would read here.
+  const { body } = await send('POST', `/chat/${CHAT}`, { text });
+  await body.cancel();
+});
+byId('stop-answer').addEventListener(
+  'click',
+  doing(() => request('DELETE', `/chat/${CHAT}`)),
+);
+followAnswer();
+
 // --- Document
 
 const tab = Math.random().toString(36).slice(2);
 
-/** All that this page follows but for an execution. */
+/** All that this page follows but for an execution and an answer. */
 let page;
 let saving;
 /** What was typed and not saved yet. */
@@ -328,7 +381,8 @@ function openDocument(id) {
   // Until its text is there, what is typed would be that of the document before.
   byId('text').disabled = true;
   const path = `/events?document=${encodeURIComponent(id)}&tab=${tab}`;
-  page = new Stream(byId('stream'), path, { ...dashboard, ...notifications, ...viewing }, byId('again'));
+  const handlers = { ...dashboard, ...notifications, ...viewing, ...chatting };
+  page = new Stream(byId('stream'), path, handlers, { again: byId('again') });
 }
 
 const save = doing(async () => {
@@ -362,13 +416,21 @@ void doing(async () => {
 // --- Execution
 
 let watched;
+let watchedId;
 
 function watch(id) {
   watched?.close();
+  watchedId = id;
+  byId('stop-execution').hidden = false;
   byId('tasks').replaceChildren();
   byId('progress').value = 0;
   byId('progress-text').textContent = 'Waiting for the first task.';
   const running = new Map();
+  const over = (text) => {
+    byId('progress-text').textContent = text;
+    byId('stop-execution').hidden = true;
+    void listExecutions();
+  };
   watched = new Stream(byId('execution-stream'), `/executions/${encodeURIComponent(id)}/events`, {
     'task-start': ({ task }) => {
       const item = line(task, 'running');
@@ -387,14 +449,12 @@ function watch(id) {
     },
     'execution-complete': ({ files, bytes, milliseconds, sha256 }) => {
       byId('progress').value = byId('progress').max;
-      byId('progress-text').textContent =
-        `Complete: ${count(files, 'file')}, ${megabytes(bytes)} in ${(milliseconds / 1000).toFixed(1)} s, ${sha256.slice(0, 12)}…`;
-      void listExecutions();
+      over(
+        `Complete: ${count(files, 'file')}, ${megabytes(bytes)} in ${(milliseconds / 1000).toFixed(1)} s, ${sha256.slice(0, 12)}…`,
+      );
     },
-    'execution-failed': ({ message }) => {
-      byId('progress-text').textContent = message;
-      void listExecutions();
-    },
+    'execution-failed': ({ message }) => over(message),
+    'execution-stopped': ({ message }) => over(message),
   });
 }
 
@@ -412,6 +472,10 @@ onSubmit('execution-form', async ({ folder }) => {
   watch(id);
   await listExecutions();
 });
+byId('stop-execution').addEventListener(
+  'click',
+  doing(() => request('DELETE', `/executions/${encodeURIComponent(watchedId)}`)),
+);
 onSubmit('late-form', ({ id }) => watch(id));
 void listExecutions();
 

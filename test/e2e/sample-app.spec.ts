@@ -9,6 +9,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { SSEService, topicPattern } from 'nestjs-sse-hub';
 
+import { answerTo } from '../../sample-app/chat/stream-answer.js';
 import { createApp } from '../../sample-app/create-app.js';
 import { NODE_NAME } from '../../sample-app/node-name.js';
 import { until } from '../support/baseline.js';
@@ -140,6 +141,7 @@ for (const platform of platforms) {
       );
       const streams = Object.entries(paths).filter(([, { get }]) => JSON.stringify(get ?? '').includes('event-stream'));
       expect(streams.map(([path]) => path).toSorted()).toEqual([
+        '/chat/{id}',
         '/dashboard/events',
         '/documents/{id}/events',
         '/events',
@@ -244,6 +246,7 @@ for (const platform of platforms) {
         '/notifications/events',
         '/dashboard/events',
         '/documents/handbook/events',
+        '/chat/tea',
         '/admin/connections',
       ])('answers 401 to an unknown user of %s', async (path) => {
         const { status } = await start(platform);
@@ -511,6 +514,22 @@ for (const platform of platforms) {
         ]);
       });
 
+      it('tell nobody of a viewer who is back at once, or opens another tab', async () => {
+        const { app, follow } = await start(platform);
+        const ada = await follow('/documents/handbook/events', ...names);
+        const grace = await follow('/documents/handbook/events?user=7', ...names);
+        await ada.untilCount('joined', 2);
+        grace.close();
+        const sse = app.get(SSEService);
+        await until('she has left', () => sse.getClientCount('document:handbook') === 1);
+        await follow('/documents/handbook/events?user=7', ...names);
+        await follow('/documents/handbook/events?user=7', ...names);
+        // Longer than it takes until somebody is taken for gone.
+        await delay(7_500);
+        expect(dataOf(ada, 'joined').map(({ user }) => user)).toEqual(['Ada', 'Grace']);
+        expect(ada.count('left')).toBe(0);
+      });
+
       it('do not mix: the viewers and edits of one are not those of another', async () => {
         const { follow, post } = await start(platform);
         const handbook = await follow('/documents/handbook/events', ...names);
@@ -585,7 +604,7 @@ for (const platform of platforms) {
         const { id } = await post<Execution>('/executions', { folder: 'src' });
         const early = await curl(`/executions/${id}/events`);
         await early.untilEnd();
-        expect(await get('/executions')).toEqual([{ id, folder: 'src', state: 'complete' }]);
+        expect(await get('/executions')).toEqual([{ id, folder: 'src', state: 'finished' }]);
 
         const late = await curl(`/executions/${id}/events`);
         await late.untilEnd();
@@ -596,6 +615,20 @@ for (const platform of platforms) {
         expect(late.events.slice(1)).toEqual([...seen, { event: 'sse.end', data: {} }]);
         expect(lateBrowser.data).toEqual(seen.map(({ data }) => data));
         expect(lateBrowser.attempts.map(({ status }) => status)).toEqual([200, 204]);
+      });
+
+      it('stop when somebody says so, and tell their viewers', async () => {
+        const { follow, post, get, status } = await start(platform);
+        const { id } = await post<Execution>('/executions', { folder: 'node_modules' });
+        const viewer = await follow(`/executions/${id}/events`, 'task-start', 'execution-stopped');
+        await viewer.untilCount('task-start', 1);
+        expect(await status('DELETE', `/executions/${id}?user=7`)).toBe(204);
+        await viewer.untilStopped();
+        expect(dataOf(viewer, 'execution-stopped')).toEqual([{ message: 'It was stopped.' }]);
+        expect(viewer.events.slice(-2).map(({ event }) => event)).toEqual(['execution-stopped', 'sse.end']);
+        expect(await get('/executions')).toEqual([{ id, folder: 'node_modules', state: 'cancelled' }]);
+        expect(await status('DELETE', `/executions/${id}`)).toBe(204);
+        expect(await status('DELETE', '/executions/nothing')).toBe(404);
       });
 
       it.each(['..', '../..', '/', '/etc', 'src/../..', 'src/index.ts', 'nothing', 'src\0', '', 7, null])(
@@ -618,6 +651,103 @@ for (const platform of platforms) {
         const answers = [];
         for (let i = 0; i < 4; i++) answers.push(await status('POST', '/executions', { folder }));
         expect(answers).toEqual([202, 202, 202, 429]);
+      });
+    });
+
+    describe('chat', () => {
+      const names = ['question', 'word', 'answer-failed', 'answer-stopped'];
+      const wordsOf = (source: RecordedEventSource): unknown[] => dataOf(source, 'word').map(({ text }) => text);
+      /** Asks, and does not read the answer. */
+      const ask = async (request: (method: string, path: string, body: unknown) => Promise<Response>, path: string) => {
+        const response = await request('POST', path, { text: 'Why?' });
+        expect(response.status).toBe(200);
+        await response.body?.cancel();
+      };
+
+      it('answers in one request, word by word, to the end', async () => {
+        const { request } = await start(platform);
+        const response = await request('POST', '/chat/tea', { text: 'Why?' });
+        expect(response.headers.get('content-type')).toBe('text/event-stream');
+        const text = await response.text();
+        const words = [...text.matchAll(/^event: word\nid: .*\ndata: (.*)$/gm)].map(
+          ([, data]) => (JSON.parse(data!) as { text: string }).text,
+        );
+        expect(text).toMatch(/\n\nevent: question\nid: .*\ndata: \{"text":"Why\?"\}\n\nevent: word\n/);
+        expect(words.length).toBeGreaterThan(50);
+        expect(words.join('')).toBe(answerTo('Why?'));
+        expect(text).toMatch(/event: sse\.end\n.*\ndata: \{\}\n\n$/);
+      });
+
+      it('goes on when whoever asked has left, and gives who comes late the text so far, then the words', async () => {
+        const { request, follow } = await start(platform);
+        await ask(request, '/chat/tea');
+        const early = await follow('/chat/tea', ...names);
+        await early.untilCount('word', 15);
+        const late = await follow('/chat/tea', ...names);
+        await late.untilStopped();
+        await early.untilStopped();
+        expect(wordsOf(early).join('')).toBe(answerTo('Why?'));
+        expect(wordsOf(late).join('')).toBe(answerTo('Why?'));
+        expect(wordsOf(late)[0]).toMatch(/^You asked: “Why\?” I am not a language model/);
+        expect(late.count('word')).toBeLessThan(early.count('word') - 10);
+        const later = await follow('/chat/tea', ...names);
+        await later.untilStopped();
+        expect(later.data).toEqual([{ text: 'Why?' }, { text: answerTo('Why?') }]);
+        expect(later.attempts.map(({ status }) => status)).toEqual([200, 204]);
+      });
+
+      it('stops, and begins anew with the next question', async () => {
+        const { request, follow, status, app } = await start(platform);
+        await ask(request, '/chat/tea');
+        const stopped = await follow('/chat/tea', ...names);
+        await stopped.untilCount('word', 2);
+        expect(await status('DELETE', '/chat/tea')).toBe(204);
+        await stopped.untilStopped();
+        expect(dataOf(stopped, 'answer-stopped')).toEqual([{ message: 'Stopped.' }]);
+        expect(app.get(SSEService).getRun('chat:42:tea')).toMatchObject({
+          state: 'cancelled',
+          reason: 'stopped by Ada',
+        });
+
+        await ask(request, '/chat/tea');
+        const replaced = await follow('/chat/tea', ...names);
+        await replaced.untilCount('word', 1);
+        await ask(request, '/chat/tea');
+        await replaced.untilStopped();
+        expect(replaced.events.slice(-2).map(({ event }) => event)).toEqual(['answer-stopped', 'sse.end']);
+        const last = await follow('/chat/tea', ...names);
+        await last.untilCount('word', 3);
+        expect(last.count('question')).toBe(1);
+      });
+
+      it("tells all windows of its user that there is an answer, and is nobody else's", async () => {
+        const { app, request, follow, status } = await start(platform);
+        const page = await follow('/events?document=handbook', 'asked');
+        const grace = await follow('/events?document=handbook&user=7', 'asked', 'edit');
+        await ask(request, '/chat/tea');
+        await page.untilCount('asked', 1);
+        const { id: run } = app.get(SSEService).getRun('chat:42:tea')!;
+        expect(dataOf(page, 'asked')).toEqual([{ chat: 'tea', run }]);
+        expect(await status('GET', `/chat/tea?run=${run}`)).toBe(200);
+        expect(await status('GET', '/chat/tea?run=another')).toBe(204);
+        expect(await status('GET', '/chat/tea?user=7')).toBe(204);
+        expect(await status('DELETE', '/chat/tea?user=7')).toBe(204);
+        expect(app.get(SSEService).getRun('chat:42:tea')).toMatchObject({ state: 'running' });
+        await request('POST', '/documents/handbook/edits', { text: 'and nothing else' });
+        await grace.untilCount('edit', 1);
+        expect(grace.count('asked')).toBe(0);
+      });
+
+      it('refuses what is no question, and what is no name of a chat', async () => {
+        const { status } = await start(platform);
+        for (const text of [undefined, '', '  ', 7, 'x'.repeat(501)])
+          expect(await status('POST', '/chat/tea', { text })).toBe(400);
+        for (const id of ['a:b', '*', 'a%0Ab', 'x'.repeat(65)]) {
+          expect(await status('POST', `/chat/${id}`, { text: 'Why?' })).toBe(400);
+          expect(await status('GET', `/chat/${id}`)).toBe(400);
+          expect(await status('DELETE', `/chat/${id}`)).toBe(400);
+        }
+        expect(await status('GET', '/chat/tea')).toBe(204);
       });
     });
 

@@ -1,14 +1,16 @@
 import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
+import { answerTo } from '../../sample-app/chat/stream-answer.js';
 import { until } from '../support/baseline.js';
 import { findSampleBrokers, runSample, SampleNode, SampleNodes } from '../support/processes/sample-nodes.js';
 import { buildSample, type Program } from '../support/processes/standalone.js';
 import type { RecordedEventSource } from '../support/readers/event-source.js';
 
-const EXECUTION_EVENTS = ['task-start', 'task-complete', 'execution-complete', 'execution-failed'];
+const EXECUTION_EVENTS = ['task-start', 'task-complete', 'execution-complete', 'execution-failed', 'execution-stopped'];
 
 type Data = Readonly<Record<string, unknown>>;
 
@@ -16,6 +18,9 @@ const brokers = await findSampleBrokers();
 
 /** A folder of the project that takes longer to hash than any test. */
 const ENDLESS = 'endless';
+
+/** Milliseconds in which every node has looked who is there. */
+const UNTIL_GONE = 7_500;
 
 let built: Awaited<ReturnType<typeof buildSample>>;
 
@@ -59,7 +64,7 @@ for (const broker of brokers) {
       const inbox = await nodes.follow({ node: other }, '/notifications/events', 'inbox', 'notification');
       const document = await nodes.follow({ node: other }, '/documents/handbook/events?user=7', 'edit', 'joined');
       const dashboard = await nodes.follow({ node: other }, '/dashboard/events', 'order', 'process');
-      // What other nodes say of their clients may be a second old.
+      // What is counted on other nodes may be a second old.
       await until('Grace is known to be there', async () => {
         return (await one.get<Data>('/documents/handbook/viewers'))['streams'] === 1;
       });
@@ -99,7 +104,7 @@ for (const broker of brokers) {
       expect(viewer.events.slice(-2).map(({ event }) => event)).toEqual(['execution-complete', 'sse.end']);
       const back = { headers: { 'last-event-id': viewer.lastEventId } };
       expect((await fetch(`${one.url}/executions/${id}/events`, back)).status).toBe(204);
-      expect(await other.get('/executions')).toEqual([{ id, folder: 'sample-app', state: 'complete' }]);
+      expect(await other.get('/executions')).toEqual([{ id, folder: 'sample-app', state: 'finished' }]);
     });
 
     it('let viewers of an execution come back to a node that has started since', async () => {
@@ -114,6 +119,36 @@ for (const broker of brokers) {
       expect(dataOf(again, 'sse.open')).toMatchObject([{ resumed: 'full' }]);
       expect(await later.get('/executions')).toContainEqual({ id, folder: ENDLESS, state: 'running' });
       expect((await fetch(`${later.url}/executions/nothing/events?lastEventId=${lastEventId}`)).status).toBe(404);
+      // Whichever node is asked to stop it.
+      await fetch(`${other.url}/executions/${id}`, { method: 'DELETE' });
+      await again.untilCount('execution-stopped', 1);
+      await again.untilStopped();
+      expect(await later.get('/executions')).toContainEqual({ id, folder: ENDLESS, state: 'cancelled' });
+    });
+
+    it('have the last text of a document on a node that has started since', async () => {
+      await one.post('/documents/roadmap/edits', { text: 'many nodes by now' });
+      const later = await nodes.start();
+      const late = await nodes.follow({ node: later }, '/documents/roadmap/events', 'document');
+      await late.untilCount('document', 1);
+      expect(dataOf(late, 'document')).toMatchObject([{ text: 'many nodes by now', version: 2, viewers: ['Ada'] }]);
+    });
+
+    it('show nobody as gone whose node was killed and who is back, and whoever is not', async () => {
+      // Whoever was there in other tests is gone by then.
+      const [dying] = await Promise.all([nodes.start(), delay(UNTIL_GONE)]);
+      const ada = await nodes.follow({ node: one }, '/documents/handbook/events', 'joined', 'left');
+      const at = { node: dying };
+      const grace = await nodes.follow(at, '/documents/handbook/events?user=7', 'joined', 'left');
+      await ada.untilCount('joined', 2);
+      at.node = other;
+      dying.program.kill();
+      await until('she has come back', () => grace.count('sse.open') === 2);
+      await delay(UNTIL_GONE);
+      expect([ada.count('joined'), ada.count('left')]).toEqual([2, 0]);
+      grace.close();
+      await ada.untilCount('left', 1);
+      expect(dataOf(ada, 'left')).toEqual([{ user: 'Grace', viewers: ['Ada'] }]);
     });
 
     it('lose and repeat nothing when one is killed while events are published', async () => {
@@ -147,6 +182,42 @@ for (const broker of brokers) {
       expect([source.count('sse.reset'), source.count('inbox')]).toEqual([0, 1]);
     });
 
+    it('tell within ten seconds that an answer ends with its node, and keep what there is of it', async () => {
+      const dying = await nodes.start();
+      const headers = { 'content-type': 'application/json' };
+      const body = JSON.stringify({ text: 'Still there?' });
+      const asked = await fetch(`${dying.url}/chat/tea`, { method: 'POST', headers, body });
+      await asked.body?.cancel();
+      const viewer = await nodes.follow({ node: one }, '/chat/tea', 'question', 'word', 'answer-failed');
+      await viewer.untilCount('word', 5);
+      dying.program.kill();
+      const killed = performance.now();
+      await viewer.untilCount('sse.end', 1);
+      expect(performance.now() - killed).toBeLessThan(10_000);
+      expect(dataOf(viewer, 'answer-failed')).toEqual([{ message: 'The answer failed, or its node is gone.' }]);
+      const textOf = (source: RecordedEventSource): string =>
+        dataOf(source, 'word')
+          .map(({ text }) => text)
+          .join('');
+      expect(answerTo('Still there?').startsWith(textOf(viewer))).toBe(true);
+      const late = await nodes.follow({ node: one }, '/chat/tea', 'word', 'answer-failed');
+      await late.untilStopped();
+      expect([textOf(late), late.count('answer-failed')]).toEqual([textOf(viewer), 1]);
+    });
+
+    it('tell within ten seconds that an execution is over whose node was killed', async () => {
+      const dying = await nodes.start();
+      const { id } = await dying.post<{ id: string }>('/executions', { folder: ENDLESS });
+      const viewer = await nodes.follow({ node: one }, `/executions/${id}/events`, ...EXECUTION_EVENTS);
+      await viewer.untilCount('task-start', 1);
+      dying.program.kill();
+      const killed = performance.now();
+      await viewer.untilCount('sse.end', 1);
+      expect(performance.now() - killed).toBeLessThan(10_000);
+      expect(dataOf(viewer, 'execution-failed')).toEqual([{ message: 'It failed, or its node is gone.' }]);
+      expect(await one.get('/executions')).toContainEqual({ id, folder: ENDLESS, state: 'failed' });
+    });
+
     it('tell on the others that an execution has ended with its node', async () => {
       const third = await nodes.start();
       const { id } = await one.post<{ id: string }>('/executions', { folder: ENDLESS });
@@ -154,7 +225,7 @@ for (const broker of brokers) {
       await viewer.untilCount('task-start', 1);
       one.program.signal('SIGTERM');
       await viewer.untilCount('sse.end', 1);
-      expect(dataOf(viewer, 'execution-failed')).toEqual([{ message: 'Its node was shut down.' }]);
+      expect(dataOf(viewer, 'execution-failed')).toEqual([{ message: 'It failed, or its node is gone.' }]);
       expect(await one.program.ended()).toEqual({ code: null, signal: 'SIGTERM' });
       expect([one.program.stderr, third.program.stderr]).toEqual(['', '']);
     });

@@ -5,6 +5,7 @@ import type { INestApplication } from '@nestjs/common';
 import { SSEService } from 'nestjs-sse-hub';
 import type { Page } from 'playwright-core';
 
+import { answerTo } from '../../sample-app/chat/stream-answer.js';
 import { createApp } from '../../sample-app/create-app.js';
 import { until } from '../support/baseline.js';
 import { platforms } from '../support/platforms.js';
@@ -45,6 +46,25 @@ async function untilText(page: Page, selector: string, text: string): Promise<vo
     shown = (await page.locator(selector).textContent()) ?? '';
     return shown.includes(text);
   });
+}
+
+async function ask(page: Page, question: string): Promise<void> {
+  await page.fill('#chat-form [name=text]', question);
+  await page.click('#chat-form button:has-text("Ask")');
+}
+
+function answerOn(page: Page): Promise<string | null> {
+  return page.locator('#answer').textContent();
+}
+
+/** What a window says in its console that somebody should look into. */
+function problemsOf(page: Page): string[] {
+  const problems: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') problems.push(message.text());
+  });
+  page.on('pageerror', (error) => problems.push(String(error)));
+  return problems;
 }
 
 async function notify(page: Page, text: string): Promise<void> {
@@ -114,5 +134,60 @@ describeHere('the page of the sample application in Chromium', () => {
     await ada.fill('#text', 'Written by Ada.');
     await until('it is shown', async () => (await grace.inputValue('#text')) === 'Written by Ada.');
     await untilText(ada, '#version', 'by you');
+  });
+
+  it('goes on with an answer where it was when it is reloaded, and shows it in other windows', async () => {
+    const ada = await open(42);
+    const other = await open(42);
+    const grace = await open(7);
+    const problems = [ada, other, grace].flatMap((page) => [problemsOf(page)]);
+    await ask(ada, 'Why?');
+    await untilText(ada, '#answer', 'not a language model');
+    await ada.reload();
+    await untilText(ada, '#answer', 'not a language model');
+    expect(await answerOn(ada)).not.toContain('next word');
+    expect(await ada.isVisible('#stop-answer')).toBe(true);
+    for (const page of [ada, other]) {
+      await untilText(page, '#answer-stream', 'ended');
+      expect(await answerOn(page)).toBe(answerTo('Why?'));
+      expect(await page.locator('#question').textContent()).toBe('Why?');
+      expect(await page.isVisible('#stop-answer')).toBe(false);
+    }
+    // Complete by now, and still there for whoever comes.
+    await ada.reload();
+    await untilText(ada, '#answer-stream', 'ended');
+    expect(await answerOn(ada)).toBe(answerTo('Why?'));
+    expect([await grace.locator('#question').textContent(), await answerOn(grace)]).toEqual(['', '']);
+    expect(problems).toEqual([[], [], []]);
+  });
+
+  it('stops an answer in all windows, and asks again', async () => {
+    const ada = await open(42);
+    const other = await open(42);
+    const problems = [ada, other].map(problemsOf);
+    await ask(ada, 'Why?');
+    await untilText(other, '#answer', 'You asked');
+    await other.click('#stop-answer');
+    for (const page of [ada, other]) {
+      await untilText(page, '#answer-note', 'Stopped.');
+      expect(answerTo('Why?').startsWith((await answerOn(page))!)).toBe(true);
+      expect(await page.isVisible('#stop-answer')).toBe(false);
+    }
+    await ask(other, 'Who?');
+    for (const page of [ada, other]) {
+      await untilText(page, '#answer', 'You asked: “Who?” I am');
+      expect(await page.locator('#answer-note').textContent()).toBe('');
+    }
+    expect(problems).toEqual([[], []]);
+  });
+
+  it('stops an execution', async () => {
+    const ada = await open(42);
+    await ada.click('#execution-form button:has-text("Start")');
+    await untilText(ada, '#execution-stream', 'live');
+    await ada.click('#stop-execution');
+    await untilText(ada, '#progress-text', 'It was stopped.');
+    expect(await ada.isVisible('#stop-execution')).toBe(false);
+    await untilText(ada, '#late-form [name=id]', 'node_modules (cancelled)');
   });
 });

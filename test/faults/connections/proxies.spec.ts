@@ -146,6 +146,22 @@ for (const { name, program, startNode, start } of proxies) {
   });
 }
 
+(NGINX ? describe : describe.skip)('nginx in front of a chat of the sample', () => {
+  it('tells who follows it to come later while no node answers, and who asks that nobody has heard it', async () => {
+    const proxy = await startNginx(`http://127.0.0.1:${await freePort()}`, unchanged);
+    try {
+      const following = await fetch(`${proxy.url}/chat/tea`);
+      expect([following.status, await following.text()]).toEqual([200, 'retry: 2000\n\n']);
+      for (const method of ['POST', 'DELETE']) {
+        expect((await fetch(`${proxy.url}/chat/tea`, { method })).status).toBe(503);
+      }
+      expect((await fetch(`${proxy.url}/chat/tea/other`)).status).toBe(502);
+    } finally {
+      await proxy.close();
+    }
+  });
+});
+
 (CADDY ? describe : describe.skip)('one connection of HTTP/2', () => {
   it('carries many streams on one connection, of which one that is not read holds up no other', async () => {
     const port = await freePort();
