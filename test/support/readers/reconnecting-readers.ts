@@ -27,7 +27,7 @@ const CLOSED = 2;
 export const hasNewestReaders = Number.parseInt(process.versions.node, 10) >= 22;
 
 /** One of those, typed as the older version that is always there: without it there are no types of its own. */
-export async function newestReader<T>(name: 'ai-7' | 'eventsource-5'): Promise<T> {
+export async function newestReader<T>(name: 'ai-7' | 'ai-workflow-1' | 'eventsource-5'): Promise<T> {
   return (await import(name)) as T;
 }
 
