@@ -92,13 +92,26 @@ export async function buildStandalone(): Promise<Build> {
   return build;
 }
 
-/** Builds the library and the sample application into a temporary folder: `sample-app/dist/main.js`. */
-export async function buildSample(): Promise<Build> {
+/** A folder in which the library has its name. */
+async function newPackage(): Promise<Build> {
   const { name, exports } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as Record<string, unknown>;
   const build = await newFolder({ name, exports });
+  await compile(join(ROOT, 'src'), join(build.folder, 'dist'));
+  return build;
+}
+
+/** Builds the library and the sample application into a temporary folder: `sample-app/dist/main.js`. */
+export async function buildSample(): Promise<Build> {
+  const build = await newPackage();
   const [source, copy] = [join(ROOT, 'sample-app'), join(build.folder, 'sample-app')];
   await cp(source, copy, { recursive: true, filter: (path) => basename(path) !== 'dist' });
   await compile(copy, join(copy, 'dist'));
-  await compile(join(ROOT, 'src'), join(build.folder, 'dist'));
+  return build;
+}
+
+/** Builds the library and the nodes of a chat into a temporary folder: `chats/main.js`. */
+export async function buildChats(): Promise<Build> {
+  const build = await newPackage();
+  await compile(join(ROOT, 'test/support/chats/server'), join(build.folder, 'chats'));
   return build;
 }
