@@ -48,14 +48,16 @@ async function interrupt(viewed: Viewed, all: readonly Viewed[], nodes: ChatNode
   const { entrance } = viewed;
   for (let left = integer(random, 1, MOST_INTERRUPTIONS); left > 0 && !viewed.isOver; left--) {
     await delay(2 * PEACE * random());
-    while (entrance.answering === undefined && !viewed.isOver) await delay(1);
+    // Most readers wait for seconds after a request without an answer: not too often.
+    const mayBeUnanswered = random() < 0.1;
+    while (!(mayBeUnanswered ? entrance.answering !== undefined : entrance.hasBegun) && !viewed.isOver) await delay(1);
     const node = entrance.answering;
     if (node === undefined) return;
     const drawn = pick(random, KINDS);
     const kind = drawn === 'tear' && viewed.client.losesTornEvents ? 'cut' : drawn;
     if (kind === 'end') {
-      // Whoever has killed the node meanwhile has interrupted the answer.
-      const removed = await nodes.remove(node, viewed.id).catch(() => 0);
+      // The node may have been killed before it could say that it has done so.
+      const removed = await nodes.remove(node, viewed.id).catch(() => 1);
       if (removed > 0) entrance.noteInterruption();
     } else if (kind === 'tear') {
       entrance.tear(random());

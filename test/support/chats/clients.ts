@@ -56,7 +56,7 @@ function inOne(chunks: readonly UIMessageChunk[]): UIMessageChunk[] {
   return merged;
 }
 
-function asked(answer: Answer): Parameters<ChatTransport<UIMessage>['sendMessages']>[0] {
+export function asked(answer: Answer): Parameters<ChatTransport<UIMessage>['sendMessages']>[0] {
   return {
     trigger: 'submit-message',
     chatId: answer.id,
@@ -94,7 +94,7 @@ const defaultTransport: ChatClient = {
   starts: true,
   async follow(url, answer) {
     const transport = new DefaultChatTransport({ api: `${url}/ai/chat` });
-    const whole = inOne(chunksOf(answer) as UIMessageChunk[]);
+    const whole = inOne(chunksOf(answer));
     let chunks: UIMessageChunk[] = [];
     let isComplete = await collect(chunks, () => transport.sendMessages(asked(answer)));
     while (!isComplete) {
@@ -120,9 +120,11 @@ class PlainState implements ChatState<UIMessage> {
 }
 
 /** What `useChat` is in every framework. */
-class PageChat extends AbstractChat<UIMessage> {
-  constructor(init: ChatInit<UIMessage>) {
-    super({ ...init, state: new PlainState() });
+export class PageChat extends AbstractChat<UIMessage> {
+  constructor({ messages = [], ...init }: ChatInit<UIMessage>) {
+    const state = new PlainState();
+    state.messages = messages;
+    super({ ...init, state });
   }
 }
 
@@ -274,29 +276,35 @@ function standInForAPage(): void {
   Object.assign(globalThis, { window: globalThis, document: page });
 }
 
+/** The tokens of an answer that it starts. */
+export async function readFetched(url: string): Promise<unknown[]> {
+  standInForAPage();
+  const tokens: unknown[] = [];
+  let isComplete = false;
+  await fetchEventSource(url, {
+    method: 'POST',
+    openWhenHidden: true,
+    fetch,
+    onmessage({ event, data }) {
+      if (event === 'done') isComplete = true;
+      else if (event === '' && data !== '') tokens.push((JSON.parse(data) as { token: string }).token);
+    },
+    // As its documentation shows it, for streams that end in order before their time.
+    onclose() {
+      if (!isComplete) throw new Error('The answer is not complete.');
+    },
+  });
+  return tokens;
+}
+
 const microsoft: ChatClient = {
   name: '@microsoft/fetch-event-source with POST',
   starts: true,
   losesTornEvents: true,
-  async follow(url, answer) {
-    standInForAPage();
-    const tokens: unknown[] = [];
-    let isComplete = false;
-    await fetchEventSource(`${url}/chat/${answer.id}`, {
-      method: 'POST',
-      openWhenHidden: true,
-      fetch,
-      onmessage({ event, data }) {
-        if (event === 'done') isComplete = true;
-        else if (event === '' && data !== '') tokens.push((JSON.parse(data) as { token: string }).token);
-      },
-      // As its documentation shows it, for streams that end in order before their time.
-      onclose() {
-        if (!isComplete) throw new Error('The answer is not complete.');
-      },
-    });
-    return { got: tokens, expected: answer.tokens };
-  },
+  follow: async (url, answer) => ({
+    got: await readFetched(`${url}/chat/${answer.id}`),
+    expected: answer.tokens,
+  }),
 };
 
 interface BareEventSource {
@@ -315,7 +323,7 @@ async function listen(source: BareEventSource, answer: Answer): Promise<Shown> {
 const npmEventSource: ChatClient = {
   name: 'npm eventsource',
   starts: false,
-  follow: (url, answer) => listen(new EventSource(`${url}/chat/${answer.id}`) as BareEventSource, answer),
+  follow: (url, answer) => listen(new EventSource(`${url}/chat/${answer.id}`), answer),
 };
 
 const undiciEventSource: ChatClient = {
@@ -324,7 +332,7 @@ const undiciEventSource: ChatClient = {
   async follow(url, answer) {
     const agent = new Agent();
     const source = new UndiciEventSource(`${url}/chat/${answer.id}`, { node: { dispatcher: agent } });
-    const shown = await listen(source as unknown as BareEventSource, answer);
+    const shown = await listen(source, answer);
     await agent.destroy();
     return shown;
   },

@@ -7,8 +7,10 @@ interface Passage {
   readonly target: string;
   /** There is a request that has not been answered to its end. */
   isBusy: boolean;
-  /** The next piece of the answer is the last one, and only this share of it gets through. */
-  tearAt: number | undefined;
+  /** Some of that answer has come. */
+  hasBegun: boolean;
+  /** The next piece of the answer is the last one, and only so much of it gets through. */
+  tear: ((piece: Buffer) => number | undefined) | undefined;
 }
 
 /** What is behind an entrance. */
@@ -54,6 +56,11 @@ export class Entrance {
     return this.#busy?.target;
   }
 
+  /** Whether some of that answer has come. */
+  get hasBegun(): boolean {
+    return this.#busy?.hasBegun === true;
+  }
+
   /** Resets the connection that is being answered. */
   cut(): void {
     const passage = this.#busy;
@@ -65,10 +72,15 @@ export class Entrance {
 
   /** Lets a part of what comes next through, and then nothing more. */
   tear(share: number): void {
-    const passage = this.#busy;
-    if (!passage || passage.tearAt !== undefined) return;
-    this.#interrupt(passage);
-    passage.tearAt = share;
+    this.#tear((piece) => Math.floor(piece.length * share));
+  }
+
+  /** Lets everything through up to the next text like this, and then nothing more. */
+  tearBehind(text: RegExp): void {
+    this.#tear((piece) => {
+      const found = text.exec(piece.toString('latin1'));
+      return found ? found.index + found[0].length : undefined;
+    });
   }
 
   /** Something that was done elsewhere has interrupted the answer. */
@@ -88,6 +100,13 @@ export class Entrance {
     return [...this.#passages].find(({ isBusy }) => isBusy);
   }
 
+  #tear(where: (piece: Buffer) => number | undefined): void {
+    const passage = this.#busy;
+    if (!passage || passage.tear) return;
+    this.#interrupt(passage);
+    passage.tear = where;
+  }
+
   #interrupt(passage: Passage): void {
     this.interruptions++;
     passage.isBusy = false;
@@ -96,15 +115,16 @@ export class Entrance {
   #connect(client: Socket, target: string): void {
     const { hostname, port } = new URL(target);
     const server = net.connect({ host: hostname, port: Number(port), noDelay: true });
-    const passage: Passage = { client, server, target, isBusy: false, tearAt: undefined };
+    const passage: Passage = { client, server, target, isBusy: false, hasBegun: false, tear: undefined };
     this.#passages.add(passage);
     client.on('data', (piece) => {
       if (/^(GET|POST) /.test(piece.toString('latin1'))) {
         this.requests++;
         // On a connection that was open by then: no answer can be expected.
         if (this.nodes.hasLeft(target)) this.interruptions++;
-        // One that starts something may have to be sent again where it gets no answer, and that is not what is tried.
-        passage.isBusy = piece.toString('latin1', 0, 3) === 'GET';
+        // The first one starts something. Where it gets no answer it has to be sent again, and that is not what is tried.
+        passage.isBusy = this.requests > 1 || piece.toString('latin1', 0, 3) === 'GET';
+        passage.hasBegun = false;
       }
       server.write(piece);
     });
@@ -124,12 +144,16 @@ export class Entrance {
   }
 
   #answer(passage: Passage, piece: Buffer): void {
-    const { client, server, tearAt } = passage;
-    if (tearAt !== undefined) {
-      client.end(piece.subarray(0, Math.floor(piece.length * tearAt)));
+    const { client, server } = passage;
+    const size = passage.tear?.(piece);
+    if (size !== undefined) {
+      client.end(piece.subarray(0, size));
       server.destroy();
       return;
     }
+    // It is none that may be interrupted again.
+    if (passage.tear) return void client.write(piece);
+    passage.hasBegun = true;
     passage.isBusy = !IS_WHOLE.test(piece.toString('latin1'));
     client.write(piece);
   }

@@ -3,29 +3,37 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Body, Controller, Delete, HttpCode, Inject, Param, Post, Query, Res, type Type } from '@nestjs/common';
 import { type ClientOptions, EventStream, SSEService } from 'nestjs-sse-hub';
 
-import { agentEventsOf, answerOf, type Chunk, chunksOf } from './text.js';
+import { type AgentEvent, agentEventsOf, type Answer, answerOf, type Chunk, chunksOf } from './text.js';
 
 type PlannedEnd = NonNullable<ClientOptions['plannedEnd']>;
 
-async function* paced<T>(values: readonly T[], pace: number, signal: AbortSignal): AsyncGenerator<T> {
-  for (const value of values) {
+/** Of the answers with such a name the model fails in the middle. */
+const FAILING = /^failing/;
+
+async function* paced<T>(values: readonly T[], { id, pace }: Answer, signal: AbortSignal): AsyncGenerator<T> {
+  for (const [n, value] of values.entries()) {
+    if (FAILING.test(id) && n > values.length / 2) throw new Error('The model is overloaded.');
     // One that has to wait for nothing now and then, as those of real models.
     if (pace > 0 && Math.random() < 0.9) await delay(pace, undefined, { signal });
     yield value;
-    // A model that fails in the middle of its answer.
-    if ((value as { delta?: string }).delta?.startsWith('FAIL')) throw new Error('The model is overloaded.');
   }
 }
 
-/** What is between two of them are deltas of one text. */
-function joined(chunks: readonly Chunk[]): Chunk | undefined {
-  let delta = '';
-  for (const chunk of chunks) {
-    if (chunk.type !== 'text-delta') return undefined;
-    delta += chunk.delta;
-  }
-  return { type: 'text-delta', id: 'text', delta };
+interface Piece {
+  readonly type: string;
 }
+
+/** Puts neighbours together that are deltas of one text. */
+function joining<T extends Piece>(type: T['type']): (pieces: readonly T[]) => T | undefined {
+  return (pieces) => {
+    if (pieces.some((piece) => piece.type !== type)) return undefined;
+    const delta = pieces.map((piece) => (piece as { readonly delta?: string }).delta).join('');
+    return { ...pieces[0]!, delta };
+  };
+}
+
+const joinedText = joining<Chunk>('text-delta');
+const joinedContent = joining<AgentEvent>('TEXT_MESSAGE_CONTENT');
 
 /** What the AI SDK's clients want of every answer. */
 const OF_THE_AI_SDK = {
@@ -37,6 +45,14 @@ const ENDINGS = {
   last: { data: '[DONE]' },
   failed: { data: { type: 'error', errorText: 'The model is away.' } },
   cancelled: { data: { type: 'abort' } },
+};
+
+/** It asks again until it has read `finish`. */
+const ENDINGS_OF_A_WORKFLOW = { ...ENDINGS, cancelled: { data: { type: 'finish', finishReason: 'other' } } };
+
+const ENDINGS_OF_AN_AGENT = {
+  failed: { data: { type: 'RUN_ERROR', message: 'The model is away.' } },
+  cancelled: { data: { type: 'RUN_ERROR', message: 'Stopped.', code: 'abort' } },
 };
 
 /** Of Express and of Fastify. */
@@ -54,14 +70,20 @@ export function chatsThatEnd(plannedEnd: PlannedEnd): Type<unknown>[] {
     @EventStream('', { method: 'POST', plannedEnd, ...OF_THE_AI_SDK })
     start(@Body('id') id: string) {
       const answer = answerOf(id);
-      return this.sse.run(`chat:${id}`, (signal) => paced(chunksOf(answer), answer.pace, signal), {
+      return this.sse.run(`chat:${id}`, (signal) => paced(chunksOf(answer), answer, signal), {
         ...ENDINGS,
-        merge: joined,
+        merge: joinedText,
       });
     }
 
-    @EventStream(':id/stream', { plannedEnd, ...OF_THE_AI_SDK, merge: joined as NonNullable<ClientOptions['merge']> })
+    @EventStream(':id/stream', { plannedEnd, ...OF_THE_AI_SDK, merge: joinedText })
     follow(@Param('id') id: string) {
+      return this.sse.getRun(`chat:${id}`);
+    }
+
+    /** What it is not to be given. */
+    @EventStream(':id/with-control-events', { plannedEnd })
+    followAll(@Param('id') id: string) {
       return this.sse.getRun(`chat:${id}`);
     }
 
@@ -81,7 +103,7 @@ export function chatsThatEnd(plannedEnd: PlannedEnd): Type<unknown>[] {
     start(@Body('id') id: string, @Res({ passthrough: true }) response: Response) {
       const answer = answerOf(id);
       response.header('x-workflow-run-id', id);
-      return this.sse.run(`chat:${id}`, (signal) => paced(chunksOf(answer), answer.pace, signal), ENDINGS);
+      return this.sse.run(`chat:${id}`, (signal) => paced(chunksOf(answer), answer, signal), ENDINGS_OF_A_WORKFLOW);
     }
 
     @EventStream(':id/stream', { plannedEnd, ...OF_THE_AI_SDK })
@@ -94,7 +116,7 @@ export function chatsThatEnd(plannedEnd: PlannedEnd): Type<unknown>[] {
       if (!run) return undefined;
       const n = Number(startIndex);
       const from = n < 0 ? Math.max(0, run.events + n) : n;
-      // It would ask again at once, and for ever: of a run that is over and has no `finish`.
+      // Of a run that has ended without a `finish` it would ask for more at once, and for ever.
       if (run.state !== 'running' && from >= run.events) return undefined;
       response.header('x-workflow-stream-tail-index', String(run.events - 1));
       return { topics: run.topic, from };
@@ -112,11 +134,17 @@ export function chatsThatEnd(plannedEnd: PlannedEnd): Type<unknown>[] {
   class AgentController {
     constructor(@Inject(SSEService) private readonly sse: SSEService) {}
 
-    @EventStream('', { method: 'POST', plannedEnd, controlEvents: false })
+    @EventStream('', { method: 'POST', plannedEnd, controlEvents: false, merge: joinedContent })
     start(@Body() { threadId, runId }: { threadId: string; runId: string }) {
       const answer = answerOf(runId);
-      const work = (signal: AbortSignal) => paced(agentEventsOf(answer, threadId), answer.pace, signal);
-      return this.sse.getRun(`chat:${runId}`) ?? this.sse.run(`chat:${runId}`, work);
+      const work = (signal: AbortSignal) => paced(agentEventsOf(answer, threadId), answer, signal);
+      return this.sse.getRun(`chat:${runId}`) ?? this.sse.run(`chat:${runId}`, work, ENDINGS_OF_AN_AGENT);
+    }
+
+    @Delete(':id')
+    @HttpCode(204)
+    stop(@Param('id') id: string): void {
+      this.sse.cancelRun(`chat:${id}`);
     }
   }
 
@@ -129,7 +157,7 @@ export function chatsThatEnd(plannedEnd: PlannedEnd): Type<unknown>[] {
     start(@Param('id') id: string) {
       const answer = answerOf(id);
       const tokens = answer.tokens.map((token) => ({ token }));
-      const work = (signal: AbortSignal) => paced(tokens, answer.pace, signal);
+      const work = (signal: AbortSignal) => paced(tokens, answer, signal);
       return this.sse.getRun(`chat:${id}`) ?? this.sse.run(`chat:${id}`, work, { last: { event: 'done', data: null } });
     }
 

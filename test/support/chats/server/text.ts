@@ -62,12 +62,21 @@ export type Chunk =
   | { readonly type: 'text-delta'; readonly id: string; readonly delta: string }
   | { readonly type: 'finish'; readonly finishReason: 'stop' };
 
+export interface AgentEvent {
+  readonly type: string;
+  readonly messageId?: string;
+  readonly delta?: string;
+  readonly role?: 'assistant';
+  readonly threadId?: string;
+  readonly runId?: string;
+}
+
 /** In the words of AG-UI. */
-export function agentEventsOf({ id, tokens }: Answer, threadId: string): readonly object[] {
+export function agentEventsOf({ id, tokens }: Answer, threadId: string): readonly AgentEvent[] {
   const messageId = `message of ${id}`;
   return [
     { type: 'RUN_STARTED', threadId, runId: id },
-    { type: 'TEXT_MESSAGE_START', messageId, role: 'assistant' },
+    { type: 'TEXT_MESSAGE_START', messageId, role: 'assistant' as const },
     ...tokens.map((delta) => ({ type: 'TEXT_MESSAGE_CONTENT', messageId, delta })),
     { type: 'TEXT_MESSAGE_END', messageId },
     { type: 'RUN_FINISHED', threadId, runId: id },

@@ -1,0 +1,319 @@
+import { HttpAgent } from '@ag-ui/client';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { DefaultChatTransport, type UIMessage, type UIMessageChunk } from 'ai';
+
+import { until } from '../../support/baseline.js';
+import { ChatNodes } from '../../support/chats/chat-nodes.js';
+import { asked, PageChat, passingOver, readFetched, workflowTransport } from '../../support/chats/clients.js';
+import { type Answer, answerOf } from '../../support/chats/server/text.js';
+import { Entrance } from '../../support/network/entrance.js';
+import { buildChats } from '../../support/processes/standalone.js';
+import { hasNewestReaders } from '../../support/readers/reconnecting-readers.js';
+
+/** Milliseconds. */
+const SLOW = 10;
+
+let built: Awaited<ReturnType<typeof buildChats>>;
+let nodes: ChatNodes;
+let entrance: Entrance;
+let answer: Answer;
+let given = 0;
+
+beforeAll(async () => {
+  built = await buildChats();
+  nodes = await ChatNodes.start(built.folder, undefined);
+});
+
+afterAll(async () => {
+  await nodes.end();
+  await built.remove();
+});
+
+beforeEach(async () => {
+  entrance = await Entrance.open({ choose: () => nodes.first, hasLeft: () => false });
+  answer = answerOf(`answer-${given++}.100.${SLOW}`);
+});
+
+afterEach(() => {
+  jest.restoreAllMocks();
+  entrance.close();
+});
+
+/** Begins the answer, as somebody who leaves at once. */
+async function begin(path = 'cut/ai/chat', { id } = answer): Promise<void> {
+  const response = await fetch(`${nodes.first}/${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ id }),
+  });
+  await response.body!.cancel();
+}
+
+async function untilEvents(count: number, { id } = answer): Promise<void> {
+  await until(`${count} events`, async () => ((await nodes.stateOf(id)).run?.events ?? 0) >= count);
+}
+
+async function untilOver({ id } = answer): Promise<void> {
+  await until('it is over', async () => (await nodes.stateOf(id)).run?.state !== 'running');
+}
+
+async function stop(path = 'cut/ai/chat', { id } = answer): Promise<void> {
+  const response = await fetch(`${nodes.first}/${path}/${id}`, { method: 'DELETE' });
+  expect(response.status).toBe(204);
+}
+
+async function read(stream: ReadableStream<UIMessageChunk> | null): Promise<UIMessageChunk[]> {
+  const chunks: UIMessageChunk[] = [];
+  for await (const chunk of stream!) chunks.push(chunk);
+  return chunks;
+}
+
+function textOf(message: UIMessage | undefined): string {
+  return message?.parts.map((part) => (part.type === 'text' ? part.text : '')).join('') ?? '';
+}
+
+function text(tokens = answer.tokens): string {
+  return tokens.join('');
+}
+
+/** As a page that has been loaded with these messages. */
+function page(messages: UIMessage[] = []): PageChat {
+  const transport = new DefaultChatTransport<UIMessage>({ api: `${entrance.url}/cut/ai/chat` });
+  return new PageChat({ id: answer.id, transport, messages });
+}
+
+const QUESTION: UIMessage = { id: 'q', role: 'user', parts: [{ type: 'text', text: '?' }] };
+
+describe('the AI SDK', () => {
+  it('passes over comments and blocks of an id alone', async () => {
+    answer = answerOf(`answer-${given}.15.60`);
+    const response = await fetch(`${nodes.first}/cut/ai/chat`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ id: answer.id }),
+    });
+    expect(response.headers.get('x-vercel-ai-ui-message-stream')).toBe('v1');
+    const wire = await response.text();
+    expect(wire).toMatch(/^:\n/m);
+    expect(wire).toMatch(/^id: 1~\S+\n(?:retry: \d+\n)?\n/m);
+    expect(wire).not.toMatch(/^event:/m);
+    expect(wire).toMatch(/data: \[DONE\]\n\n(?:id: 1~end\n\n)?$/);
+    const transport = new DefaultChatTransport({ api: `${entrance.url}/cut/ai/chat` });
+    const chunks = await read(await transport.reconnectToStream({ chatId: answer.id }));
+    expect(chunks.at(0)).toEqual({ type: 'start', messageId: answer.id });
+    expect(chunks.at(-1)).toEqual({ type: 'finish', finishReason: 'stop' });
+  });
+
+  it('takes control events for chunks, and fails', async () => {
+    await begin();
+    const transport = new DefaultChatTransport({
+      prepareReconnectToStreamRequest: ({ id }) => ({
+        api: `${entrance.url}/cut/ai/chat/${id}/with-control-events`,
+      }),
+    });
+    const reading = transport.reconnectToStream({ chatId: answer.id }).then(read);
+    await expect(reading).rejects.toMatchObject({ name: 'AI_TypeValidationError' });
+  });
+
+  it('gets few and long deltas when it comes late, and each of those that follow', async () => {
+    await begin();
+    await untilEvents(60);
+    const transport = new DefaultChatTransport({ api: `${entrance.url}/cut/ai/chat` });
+    const chunks = await read(await transport.reconnectToStream({ chatId: answer.id }));
+    const deltas = chunks.flatMap((chunk) => (chunk.type === 'text-delta' ? [chunk.delta] : []));
+    expect(deltas.join('')).toBe(text());
+    expect(deltas[0]).toContain(text(answer.tokens.slice(0, 50)));
+    expect(deltas.length).toBeGreaterThan(10);
+    expect(deltas.length).toBeLessThan(60);
+  });
+
+  it('shows a page that is loaded in the middle all of it, and one that is loaded behind the end no more than it had', async () => {
+    await begin();
+    await untilEvents(30);
+    const first = page([QUESTION]);
+    await first.resumeStream();
+    expect(first.messages).toHaveLength(2);
+    expect(textOf(first.lastMessage)).toBe(text());
+    const second = page(first.messages);
+    await second.resumeStream();
+    expect(second.messages).toEqual(first.messages);
+    expect(second.status).toBe('ready');
+  });
+
+  it('is told 204 where nothing was ever asked, and has nothing to resume', async () => {
+    const chat = page([QUESTION]);
+    await chat.resumeStream();
+    expect(chat.messages).toEqual([QUESTION]);
+    expect(chat.status).toBe('ready');
+    expect(entrance.requests).toBe(1);
+  });
+
+  it('keeps what it has when the answer is stopped, and asks for no more', async () => {
+    const chat = page();
+    const sending = chat.sendMessage({ text: '?' });
+    await untilEvents(40);
+    await stop();
+    await sending;
+    expect(chat.status).toBe('ready');
+    const shown = textOf(chat.lastMessage);
+    expect(text()).toContain(shown);
+    expect(shown.length).toBeGreaterThan(text(answer.tokens.slice(0, 30)).length);
+    expect((await nodes.stateOf(answer.id)).run?.state).toBe('cancelled');
+    expect(entrance.requests).toBe(1);
+  });
+
+  it('leaves with stop(), and the answer goes on', async () => {
+    const chat = page();
+    const sending = chat.sendMessage({ text: '?' });
+    await untilEvents(10);
+    await chat.stop();
+    await sending;
+    await until('it has left', async () => (await nodes.stateOf(answer.id)).clients === 0);
+    await untilOver();
+    expect((await nodes.stateOf(answer.id)).run?.state).toBe('finished');
+    await chat.resumeStream();
+    expect(textOf(chat.lastMessage)).toBe(text());
+    expect(chat.messages.map(({ role }) => role)).toEqual(['user', 'assistant']);
+  });
+
+  it('has the error that it is told of when the model fails, behind what there was', async () => {
+    answer = answerOf(`failing-${given}.40.1`);
+    const chat = page();
+    await chat.sendMessage({ text: '?' });
+    expect(chat.status).toBe('error');
+    expect(chat.error).toMatchObject({ message: 'The model is away.' });
+    expect(textOf(chat.lastMessage).length).toBeGreaterThan(0);
+    expect(text()).toContain(textOf(chat.lastMessage));
+    expect(entrance.requests).toBe(1);
+  });
+});
+
+(hasNewestReaders ? describe : describe.skip)('WorkflowChatTransport', () => {
+  const PATH = 'cut/workflow/chat';
+  let asksFor: string[];
+
+  /** Its fetch, which writes down where it begins. */
+  const seen = (url: string, init: RequestInit): Promise<Response> => {
+    asksFor.push(new URL(url).searchParams.get('startIndex') ?? 'all');
+    return fetch(url, init);
+  };
+
+  const transport = (options: object = {}) => workflowTransport(`${entrance.url}/${PATH}`, { fetch: seen, ...options });
+
+  beforeEach(() => {
+    asksFor = [];
+    jest.spyOn(console, 'error').mockImplementation(() => {});
+  });
+
+  it('asks for the number of the chunk that it has not got yet', async () => {
+    const chunks: UIMessageChunk[] = [];
+    const startsAt: string[] = [];
+    for await (const chunk of await (await transport()).sendMessages(asked(answer))) {
+      chunks.push(chunk);
+      if (chunks.length % 30 === 0) {
+        entrance.cut();
+        startsAt.push(String(chunks.length));
+      }
+    }
+    expect(asksFor[0]).toBe('all');
+    // What came with what it was told of last, it has too.
+    const differences = asksFor.slice(1).map((index, i) => Number(index) - Number(startsAt[i]));
+    expect(differences.length).toBeGreaterThan(2);
+    expect(Math.min(...differences)).toBeGreaterThanOrEqual(0);
+    expect(Math.max(...differences)).toBeLessThan(10);
+    expect(chunks).toHaveLength(answer.tokens.length + 4);
+  });
+
+  it('counts on from where a negative index was, and drops text whose beginning it has not got', async () => {
+    await begin(PATH);
+    await untilEvents(50);
+    const warnings = jest.spyOn(console, 'warn').mockImplementation(() => {});
+    const reading = transport({ initialStartIndex: -10 })
+      .then((late) => late.reconnectToStream({ chatId: answer.id }))
+      .then(read);
+    await untilEvents(70);
+    const { events } = (await nodes.stateOf(answer.id)).run!;
+    entrance.cut();
+    expect(await reading).toEqual([{ type: 'finish', finishReason: 'stop' }]);
+    expect(warnings).toHaveBeenCalledWith(expect.stringContaining('Dropping orphan UI chunk'));
+    expect(asksFor).toEqual(['-10', expect.stringMatching(/^\d+$/)]);
+    expect(Number(asksFor[1]) - events).toBeGreaterThanOrEqual(-2);
+    expect(Number(asksFor[1]) - events).toBeLessThan(10);
+  });
+
+  it('comes to its end when the answer is stopped', async () => {
+    const reading = (await transport()).sendMessages(asked(answer)).then(read);
+    await untilEvents(20);
+    await stop(PATH);
+    expect((await reading).at(-1)).toEqual({ type: 'finish', finishReason: 'other' });
+    expect(asksFor).toEqual(['all']);
+  });
+
+  it('does not ask for ever for an answer that has failed', async () => {
+    answer = answerOf(`failing-${given}.40.1`);
+    const reading = (await transport()).sendMessages(asked(answer)).then(read);
+    await expect(reading).rejects.toThrow('Failed to fetch chat: 204');
+    expect(asksFor).toHaveLength(2);
+    const chat = new PageChat({ id: answer.id, transport: await transport() });
+    await chat.resumeStream();
+    expect(chat.error).toMatchObject({ message: 'The model is away.' });
+    expect(asksFor).toHaveLength(3);
+  });
+});
+
+describe("AG-UI's HttpAgent", () => {
+  const agent = () => new HttpAgent({ url: `${entrance.url}/cut/agent`, threadId: 'thread' });
+
+  it('adds to half an answer what it reads again, unless the page has forgotten that', async () => {
+    await passingOver(async () => {
+      const reader = agent();
+      const running = reader.runAgent({ runId: answer.id });
+      await untilEvents(50);
+      entrance.cut();
+      await expect(running).rejects.toThrow();
+      const half = reader.messages[0]!.content as string;
+      expect(text()).toContain(half);
+      expect(half.length).toBeGreaterThan(0);
+      const messages = structuredClone(reader.messages);
+      await reader.runAgent({ runId: answer.id });
+      expect(reader.messages[0]!.content).toBe(half + text());
+      reader.setMessages(messages.filter(({ id }) => id !== `message of ${answer.id}`));
+      await reader.runAgent({ runId: answer.id });
+      expect(reader.messages.map(({ content }) => content)).toEqual([text()]);
+    });
+  });
+
+  for (const [how, message] of [
+    ['fails', 'The model is away.'],
+    ['is stopped', 'Stopped.'],
+  ] as const) {
+    it(`is told why there is no more when the answer ${how}`, async () => {
+      if (how === 'fails') answer = answerOf(`failing-${given}.40.1`);
+      const errors: unknown[] = [];
+      const onRunErrorEvent = ({ event }: { event: { message: string } }): void => void errors.push(event.message);
+      const running = agent()
+        .runAgent({ runId: answer.id }, { onRunErrorEvent })
+        .catch((error: unknown) => error);
+      if (how === 'is stopped') {
+        await untilEvents(20);
+        await stop('cut/agent');
+      }
+      await running;
+      expect(errors).toEqual([message]);
+      expect(entrance.requests).toBe(1);
+    });
+  }
+});
+
+describe('@microsoft/fetch-event-source', () => {
+  it('loses an event that is torn behind its id, which it takes for read', async () => {
+    answer = answerOf(`answer-${given}.60.${SLOW}`);
+    const reading = readFetched(`${entrance.url}/cut/chat/${answer.id}`);
+    await untilEvents(20);
+    entrance.tearBehind(/^id: \S+\n/m);
+    const tokens = await reading;
+    expect(entrance.requests).toBe(2);
+    expect(tokens).toHaveLength(answer.tokens.length - 1);
+    expect(answer.tokens).toEqual(expect.arrayContaining(tokens));
+  });
+});
