@@ -1,12 +1,23 @@
 import { HttpAgent } from '@ag-ui/client';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { DefaultChatTransport, type UIMessage, type UIMessageChunk } from 'ai';
+import { Body, Controller, Inject, Param } from '@nestjs/common';
+import {
+  convertToModelMessages,
+  DefaultChatTransport,
+  simulateReadableStream,
+  streamText,
+  type UIMessage,
+  type UIMessageChunk,
+} from 'ai';
+import { MockLanguageModelV3 } from 'ai/test';
+import { EventStream, SSEService } from 'nestjs-sse-hub';
 
 import { until } from '../../support/baseline.js';
 import { ChatNodes } from '../../support/chats/chat-nodes.js';
 import { asked, PageChat, passingOver, readFetched, workflowTransport } from '../../support/chats/clients.js';
 import { type Answer, answerOf } from '../../support/chats/server/text.js';
 import { Entrance } from '../../support/network/entrance.js';
+import { closeAll, platforms, startApp } from '../../support/platforms.js';
 import { buildChats } from '../../support/processes/standalone.js';
 import { hasNewestReaders } from '../../support/readers/reconnecting-readers.js';
 
@@ -185,6 +196,85 @@ describe('the AI SDK', () => {
     expect(textOf(chat.lastMessage).length).toBeGreaterThan(0);
     expect(text()).toContain(textOf(chat.lastMessage));
     expect(entrance.requests).toBe(1);
+  });
+});
+
+describe('a model of the AI SDK', () => {
+  /** Says the tokens of an answer, or fails behind them. */
+  function model(tokens: readonly string[], error?: unknown): MockLanguageModelV3 {
+    const usage = { total: 1, noCache: 1, cacheRead: 0, cacheWrite: 0 };
+    return new MockLanguageModelV3({
+      doStream: {
+        stream: simulateReadableStream({
+          chunkDelayInMs: 5,
+          chunks: [
+            { type: 'text-start', id: 't' },
+            ...tokens.map((delta) => ({ type: 'text-delta' as const, id: 't', delta })),
+            ...(error === undefined ? [] : [{ type: 'error' as const, error }]),
+            { type: 'text-end', id: 't' },
+            {
+              type: 'finish',
+              finishReason: { unified: 'stop', raw: undefined },
+              usage: { inputTokens: usage, outputTokens: { total: 1, text: 1, reasoning: 0 } },
+            },
+          ],
+        }),
+      },
+    });
+  }
+
+  async function serve(source: MockLanguageModelV3): Promise<{ chat: PageChat; sse: SSEService }> {
+    const joined = (chunks: readonly UIMessageChunk[]): UIMessageChunk | undefined => {
+      const deltas = chunks.flatMap((chunk) => (chunk.type === 'text-delta' ? [chunk.delta] : []));
+      return deltas.length === chunks.length ? ({ ...chunks[0], delta: deltas.join('') } as UIMessageChunk) : undefined;
+    };
+
+    @Controller('chat')
+    class ChatController {
+      constructor(@Inject(SSEService) private readonly sse: SSEService) {}
+
+      @EventStream('', { method: 'POST', plannedEnd: 'cut', controlEvents: false })
+      start(@Body() { id, messages }: { id: string; messages: UIMessage[] }) {
+        const answering = async (abortSignal: AbortSignal) => {
+          const prompt = await convertToModelMessages(messages);
+          const answer = streamText({ model: source, messages: prompt, abortSignal, onError: () => {} });
+          return answer.toUIMessageStream({ originalMessages: messages, generateMessageId: () => `answer-to-${id}` });
+        };
+        return this.sse.run(`chat:${id}`, answering, { last: { data: '[DONE]' }, merge: joined });
+      }
+
+      @EventStream(':id/stream', { plannedEnd: 'cut', controlEvents: false, merge: joined })
+      follow(@Param('id') id: string) {
+        return this.sse.getRun(`chat:${id}`);
+      }
+    }
+
+    const { sse, url } = await startApp(platforms[0]!, { controllers: [ChatController] });
+    const transport = new DefaultChatTransport<UIMessage>({ api: `${url}/chat` });
+    return { chat: new PageChat({ id: answer.id, transport }), sse };
+  }
+
+  afterEach(() => closeAll());
+
+  it('is the source of a run as it is', async () => {
+    const { chat, sse } = await serve(model(answer.tokens));
+    const sending = chat.sendMessage({ text: '?' });
+    await until('some of it is there', () => textOf(chat.lastMessage).includes('<40>'));
+    for (const { id } of sse.getClients()) sse.removeClient(id);
+    await sending;
+    expect(chat.error).toMatchObject({ message: 'terminated' });
+    await chat.resumeStream();
+    expect(chat.messages.slice(1)).toMatchObject([{ id: `answer-to-${answer.id}`, role: 'assistant' }]);
+    expect(textOf(chat.lastMessage)).toBe(text());
+    expect(sse.getRun(`chat:${answer.id}`)).toMatchObject({ state: 'finished' });
+  });
+
+  it('says itself that it has failed, and the run has finished then', async () => {
+    const { chat, sse } = await serve(model(answer.tokens.slice(0, 10), new Error('overloaded')));
+    await chat.sendMessage({ text: '?' });
+    expect(chat.error).toMatchObject({ message: 'An error occurred.' });
+    expect(textOf(chat.lastMessage)).toBe(text(answer.tokens.slice(0, 10)));
+    await until('it is over', () => sse.getRun(`chat:${answer.id}`)?.state === 'finished');
   });
 });
 

@@ -32,7 +32,8 @@ async function chooseBackplane(): Promise<Backplane> {
 })
 class ChatModule {}
 
-const adapter = PLATFORM === 'fastify' ? new FastifyAdapter() : new ExpressAdapter();
+// Fastify would answer 503 itself to who comes, on a connection that is open already, in the moment in which it closes.
+const adapter = PLATFORM === 'fastify' ? new FastifyAdapter({ return503OnClosing: false }) : new ExpressAdapter();
 const app = await NestFactory.create(ChatModule, adapter, { logger: ['error', 'fatal'] });
 app.enableShutdownHooks();
 await app.listen(0, '127.0.0.1');
