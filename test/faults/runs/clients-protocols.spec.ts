@@ -10,11 +10,12 @@ import {
   type UIMessageChunk,
 } from 'ai';
 import { MockLanguageModelV3 } from 'ai/test';
+import { EventSource } from 'eventsource';
 import { EventStream, SSEService } from 'nestjs-sse-hub';
 
 import { until } from '../../support/baseline.js';
 import { ChatNodes } from '../../support/chats/chat-nodes.js';
-import { asked, PageChat, passingOver, readFetched, workflowTransport } from '../../support/chats/clients.js';
+import { asked, listen, PageChat, passingOver, readFetched, workflowTransport } from '../../support/chats/clients.js';
 import { type Answer, answerOf } from '../../support/chats/server/text.js';
 import { Entrance } from '../../support/network/entrance.js';
 import { closeAll, platforms, startApp } from '../../support/platforms.js';
@@ -405,5 +406,17 @@ describe('@microsoft/fetch-event-source', () => {
     expect(entrance.requests).toBe(2);
     expect(tokens).toHaveLength(answer.tokens.length - 1);
     expect(answer.tokens).toEqual(expect.arrayContaining(tokens));
+  });
+});
+
+describe('an EventSource', () => {
+  it('that comes before the answer has begun gets all of it', async () => {
+    answer = answerOf(`answer-${given}.20.${SLOW}`);
+    const source = new EventSource(`${entrance.url}/cut/chat/${answer.id}/events`);
+    const reading = listen(source, answer);
+    await until('it is there', async () => (await nodes.stateOf(answer.id)).clients === 1);
+    await begin(`cut/chat/${answer.id}`);
+    const { got, expected } = await reading;
+    expect(got).toEqual(expected);
   });
 });

@@ -153,8 +153,9 @@ async function chatUntilFinished(answer: Answer, transport: ChatTransport<UIMess
   const chat = new PageChat({ id: answer.id, transport, onFinish: (finish) => ({ finishReason } = finish) });
   await chat.sendMessage({ text: 'What is the answer?' });
   // An interrupted answer is an error or, where the stream has ended in order, one without a reason to have finished.
-  while (finishReason === undefined) {
+  while (finishReason === undefined || chat.error) {
     if (chat.error && !isOfTheNetwork(chat.error)) throw chat.error;
+    finishReason = undefined;
     await chat.resumeStream();
   }
   const [question, ...answers] = chat.messages;
@@ -312,7 +313,7 @@ interface BareEventSource {
   close(): void;
 }
 
-async function listen(source: BareEventSource, answer: Answer): Promise<Shown> {
+export async function listen(source: BareEventSource, answer: Answer): Promise<Shown> {
   const tokens: unknown[] = [];
   source.addEventListener('message', ({ data }) => tokens.push((JSON.parse(data) as { token: string }).token));
   await new Promise<void>((resolve) => source.addEventListener('done', () => resolve()));

@@ -166,6 +166,12 @@ export function chatsThatEnd(plannedEnd: PlannedEnd): Type<unknown>[] {
       return this.sse.getRun(`chat:${id}`);
     }
 
+    /** Also of what begins later. */
+    @EventStream('events', { plannedEnd })
+    events(@Param('id') id: string) {
+      return { topics: `chat:${id}`, from: 0 };
+    }
+
     @Delete()
     @HttpCode(204)
     stop(@Param('id') id: string): void {
