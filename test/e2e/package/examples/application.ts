@@ -27,7 +27,7 @@ export declare const config: Omit<OpenAPIObject, 'paths'>;
 export declare const sse: SSEService;
 export declare const response: Response;
 export declare const logger: { log(line: string): void };
-export declare const llm: { stream(prompt: string): AsyncIterable<string> };
+export declare const llm: { stream(prompt: string, options?: { signal: AbortSignal }): AsyncIterable<string> };
 export declare function it(name: string, run: () => Promise<void>): void;
 export declare function loadInbox(user: number): Promise<string[]>;
 
