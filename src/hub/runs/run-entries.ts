@@ -54,7 +54,7 @@ export class RunEntries {
     const { topic } = entry;
     const present = runs.goingOn(topic);
     // Whoever has not read that it has begun says it again, and it may be over by then.
-    if (present || runs.get(topic)?.id === entry.run) {
+    if (present || runs.hasBegun(entry)) {
       log.append(position, undefined);
       if (present?.id === entry.run) own.began(present);
       else if (present) own.refused(entry, present);

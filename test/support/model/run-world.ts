@@ -87,7 +87,8 @@ class Judge {
 
   #begin({ topic, run }: RunEntry): void {
     const current = this.#current.get(topic);
-    if (!current || current.state === 'over') this.#current.set(topic, { id: run, state: 'running' });
+    if (!current || (current.state === 'over' && current.id !== run))
+      this.#current.set(topic, { id: run, state: 'running' });
   }
 
   #take({ topic, run, event, data, text, ends }: EventEntry): void {
