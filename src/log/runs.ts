@@ -72,6 +72,12 @@ export class Runs {
     for (const run of this.#runs.values()) if (isGoingOn(run)) yield run;
   }
 
+  /** The run, if it has begun before, be it over or not. That somebody has ended it, without more, says nothing. */
+  begun({ topic, run }: RunEntry): Run | undefined {
+    const known = this.#runs.get(topic);
+    return known?.id === run && (known.since !== undefined || known.events > 0) ? known : undefined;
+  }
+
   /** A run begins, where none is going on. */
   begin({ topic, run: id, failed, cancelled }: RunEntry, index: number, { ms }: Position): Run {
     return this.#add(topic, id, { since: ms, index, failed, cancelled });

@@ -153,13 +153,8 @@ export class OwnRuns {
   began(run: Run): void {
     this.#signs.watch();
     if (run.node !== this.node || this.#active.has(run.id)) return;
-    const claim = this.#claims.get(run.id);
     // It had been given up when its entry got there, or there is no time for it any more: nobody does its work.
-    if (!claim || this.#isStopped) return this.lose(run);
-    this.#active.set(run.id, claim.own);
-    this.#wait(claim.handle, run.id);
-    claim.verdict = 'begun';
-    claim.goOn();
+    if (this.#isStopped || !this.#grant(run.id)) this.lose(run);
   }
 
   /** The log says that a run was not begun, because another one is going on. */
@@ -178,16 +173,11 @@ export class OwnRuns {
   /** The log says that a run is over. */
   ended({ id, state, reason }: Run): void {
     const outcome = state as RunOutcome;
+    // Its node may have missed that it has begun.
+    this.#grant(id);
     for (const handle of this.#waiting.get(id) ?? []) handle.finish(outcome);
     this.#waiting.delete(id);
     this.#letGo(id)?.abort(aborted(outcome, reason));
-    const claim = this.#claims.get(id);
-    // It was over before this node has read that it had begun.
-    if (!claim || claim.verdict) return;
-    claim.handle.begin(id);
-    claim.handle.finish(outcome);
-    claim.verdict = 'joined';
-    claim.goOn();
   }
 
   /** Something that this node has written of its runs was read. */
@@ -373,6 +363,17 @@ export class OwnRuns {
     const handles = this.#waiting.get(id);
     if (handles) handles.add(handle);
     else this.#waiting.set(id, new Set([handle]));
+  }
+
+  /** Answers whether somebody waits for this run to begin. */
+  #grant(id: string): boolean {
+    const claim = this.#claims.get(id);
+    if (!claim || claim.verdict) return false;
+    this.#active.set(id, claim.own);
+    this.#wait(claim.handle, id);
+    claim.verdict = 'begun';
+    claim.goOn();
+    return true;
   }
 
   #letGo(id: string): OwnRun | undefined {

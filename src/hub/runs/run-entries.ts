@@ -58,9 +58,9 @@ export class RunEntries {
       own.refused(entry, present);
       return;
     }
-    const known = runs.get(topic);
+    const known = runs.begun(entry);
     // Whoever has not read that it has begun says it again, and then it may be over already.
-    if (known?.id === entry.run) {
+    if (known) {
       log.append(position, undefined);
       if (present) own.began(present);
       else own.ended(known);

@@ -78,7 +78,7 @@ async function goesOn(
 }
 
 /** What came is what was given, but for what is gone where a reset tells of it. */
-async function expectRest(viewer: EventStream, given: number): Promise<void> {
+async function expectRest(viewer: EventStream, given: number, givenByThen: number): Promise<void> {
   await until('the stream has ended', () => viewer.ended);
   const resets = viewer.ofType('sse.reset');
   expect(resets.map(({ data }) => (JSON.parse(data) as { reason: string }).reason)).toEqual(['epoch']);
@@ -93,6 +93,8 @@ async function expectRest(viewer: EventStream, given: number): Promise<void> {
   expect(before).toEqual(before.map((_, n) => n));
   expect(after).toEqual(after.map((_, i) => given - after.length + i));
   expect(before.length + after.length).toBeLessThanOrEqual(given);
+  // What was given behind that is in the next life.
+  if (given > givenByThen) expect(after[0]).toBeLessThanOrEqual(givenByThen);
   expect(viewer.ofType('sse.end')).toHaveLength(1);
 }
 
@@ -118,6 +120,7 @@ for (const kind of brokerKinds) {
       const [broker, nodes] = await threeNodes(kind);
       const runs = await startRuns(nodes);
       await broker.flush();
+      const givenByThen = runs.map(({ source }) => source.given);
       const [busy, quiet] = runs;
       await until('the viewers are told', () => busy!.viewers.every((viewer) => viewer.ofType('sse.reset').length > 0));
       const given = busy!.source.given;
@@ -126,11 +129,11 @@ for (const kind of brokerKinds) {
       );
       // The quiet one says only now and then that it is there.
       await until('all nodes know', () => nodes.every(({ sse }) => sse.getRun('quiet')?.id === quiet!.run.id));
-      for (const { topic, source, run, viewers } of runs) {
+      for (const [i, { topic, source, run, viewers }] of runs.entries()) {
         for (const { sse } of nodes) expect(sse.getRun(topic)).toMatchObject({ id: run.id, state: 'running' });
         source.finish();
         expect(await run.done).toBe('finished');
-        for (const viewer of viewers) await expectRest(viewer, topic === 'busy' ? source.given : 1);
+        for (const viewer of viewers) await expectRest(viewer, source.given, givenByThen[i]!);
         for (const { sse } of nodes) {
           await until('all nodes know', () => sse.getRun(topic)?.state === 'finished');
         }

@@ -107,6 +107,8 @@ async function frozen({ producer, watching }: Scene): Promise<void> {
   expect(said('done')).toEqual({ done: topic, outcome: 'failed' });
   expect(await untilFailed(viewers[2]!)).toEqual(first);
   const then = source.given;
+  // It reads one thing after the other: who came before it knew of the newer one would get all of the older one.
+  await until('it knows the newer one', async () => (await producer.do('runOf', { topic })) === newer.id);
   newViewers.push(await view(producerAsNode, topic));
   // What it has said when it did not know yet is read by now.
   await until('the newer one goes on', () => source.given > then + 100);

@@ -41,6 +41,20 @@ describe('a run whose node misses something', () => {
     );
   });
 
+  it('is over where that was its beginning, and its end was read', async () => {
+    const { views, one, two } = await twoNodes();
+    views[0].hold();
+    const source = new Numbers(2);
+    const run = one.run('answer', source.work);
+    await until('it is known', () => two.getRun('answer')?.id === run.id);
+    two.cancelRun('answer');
+    views[0].lose(1);
+    views[0].release();
+    expect(await run.done).toBe('cancelled');
+    expect([one, two].map((sse) => sse.getRun('answer')?.state)).toEqual(['cancelled', 'cancelled']);
+    expect(source.signals).toEqual([]);
+  });
+
   it('learns that it is over, and what goes on there instead, when it missed both', async () => {
     const { views, one, two, nodes } = await twoNodes();
     const [source, newSource] = [new Numbers(2), new Numbers(3, 0, 100)];

@@ -36,8 +36,9 @@ describe('a run that is started while its node shuts down', () => {
     const run = one.run('answer', source.work);
     await turn();
     // Behind the time for work, and before the log is closed.
-    const { leave } = views[0].presence!;
-    views[0].presence!.leave = async (audience) => {
+    const presence = views[0].presence!;
+    const leave = presence.leave.bind(presence);
+    presence.leave = async (audience) => {
       views[0].release();
       await turn();
       await leave(audience);

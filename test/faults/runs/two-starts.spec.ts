@@ -82,7 +82,7 @@ for (const kind of logKinds) {
       const tryOnce = async (topic: string, nodes: readonly SSEService[], catchUp: () => void): Promise<void> => {
         const seen: string[][] = nodes.map(() => []);
         const observing = nodes.map((sse, i) =>
-          sse.observe<string>(topic).subscribe(({ data }) => seen[i]!.push(String(data))),
+          sse.observe<string>(topic).subscribe(({ data }) => seen[i]!.push(data)),
         );
         const starts = ['a', 'b'].map((label) => new Start(label, pick(random, WAYS)));
         const order = random() < 0.5 ? [0, 1] : [1, 0];
@@ -93,7 +93,7 @@ for (const kind of logKinds) {
         }
         await delay(integer(random, 0, 5));
         catchUp();
-        await Promise.all(starts.map(({ run }) => run?.started.catch(() => {})));
+        for (const { run } of starts) await run?.started.catch(() => {});
         // Everybody has read who it is.
         const sources = (): Start[] => starts.filter(({ ran }) => ran.some(({ signal }) => !signal.aborted));
         await until('one source runs', () => sources().length === 1);

@@ -9,7 +9,7 @@ import { TestLog } from 'nestjs-sse-hub/testing';
 
 import { type Bench, until } from '../baseline.js';
 import { type EventStream, open } from '../readers/event-stream.js';
-import { type Broker, brokerKinds } from './brokers.js';
+import { brokerKinds } from './brokers.js';
 
 /** Something that holds the log of several nodes of this process. */
 export interface LogKind {
@@ -30,11 +30,11 @@ const memory: LogKind = {
 /** What concerns several nodes is tried with all of them. */
 export const logKinds: readonly LogKind[] = [
   memory,
-  ...brokerKinds.map(({ name, isInstalled, start }) => ({
-    name,
-    isInstalled,
+  ...brokerKinds.map((kind) => ({
+    name: kind.name,
+    isInstalled: kind.isInstalled,
     start: async () => {
-      const broker: Broker = await start({ persistent: false });
+      const broker = await kind.start({ persistent: false });
       return { node: () => broker.backplane(), remove: () => broker.remove() };
     },
   })),

@@ -11,7 +11,7 @@ import { integer, pick } from '../seed.js';
 const TOPICS = ['t', 'u'] as const;
 const NODES = 3;
 const WAYS = ['join', 'replace', 'reject'] as const;
-const MAY_BE_REFUSED = ['RUN_EXISTS', 'SHUTTING_DOWN'];
+const REFUSALS = new Set(['RUN_EXISTS', 'SHUTTING_DOWN']);
 /** Milliseconds that everything has to be as it should when nothing more happens: others wait as long as that for the dead. */
 const TO_SETTLE = 40_000;
 
@@ -329,7 +329,7 @@ export class RunWorld {
     for (const { node, label, run, outcome } of this.#handles) {
       if (node.state === 'dead' || this.isLossy) continue;
       const expected = judge.outcomes.get(run.id);
-      if (outcome !== expected && !MAY_BE_REFUSED.includes(outcome!)) {
+      if (outcome !== expected && !REFUSALS.has(outcome!)) {
         this.faults.push(`${label} (${run.id}) on ${node.name} came out as ${outcome}, and the log says ${expected}`);
       }
     }

@@ -62,7 +62,9 @@ export class Standalone extends Program {
 
   get messages(): Record<string, unknown>[] {
     const lines = this.output.split('\n').slice(0, -1);
-    return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    // Between them may be lines of its log.
+    const said = lines.filter((line) => line.startsWith('{'));
+    return said.map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 
   /** Waits until it has said something with this name. */

@@ -62,6 +62,7 @@ const actions = {
     );
     return run.id;
   },
+  runOf: ({ topic }) => sse.getRun(topic)?.id,
   stats: () => ({ ...sse.stats(), rss: process.memoryUsage().rss }),
 };
 
