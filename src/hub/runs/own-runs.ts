@@ -2,10 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Backplane } from '../../backplane/backplane.js';
-
 import type { Run, Runs, RunThatIsOver } from '../../log/runs.js';
-import { comparePositions, ORIGIN, type Position } from '../../protocol/cursor.js';
-import type { EventEntry, RunEndEntry, RunEntry, RunOutcome } from '../../protocol/entry.js';
+import type { Position } from '../../protocol/cursor.js';
+import type { EventEntry, RunEntry, RunOutcome } from '../../protocol/entry.js';
 import { show, type SSEEvent } from '../../protocol/event.js';
 import { SSEError } from '../../sse.error.js';
 import type { CancelRunOptions, Merge, RunOptions, RunSource, RunWork } from '../../sse.runs.js';
@@ -14,19 +13,12 @@ import type { Publisher } from '../publisher.js';
 import type { SSELogger } from '../reporting/logger.js';
 import type { Reporter } from '../reporting/reporter.js';
 import { assertLine, assertRun } from './check-run.js';
+import { type Claim, Claims, exists, PATIENCE } from './claims.js';
+import { Outcomes } from './outcomes.js';
 import { OwnRun } from './own-run.js';
+import { FAILED, RunEnds } from './run-ends.js';
 import { RunHandle, RunState } from './run-handle.js';
 import { SignsOfLife } from './signs-of-life.js';
-
-/** Milliseconds of the log that a node has to know before it begins a run: others say in that time which they have. */
-const KNOWN_FOR = 5_000;
-/** Milliseconds that a run waits for that. */
-const PATIENCE = 10_000;
-/** Milliseconds between two looks, and between two attempts to tell that a run is over. */
-const LOOK_AGAIN_AFTER = 50;
-const TELL_AGAIN_AFTER = 1_000;
-
-const FAILED: SSEEvent = { event: 'failed', data: { message: 'The work behind these events failed.' } };
 
 export interface OwnRunsContext {
   readonly runs: Runs;
@@ -41,17 +33,6 @@ export interface OwnRunsContext {
   readonly now: () => number;
 }
 
-/** A run that the log has not decided on yet. */
-interface Claim {
-  readonly own: OwnRun;
-  readonly handle: RunHandle;
-  readonly onRunning: NonNullable<RunOptions['onRunning']>;
-  /** What the log says of it, which stays so whatever is not read afterwards. */
-  verdict: 'begun' | 'joined' | { readonly existing: Run } | undefined;
-  /** To be called when there is a verdict, and when its entry has to be written once more. */
-  goOn: () => void;
-}
-
 /**
  * The runs of this node: claims their topics in the log, does their work, says how they came out. Which run is going on is
  * for the log alone to say (`Runs`); what that means for those who started or joined one is seen to here.
@@ -61,27 +42,27 @@ export class OwnRuns {
   readonly node = randomUUID().slice(-12);
   readonly #signs: SignsOfLife;
   #count = 0;
-  readonly #claims = new Map<string, Claim>();
+  readonly #ends: RunEnds;
+  readonly #claims: Claims;
   /** What this node does. */
   readonly #active = new Map<string, OwnRun>();
-  /** Who waits for the outcome of a run, by its id. */
-  readonly #waiting = new Map<string, Set<RunHandle>>();
+  readonly #outcomes = new Outcomes();
   /** How those who come late get less of a run, by its topic. */
   readonly #merges = new Map<string, Merge>();
-  /** What is before this place in the log, this node has not read. */
-  #unknownUpTo = ORIGIN;
   #isStopped = false;
   #onIdle = (): void => {};
 
   constructor(private readonly context: OwnRunsContext) {
-    const { runs, publisher, backplane, ready } = context;
+    const { runs, publisher, backplane, reporter, ready, now } = context;
+    this.#ends = new RunEnds({ runs, publisher, reporter });
+    this.#claims = new Claims({ runs, publisher, ends: this.#ends, ready, now });
     this.#signs = new SignsOfLife({
       node: this.node,
       runs,
       own: () => this.#active.values(),
       append: (entry) => publisher.appendForRun(entry),
       isReading: () => ready() && backplane.status === 'up',
-      fail: (run) => this.lose(run),
+      fail: (run) => this.#ends.lose(run),
     });
   }
 
@@ -136,14 +117,14 @@ export class OwnRuns {
     assertLine('id', id);
     assertLine('reason', reason);
     const run = this.context.runs.goingOn(topic);
-    if (run && (id === undefined || id === run.id)) return this.#end(run, 'cancelled', reason, run.cancelled);
+    if (run && (id === undefined || id === run.id)) return this.#ends.end(run, 'cancelled', reason, run.cancelled);
     // This node may be behind: what that means, the log says.
-    void this.#tell({ kind: 'endRun', topic, run: id, outcome: 'cancelled', reason });
+    void this.#ends.tell({ kind: 'endRun', topic, run: id, outcome: 'cancelled', reason });
   }
 
   /** Lets go of what is only of use while a run is known. */
   prune(): void {
-    const claimed = new Set(Array.from(this.#claims.values(), ({ own }) => own.topic));
+    const claimed = new Set(this.#claims.topics);
     for (const topic of this.#merges.keys()) {
       if (!this.context.runs.get(topic) && !claimed.has(topic)) this.#merges.delete(topic);
     }
@@ -154,20 +135,13 @@ export class OwnRuns {
     this.#signs.watch();
     if (run.node !== this.node || this.#active.has(run.id)) return;
     // It had been given up when its entry got there, or there is no time for it any more: nobody does its work.
-    if (this.#isStopped || !this.#grant(run.id)) this.lose(run);
+    if (this.#isStopped || !this.#grant(run.id)) this.#ends.lose(run);
   }
 
   /** The log says that a run was not begun, because another one is going on. */
   refused({ run }: RunEntry, by: Run): void {
-    const claim = this.#claims.get(run);
-    if (!claim || claim.verdict) return;
-    if (claim.onRunning === 'join') {
-      this.#join(claim.handle, by);
-      claim.verdict = 'joined';
-    } else if (claim.onRunning === 'reject') {
-      claim.verdict = { existing: by };
-    }
-    claim.goOn();
+    const claim = this.#claims.refuse(run, by);
+    if (claim) this.#join(claim.handle, by);
   }
 
   /** The log says that a run is over. */
@@ -175,8 +149,7 @@ export class OwnRuns {
     const outcome = state as RunOutcome;
     // Its node may have missed that it has begun.
     this.#grant(id);
-    for (const handle of this.#waiting.get(id) ?? []) handle.finish(outcome);
-    this.#waiting.delete(id);
+    this.#outcomes.finish(id, outcome);
     this.#letGo(id)?.abort(aborted(outcome, reason));
   }
 
@@ -192,24 +165,27 @@ export class OwnRuns {
   }
 
   /** A node says that it still has a run which is over: it has not read that. */
-  tellAgain({ topic, id, state, reason }: RunThatIsOver): void {
-    void this.#tell({ kind: 'endRun', topic, run: id, outcome: state as RunOutcome, reason });
+  tellAgain(run: RunThatIsOver): void {
+    this.#ends.tellAgain(run);
   }
 
-  /** Nobody does its work. What its viewers are to get then is not known where its beginning was not read. */
+  /** Nobody does its work. */
   lose(run: Run): void {
-    const { id, topic, failed } = run;
-    const farewell = failed ?? this.#farewell({ ...FAILED, topic }, id, 'failed');
-    this.#end(run, 'failed', 'lost', farewell);
+    this.#ends.lose(run);
+  }
+
+  /** The log has what is said last in a run. */
+  saidLast(run: Run, outcome: RunOutcome): void {
+    const own = this.#active.get(run.id);
+    if (own && !own.end) void this.#ends.follow(run, outcome);
   }
 
   /** What is in the log before this place was not read. */
   missed(upTo: Position): void {
-    this.#unknownUpTo = upTo;
-    for (const claim of this.#claims.values()) claim.goOn();
+    this.#claims.missed(upTo);
     // What the log had of its end may be gone with the rest. Not now: what is said here would come before the news.
     for (const { end } of this.#active.values()) if (end) queueMicrotask(end);
-    if (this.#waiting.size > 0) setTimeout(() => this.#giveUpOnUnknown(), PATIENCE).unref();
+    if (this.#outcomes.size > 0) setTimeout(() => this.#giveUpOnUnknown(), PATIENCE).unref();
   }
 
   /** Waits until all work of this node is done, and so long at most. What is not done then is told as failed. */
@@ -223,10 +199,9 @@ export class OwnRuns {
     this.#isStopped = true;
     for (const own of [...this.#active.values()]) {
       this.context.logger.warn(`The run on ${show(own.topic)} is cut short by the shutdown, and is told as failed.`);
-      this.#end(own, 'failed', 'shutdown', own.entry.failed);
+      this.#ends.end(own, 'failed', 'shutdown', own.entry.failed);
       this.#letGo(own.id)?.abort(aborted('failed', 'shutdown'));
-      for (const handle of this.#waiting.get(own.id) ?? []) handle.finish('failed');
-      this.#waiting.delete(own.id);
+      this.#outcomes.finish(own.id, 'failed');
     }
   }
 
@@ -234,15 +209,17 @@ export class OwnRuns {
   stop(): void {
     this.#isStopped = true;
     this.#signs.stop();
-    for (const claim of this.#claims.values()) claim.goOn();
-    this.#rejectWaiting(() => true, stopped());
+    this.#ends.stop();
+    this.#claims.goOn();
+    this.#outcomes.reject(() => true, stopped());
   }
 
   #entryOf(topic: unknown, options: RunOptions): RunEntry {
     assertTopic(topic);
     const run = `${this.node}-${(this.#count++).toString(36)}`;
     const { failed = FAILED, cancelled, last, event } = options;
-    const farewell = (given: SSEEvent, ends: RunOutcome): EventEntry => this.#farewell({ ...given, topic }, run, ends);
+    const farewell = (given: SSEEvent, ends: RunOutcome): EventEntry =>
+      this.#ends.farewell({ ...given, topic }, run, ends);
     // What is wrong with these is the caller's to know, now.
     if (last) farewell(last, 'finished');
     if (event !== undefined) farewell({ event, data: '' }, 'finished');
@@ -254,14 +231,12 @@ export class OwnRuns {
     const { own, handle } = claim;
     const { enabled } = this.context;
     try {
-      const claiming = enabled ? this.#claim(claim) : 'begun';
+      const claiming = enabled ? this.#claims.settle(claim) : 'begun';
       // With the log in memory it is decided by now, and whoever has called run() may count on that.
       if (claim.verdict !== 'begun' && (await claiming) === 'joined') return;
     } catch (error) {
       handle.reject(error);
       return;
-    } finally {
-      this.#claims.delete(own.id);
     }
     handle.begin(own.id);
     const outcome = await own.perform(work);
@@ -272,107 +247,22 @@ export class OwnRuns {
     const [reason, farewell] =
       outcome === 'failed'
         ? ['source', own.entry.failed]
-        : [undefined, last && this.#farewell({ ...last, topic: own.topic }, own.id, outcome)];
-    own.end = () => this.#end(own, outcome, reason, farewell);
+        : [undefined, last && this.#ends.farewell({ ...last, topic: own.topic }, own.id, outcome)];
+    own.end = () => this.#ends.end(own, outcome, reason, farewell);
     own.end();
   }
 
-  /** Settles when the log has decided which run is going on. */
-  async #claim(claim: Claim): Promise<'begun' | 'joined'> {
-    const { own } = claim;
-    const { publisher } = this.context;
-    this.#claims.set(own.id, claim);
-    while (!claim.verdict) {
-      publisher.open();
-      // With the log in memory it is begun when run() returns.
-      if (!this.#isKnown) await this.#untilKnown(claim);
-      // An entry of it that was given up for lost may have been read meanwhile.
-      else await this.#ask(claim);
-    }
-    if (typeof claim.verdict === 'object') throw exists(claim.verdict.existing);
-    return claim.verdict;
-  }
-
-  async #ask(claim: Claim): Promise<void> {
-    const { own, onRunning } = claim;
-    const { runs, publisher } = this.context;
-    const current = runs.goingOn(own.topic);
-    if (current && onRunning === 'replace') this.#end(current, 'cancelled', 'replaced', current.cancelled);
-    const read = new Promise<void>((resolve) => (claim.goOn = resolve));
-    // What the log has is decided, even where the answer to whoever wrote it was lost.
-    await Promise.race([read, publisher.claim(own.entry).then(() => read)]);
-  }
-
-  /** Whoever begins a run has to know whether another one is going on, wherever that is. */
-  get #isKnown(): boolean {
-    const { ready, now } = this.context;
-    const since = this.#unknownUpTo;
-    return ready() && (comparePositions(since, ORIGIN) === 0 || Math.max(now(), Date.now()) - since.ms >= KNOWN_FOR);
-  }
-
-  async #untilKnown(claim: Claim): Promise<void> {
-    const until = performance.now() + PATIENCE;
-    while (!this.#isKnown && !claim.verdict) {
-      if (performance.now() > until) {
-        throw new SSEError('BACKPLANE_UNAVAILABLE', 'It is not known which runs are going on: the log cannot be read.');
-      }
-      await delay(LOOK_AGAIN_AFTER, undefined, { ref: false });
-      this.context.publisher.open();
-    }
-  }
-
-  #farewell(event: SSEEvent & { readonly topic: string }, run: string, ends: RunOutcome): EventEntry {
-    return this.context.publisher.entryForRun(event, { run, n: 0, ends });
-  }
-
-  /** Has the log say that a run is over, and before it what its viewers get. */
-  #end(
-    run: { readonly id: string; readonly topic: string; readonly events: number },
-    outcome: RunOutcome,
-    reason: string | undefined,
-    farewell: EventEntry | undefined,
-  ): void {
-    const { publisher, reporter } = this.context;
-    if (farewell) {
-      const last = { ...farewell, n: run.events };
-      publisher.appendForRun(last).catch((error: unknown) => reporter.publishFailed(last, error));
-    }
-    void this.#tell({ kind: 'endRun', topic: run.topic, run: run.id, outcome, reason });
-  }
-
-  /** Until the log has it, or has what makes it needless: who follows the run waits for it. */
-  async #tell(entry: RunEndEntry): Promise<void> {
-    const { publisher, reporter, runs } = this.context;
-    do {
-      try {
-        await publisher.appendForRun(entry);
-        return;
-      } catch (error) {
-        reporter.publishFailed(entry, error);
-        await delay(TELL_AGAIN_AFTER, undefined, { ref: false });
-      }
-    } while (!this.#isStopped && runs.goingOn(entry.topic)?.id === entry.run);
-  }
-
   #join(handle: RunHandle, run: Run): void {
-    this.#wait(handle, run.id);
+    this.#outcomes.wait(handle, run.id);
     handle.begin(run.id);
-  }
-
-  #wait(handle: RunHandle, id: string): void {
-    const handles = this.#waiting.get(id);
-    if (handles) handles.add(handle);
-    else this.#waiting.set(id, new Set([handle]));
   }
 
   /** Answers whether somebody waits for this run to begin. */
   #grant(id: string): boolean {
-    const claim = this.#claims.get(id);
-    if (!claim || claim.verdict) return false;
+    const claim = this.#claims.grant(id);
+    if (!claim) return false;
     this.#active.set(id, claim.own);
-    this.#wait(claim.handle, id);
-    claim.verdict = 'begun';
-    claim.goOn();
+    this.#outcomes.wait(claim.handle, id);
     return true;
   }
 
@@ -387,15 +277,7 @@ export class OwnRuns {
   #giveUpOnUnknown(): void {
     const goingOn = new Set(Array.from(this.context.runs.allGoingOn(), ({ id }) => id));
     const message = 'What became of the run is not known: this node could not read the log for a while.';
-    this.#rejectWaiting((id) => !goingOn.has(id), new SSEError('BACKPLANE_UNAVAILABLE', message));
-  }
-
-  #rejectWaiting(isMeant: (id: string) => boolean, error: SSEError): void {
-    for (const [id, handles] of this.#waiting) {
-      if (!isMeant(id)) continue;
-      this.#waiting.delete(id);
-      for (const handle of handles) handle.reject(error);
-    }
+    this.#outcomes.reject((id) => !goingOn.has(id), new SSEError('BACKPLANE_UNAVAILABLE', message));
   }
 }
 
@@ -403,13 +285,6 @@ export class OwnRuns {
 function aborted(outcome: RunOutcome, reason: string | undefined): DOMException {
   const why = reason === undefined ? '' : `: ${reason}`;
   return new DOMException(`The run is over (${outcome}${why}).`, 'AbortError');
-}
-
-function exists({ id, topic }: Run): SSEError {
-  return new SSEError(
-    'RUN_EXISTS',
-    `A run is going on already on ${show(topic)}: ${id}. \`onRunning: 'join'\` follows it, 'replace' cancels it first.`,
-  );
 }
 
 function stopped(): SSEError {

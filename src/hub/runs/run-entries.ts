@@ -40,6 +40,7 @@ export class RunEntries {
     if (topic === undefined || run === undefined) return true;
     const isTaken = runs.takes({ topic, run, n, ends }, log.head);
     own.heard(nodeOfRun(run));
+    if (isTaken && ends) own.saidLast(runs.get(topic)!, ends);
     return isTaken;
   }
 
