@@ -38,6 +38,18 @@ describe('entries of runs that come in an order of their own', () => {
     for (const sse of [one, two]) expect(sse.getRun('answer')).toMatchObject({ state: 'cancelled' });
   });
 
+  it('end a run that was only said to end, because the node that cancelled it died in the midst of that', async () => {
+    const { log, nodes, one, two } = await twoNodes();
+    const source = new Numbers(1);
+    const run = one.run('answer', source.work);
+    await until('it goes on', () => two.getRun('answer')?.events === 1);
+    const viewers = await Promise.all(nodes.map((node) => view(node, 'answer')));
+    await log.append(eventOf(run.id, 1, { data: '"stopped"', ends: 'cancelled' }));
+    expect(await run.done).toBe('cancelled');
+    expect(source.signal!.aborted).toBe(true);
+    for (const viewer of viewers) await expectAll(viewer, [0, 'stopped']);
+  });
+
   it('begin no run for the second time', async () => {
     const { log, nodes, one, two } = await twoNodes();
     const recorder = new LogRecorder();
