@@ -10,7 +10,7 @@ import { ROOT } from './root.js';
 const IMPORTS = `
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { Body, Controller, Get, Injectable, Module, NotFoundException, Param, Post, Query, Res, Sse } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Injectable, Module, NotFoundException, Param, Post, Query, Res, Sse } from '@nestjs/common';
 import { HealthCheck, HealthCheckService } from '@nestjs/terminus';
 import { SwaggerModule } from '@nestjs/swagger';
 import type { Response } from 'express';
