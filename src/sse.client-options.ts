@@ -32,51 +32,51 @@ export interface OptionsOfClient<Followed, Event> {
    *
    * @defaultValue a UUID
    */
-  id?: string;
+  id?: string | undefined;
   /**
    * What it follows from the start.
    *
    * @defaultValue none
    */
-  topics?: Followed;
+  topics?: Followed | undefined;
   /**
    * Lets through what this client is to get, of all its topics.
    *
    * @defaultValue none: it gets everything
    */
-  filter?: Filter;
+  filter?: Filter | undefined;
   /**
    * Whose client it is, for limits and removal: from the session, never from the URL.
    *
    * @defaultValue none
    */
-  group?: string;
+  group?: string | undefined;
   /**
    * Where it resumes; `''` starts at the head.
    *
    * @defaultValue what the request brings: the `Last-Event-ID` header, then `?lastEventId=`
    */
-  lastEventId?: string;
+  lastEventId?: string | undefined;
   /**
    * Where the last event ID is read from, outside Nest.
    *
    * @defaultValue the request that Nest handles, or that the `response` of `createClient()` belongs to
    */
-  request?: RequestLike;
+  request?: RequestLike | undefined;
   /**
    * Replays what is newer than this time (milliseconds since 1970, or a Date) of the topics' present lives, without
    * `broadcastAll`. A last event ID wins over it, also one from the middle of such a replay.
    *
    * @defaultValue none: a new client starts at the head
    */
-  since?: Date | number;
+  since?: Date | number | undefined;
   /**
    * Replays a run from its n-th event on (from 0), and of topics that have none all that is retained. Whoever asks for events
    * that are gone gets `sse.reset`. More than 0 needs exactly one topic. A last event ID wins over it.
    *
    * @defaultValue none
    */
-  from?: number;
+  from?: number | undefined;
   /**
    * Gives this client fewer and larger events of a run where it is behind: it is handed the data of neighbours, and answers
    * what they are together, or `undefined` where they do not go together. What is published while it is there, it gets one
@@ -90,20 +90,20 @@ export interface OptionsOfClient<Followed, Event> {
    *
    * @defaultValue none
    */
-  notBefore?: Date | number;
+  notBefore?: Date | number | undefined;
   /**
    * What it gets right after connecting, before anything that is published from then on. Not called when it resumed
    * in full; called again when the stream ended before all of it had left.
    *
    * @defaultValue none
    */
-  initial?: Initial<Event> | ((client: SSEClient) => Initial<Event> | Promise<Initial<Event>>);
+  initial?: (Initial<Event> | ((client: SSEClient) => Initial<Event> | Promise<Initial<Event>>)) | undefined;
   /**
    * The application's own notes.
    *
    * @defaultValue `{}`
    */
-  metadata?: Record<string, unknown>;
+  metadata?: Record<string, unknown> | undefined;
   /**
    * When the stream has to end, e.g. with the session (milliseconds since 1970, or a Date). It ends behind
    * `sse.expired`, and an EventSource comes back: with cookies your guard decides anew; with a token in the URL it
@@ -112,37 +112,37 @@ export interface OptionsOfClient<Followed, Event> {
    *
    * @defaultValue never
    */
-  expiresAt?: Date | number;
+  expiresAt?: Date | number | undefined;
   /**
    * More response headers.
    *
    * @defaultValue none
    */
-  headers?: OutgoingHttpHeaders;
+  headers?: OutgoingHttpHeaders | undefined;
   /**
    * After a gap: what is still retained, or only what is new.
    *
    * @defaultValue the hub's
    */
-  onGap?: OnGap;
+  onGap?: OnGap | undefined;
   /**
    * Milliseconds of silence after which it gets a comment; 0 for none.
    *
    * @defaultValue the hub's
    */
-  heartbeatInterval?: number;
+  heartbeatInterval?: number | undefined;
   /**
    * Milliseconds that its EventSource waits before it comes back, jittered.
    *
    * @defaultValue the hub's
    */
-  retryInterval?: number;
+  retryInterval?: number | undefined;
   /**
    * Whether it gets the `sse.*` events.
    *
    * @defaultValue the hub's
    */
-  controlEvents?: boolean;
+  controlEvents?: boolean | undefined;
   /**
    * How the server ends a stream that is to come back (shutdown, `maxConnectionAge`, `expiresAt`, `removeClient`, refused
    * for now). `'cut'` breaks the connection off behind the last event and its cursor, for readers built on `fetch` that take
@@ -153,7 +153,7 @@ export interface OptionsOfClient<Followed, Event> {
    * @example
    * sse.stream('orders', { plannedEnd: 'cut' });
    */
-  plannedEnd?: 'end' | 'cut';
+  plannedEnd?: 'end' | 'cut' | undefined;
 }
 
 /** `stream()` has its topics as an argument, and Nest writes the headers. */

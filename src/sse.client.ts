@@ -34,16 +34,16 @@ export interface SSEClient {
   readonly id: string;
   readonly connected: boolean;
   /** Whose client it is. */
-  readonly group?: string;
+  readonly group?: string | undefined;
   /** What it follows; patterns as text. */
   readonly topics: ReadonlySet<string>;
   readonly metadata: Record<string, unknown>;
   /** ISO 8601, like the other times. */
   readonly connectedAt: string;
   /** The cursor that was last sent to it. */
-  readonly lastEventId?: string;
-  readonly lastEventAt?: string;
-  readonly lastHeartbeatAt?: string;
+  readonly lastEventId?: string | undefined;
+  readonly lastEventAt?: string | undefined;
+  readonly lastHeartbeatAt?: string | undefined;
   /** The response that it was created with; direct transport only. */
   readonly response?: unknown;
 }
@@ -52,7 +52,7 @@ export interface SSEClient {
 export interface ConnectionChange {
   readonly type: 'connect' | 'disconnect';
   readonly client: SSEClient;
-  readonly reason?: DisconnectReason;
+  readonly reason?: DisconnectReason | undefined;
 }
 
 /** A group that follows a topic, over all nodes. */
@@ -61,5 +61,5 @@ export interface GroupOfTopic {
   /** How many of its clients follow the topic. */
   readonly streams: number;
   /** Of its newest client that has some. */
-  readonly metadata?: Record<string, unknown>;
+  readonly metadata?: Record<string, unknown> | undefined;
 }

@@ -14,9 +14,9 @@ import { compileRules, ruleFor, type Topics } from './sse.topic-rules.js';
 export interface HistoryRule {
   readonly topics: Topics;
   /** Events per topic; `maxHistorySize` when absent. */
-  readonly maxSize?: number;
+  readonly maxSize?: number | undefined;
   /** Milliseconds; `maxHistoryAge` when absent. */
-  readonly maxAge?: number;
+  readonly maxAge?: number | undefined;
 }
 
 /** How soon one write to a client may follow another because of some topics. */
@@ -36,118 +36,118 @@ export interface SSEConfig {
    *
    * @defaultValue `true`
    */
-  enabled?: boolean;
+  enabled?: boolean | undefined;
   /**
    * Logs every connect, subscribe, replay, reset and disconnect.
    *
    * @defaultValue `false`
    */
-  debug?: boolean;
+  debug?: boolean | undefined;
   /**
    * How long a stream may be silent before a comment is sent, × 1 to 1.25 so that heartbeats spread; 0 for never.
    *
    * @defaultValue `30_000`
    */
-  heartbeatInterval?: number;
+  heartbeatInterval?: number | undefined;
   /**
    * Sent as `retry` on connecting: how long an EventSource waits before it comes back.
    *
    * @defaultValue `3_000`
    */
-  retryInterval?: number;
+  retryInterval?: number | undefined;
   /**
    * 0 to 1: `retry` is `retryInterval` × (1 + random × `retryJitter`), against reconnect storms.
    *
    * @defaultValue `0.5`
    */
-  retryJitter?: number;
+  retryJitter?: number | undefined;
   /**
    * Bytes of one event's data and comment as they are on the wire: of text with line breaks that is more than it has,
    * because every line begins with `data: `.
    *
    * @defaultValue `1_048_576`
    */
-  maxEventSize?: number;
+  maxEventSize?: number | undefined;
   /**
    * Compresses the streams of `createClient()` and `addClient()` for clients that take gzip: once for all that get
    * the same. `threshold`: bytes below which it is not worth it (256); `level`: zlib's, 1 to 9 (6).
    *
    * @defaultValue `false`
    */
-  compression?: boolean | Partial<CompressionOptions>;
+  compression?: boolean | Partial<CompressionOptions> | undefined;
   /**
    * Open streams on this node; Infinity for no limit.
    *
    * @defaultValue `1_000`
    */
-  maxClients?: number;
+  maxClients?: number | undefined;
   /**
    * Open streams of one group on this node.
    *
    * @defaultValue `Infinity`
    */
-  maxClientsPerGroup?: number;
+  maxClientsPerGroup?: number | undefined;
   /**
    * At `maxClients`. `retry`: 200, `sse.busy`, the end, so an EventSource comes back. `reject`: `TOO_MANY_CLIENTS`
    * (503), after which it never does.
    *
    * @defaultValue `'retry'`
    */
-  onLimit?: OnLimit;
+  onLimit?: OnLimit | undefined;
   /**
    * At `maxClientsPerGroup`. `evict-oldest`: the oldest of the group ends for good.
    *
    * @defaultValue `'evict-oldest'`
    */
-  onGroupLimit?: OnGroupLimit;
+  onGroupLimit?: OnGroupLimit | undefined;
   /**
    * Topics and patterns that one client follows.
    *
    * @defaultValue `100`
    */
-  maxTopicsPerClient?: number;
+  maxTopicsPerClient?: number | undefined;
   /**
    * Events kept per topic; 0: only until every client that keeps up has them.
    *
    * @defaultValue `1_000`
    */
-  maxHistorySize?: number;
+  maxHistorySize?: number | undefined;
   /**
    * How long events are kept, and how long it is known that a topic is finished.
    *
    * @defaultValue `1_200_000` (20 minutes)
    */
-  maxHistoryAge?: number;
+  maxHistoryAge?: number | undefined;
   /**
    * Bytes of all history together, at least 65,536; the oldest events go first.
    *
    * @defaultValue `67_108_864` (64 MiB)
    */
-  maxHistoryBytes?: number;
+  maxHistoryBytes?: number | undefined;
   /**
    * Other limits for some topics; the first rule that matches counts.
    *
    * @defaultValue none
    */
-  history?: readonly HistoryRule[];
+  history?: readonly HistoryRule[] | undefined;
   /**
    * After a gap: what is still retained, or only what is new.
    *
    * @defaultValue `'earliest'`
    */
-  onGap?: OnGap;
+  onGap?: OnGap | undefined;
   /**
    * Streams are closed after this time, × 0.8 to 1.0, between two events; 0 for never.
    *
    * @defaultValue `0`
    */
-  maxConnectionAge?: number;
+  maxConnectionAge?: number | undefined;
   /**
    * Bytes handed to one connection before it is left to catch up from the log.
    *
    * @defaultValue `65_536`
    */
-  highWaterMark?: number;
+  highWaterMark?: number | undefined;
   /**
    * At most one write per client in this time, up to 60,000, for floods of small events: fewer and larger writes cost
    * less. The first event after a pause leaves at once, what is published in the interval behind a write leaves together
@@ -156,7 +156,7 @@ export interface SSEConfig {
    *
    * @defaultValue `0`
    */
-  flushInterval?: number;
+  flushInterval?: number | undefined;
   /**
    * Another `flushInterval` for some topics; the first rule that matches counts. When an event leaves, so does everything
    * before it that its client has not got: events of an urgent topic take those along that wait.
@@ -166,37 +166,37 @@ export interface SSEConfig {
    * @example
    * const config: SSEConfig = { flushInterval: 50, flush: [{ topics: topicPattern('alert:*'), interval: 0 }] };
    */
-  flush?: readonly FlushRule[];
+  flush?: readonly FlushRule[] | undefined;
   /**
    * With data waiting and none accepted for this long, a client is closed.
    *
    * @defaultValue `30_000`
    */
-  slowTimeout?: number;
+  slowTimeout?: number | undefined;
   /**
    * How long `shutdown()` gives streams to end; what is left then is destroyed.
    *
    * @defaultValue `5_000`
    */
-  drainTimeout?: number;
+  drainTimeout?: number | undefined;
   /**
    * Stands between the segments of a topic, for patterns.
    *
    * @defaultValue `':'`
    */
-  topicDelimiter?: string;
+  topicDelimiter?: string | undefined;
   /**
    * Turns the data of an event into text. `JSON.stringify` quotes strings too.
    *
    * @defaultValue strings as they are, anything else as JSON
    */
-  serialize?: Serialize | typeof JSON.stringify;
+  serialize?: Serialize | typeof JSON.stringify | undefined;
   /**
    * Reads back what `serialize` made, for filters and observers.
    *
    * @defaultValue `JSON.parse`
    */
-  deserialize?: (text: string) => unknown;
+  deserialize?: ((text: string) => unknown) | undefined;
   /**
    * Standard Schemas (Zod, Valibot, ArkType, …) for the data of what is published on some topics, by the event's name:
    * `INVALID_EVENT` for what does not match, and for a name that has none. The first rule that matches a topic counts;
@@ -209,25 +209,25 @@ export interface SSEConfig {
    * const created = z.object({ id: z.number(), total: z.number() });
    * const config: SSEConfig = { schemas: [{ topics: 'orders', events: { created } }] };
    */
-  schemas?: readonly SchemaRule[];
+  schemas?: readonly SchemaRule[] | undefined;
   /**
    * `false`: nothing is checked against `schemas`.
    *
    * @defaultValue `true` where there are `schemas`
    */
-  validate?: boolean;
+  validate?: boolean | undefined;
   /**
    * Whether the `sse.*` events are sent.
    *
    * @defaultValue `true`
    */
-  controlEvents?: boolean;
+  controlEvents?: boolean | undefined;
   /**
    * Where the log lives.
    *
    * @defaultValue `new MemoryBackplane()`: in the memory of this process
    */
-  backplane?: Backplane;
+  backplane?: Backplane | undefined;
 }
 
 /** The configuration with every default filled in, checked. */

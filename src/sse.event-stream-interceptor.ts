@@ -30,7 +30,7 @@ import { assertOptionNames, type ClientOptions, type RouteOptions } from './sse.
 import { SSEError } from './sse.error.js';
 import { Hubs } from './sse.hubs.js';
 import { type CurrentRequest, currentRequestOf } from './sse.middleware.js';
-import { EVENT_STREAM_METADATA, refusal, type Report } from './sse.route.js';
+import { EVENT_STREAM_METADATA, refusal, type Report, tellMisuse } from './sse.route.js';
 import type { SSEService } from './sse.service.js';
 import type { Topics } from './sse.topic-rules.js';
 import { isMessage } from './transport/message.js';
@@ -88,6 +88,7 @@ export class EventStreamInterceptor implements NestInterceptor {
         this.#open(this.#hubs.get(hub, name), current, response, { ...options, ...withDefaults(options, defaults) });
       }),
       catchError((error: unknown) => {
+        tellMisuse(error, current.route?.name ?? '');
         current.failure = { error };
         throw error;
       }),
@@ -116,6 +117,7 @@ const RIGHT_FORMS =
 /** What a handler has returned, as options of its client. Throws `INVALID_ROUTE`, and `INVALID_CONFIG` for the name of an option. */
 function optionsOf(value: unknown, handler: string): ClientOptions {
   if (value === undefined || value === null) return NO_CONTENT;
+  if (Array.isArray(value) && value.length === 0) throw refusal(`${handler} returns an empty list. ${RIGHT_FORMS}`);
   if (typeof value === 'string' || value instanceof TopicPattern || Array.isArray(value)) {
     return { topics: value as Topics };
   }
@@ -128,7 +130,14 @@ function optionsOf(value: unknown, handler: string): ClientOptions {
   }
   if (!isPlainObject(value)) throw refusal(`${handler} returns ${show(value)}. ${RIGHT_FORMS}`);
   assertOptionNames(value, `What ${handler} returns`);
-  return value;
+  if (isFollowing(value)) return value;
+  throw refusal(`${handler} returns options without topics, and nothing could reach such a stream. ${RIGHT_FORMS}`);
+}
+
+/** Whether it follows something, or may be found by its id or group, and made to. */
+function isFollowing({ topics, id, group, lastEventId }: ClientOptions): boolean {
+  const isEmpty = topics === undefined || (Array.isArray(topics) && topics.length === 0);
+  return !isEmpty || id !== undefined || group !== undefined || lastEventId !== undefined;
 }
 
 /** All of the run, from its first event on, and then its end. */

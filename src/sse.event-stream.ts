@@ -22,13 +22,13 @@ export interface EventStreamOptions extends RouteOptions {
    *
    * @defaultValue `'GET'`
    */
-  method?: keyof typeof RequestMethod;
+  method?: keyof typeof RequestMethod | undefined;
   /**
    * The name of the hub that its clients follow, where there are several.
    *
    * @defaultValue the hub without a name
    */
-  hub?: string;
+  hub?: string | undefined;
 }
 
 /** What else would write the response, by where Nest keeps it. */

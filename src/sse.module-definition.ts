@@ -10,14 +10,14 @@ interface HubOptions {
    *
    * @defaultValue `true`
    */
-  isGlobal?: boolean;
+  isGlobal?: boolean | undefined;
   /**
    * Makes it one of several hubs in the application, each with its own log, limits and shutdown. It is injected with
    * `@InjectSSE(name)`.
    *
    * @defaultValue none: the hub that `SSEService` injects
    */
-  name?: string;
+  name?: string | undefined;
 }
 
 /** `SSEConfig`, and what there is to say of the hub beside it. */

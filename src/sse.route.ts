@@ -79,3 +79,8 @@ export function refusal(message: string): SSEError {
   logger.error(message);
   return new SSEError('INVALID_ROUTE', message);
 }
+
+/** The same for what `createClient()` says of options that somebody has returned, and could not have caught. */
+export function tellMisuse(error: unknown, handler: string): void {
+  if (error instanceof SSEError && error.code === 'INVALID_CONFIG') logger.error(`${handler}: ${error.message}`);
+}

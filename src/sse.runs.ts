@@ -25,32 +25,32 @@ export interface RunOptions<Name extends string = string, Event = SSEEvent, Data
    * @defaultValue none: a value that is an object of `event` and `data` (and `id`, `retry`, `comment`, `metadata`,
    * `timestamp`, and nothing else) is a whole event; any other is the data of an event without a name
    */
-  event?: Name;
+  event?: Name | undefined;
   /**
    * What its viewers get when it has finished, before the end; such as `{ data: '[DONE]' }`.
    *
    * @defaultValue none
    */
-  last?: Event;
+  last?: Event | undefined;
   /**
    * What its viewers get when it has failed, before the end, whichever node says so.
    *
    * @defaultValue an event `failed` with `{ message }`, which gives nothing away
    */
-  failed?: Event;
+  failed?: Event | undefined;
   /**
    * What its viewers get when it is cancelled, before the end.
    *
    * @defaultValue none
    */
-  cancelled?: Event;
+  cancelled?: Event | undefined;
   /**
    * Where a run is going on there already, on whichever node: `'join'` follows that one and starts nothing; `'replace'`
    * cancels it first; `'reject'` is the error `RUN_EXISTS` (409).
    *
    * @defaultValue `'join'`
    */
-  onRunning?: 'join' | 'replace' | 'reject';
+  onRunning?: 'join' | 'replace' | 'reject' | undefined;
   /**
    * Gives those who come late fewer and larger events: what they are behind by is handed to this, as the data of
    * neighbours. Who is there gets each event. Holds for those who follow what `run()` returns, and `getRun()` on a node that
@@ -84,13 +84,13 @@ export interface SSERunState {
   readonly topic: string;
   readonly state: 'running' | RunOutcome;
   /** When it began; ISO 8601. Absent where this node was started later, and the log has let go of that. */
-  readonly since?: string;
+  readonly since?: string | undefined;
   /** A name of the node that it is on; each has another one after a restart. */
   readonly node: string;
   /** How many events it has had. */
   readonly events: number;
   /** Why it was cancelled or has failed: what `cancelRun` was given, or `replaced`, `closed`, `source`, `shutdown`, `lost` (its node is gone). */
-  readonly reason?: string;
+  readonly reason?: string | undefined;
 }
 
 /** Which run to cancel, and why. */
@@ -100,11 +100,11 @@ export interface CancelRunOptions {
    *
    * @defaultValue the one that is going on
    */
-  id?: string;
+  id?: string | undefined;
   /**
    * For `signal.reason`, and for the state of the run. At most 256 bytes.
    *
    * @defaultValue none
    */
-  reason?: string;
+  reason?: string | undefined;
 }

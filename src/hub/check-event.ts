@@ -111,6 +111,12 @@ function unreadable(what: string, cause: unknown): SSEError {
 }
 
 function serialize(event: Readonly<SSEEvent>, { serialize: toText }: EntryRules): string {
+  if (event.data === undefined && toText === serializeData) {
+    throw new SSEError(
+      'INVALID_EVENT',
+      'data: it is undefined. An event has data; null says that there is nothing to say.',
+    );
+  }
   let text: unknown;
   try {
     // Only the application's own sees the event, and could change what has been checked.

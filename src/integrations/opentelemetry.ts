@@ -60,13 +60,13 @@ export interface ObserveOptions {
    *
    * @defaultValue that of the global provider for `nestjs-sse-hub`
    */
-  meter?: Meter;
+  meter?: Meter | undefined;
   /**
    * On every figure: what tells several hubs of one process apart.
    *
    * @defaultValue `{}`
    */
-  attributes?: Attributes;
+  attributes?: Attributes | undefined;
 }
 
 /**

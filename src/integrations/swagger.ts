@@ -19,19 +19,19 @@ export interface ApiEventStreamOptions {
    *
    * @defaultValue events of any name, with any data
    */
-  events?: Readonly<Record<string, EventDataSchema>>;
+  events?: Readonly<Record<string, EventDataSchema>> | undefined;
   /**
    * What the answer 200 is.
    *
    * @defaultValue `'Server-Sent Events.'`
    */
-  description?: string;
+  description?: string | undefined;
   /**
    * Whether the hub's own events, such as `sse.reset`, are among them. To be said where the hub has `controlEvents: false`.
    *
    * @defaultValue what `@EventStream()` says of the handler, else `true`
    */
-  controlEvents?: boolean;
+  controlEvents?: boolean | undefined;
 }
 
 /** How `documentEventStreams()` writes the events of a stream. */
@@ -42,7 +42,7 @@ export interface EventStreamDocumentOptions {
    *
    * @defaultValue `'events'`
    */
-  schema?: 'events' | 'data';
+  schema?: 'events' | 'data' | undefined;
 }
 
 /** Where `@ApiEventStream()` keeps what it says of a handler. */

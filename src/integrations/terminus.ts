@@ -12,14 +12,14 @@ export interface ReadinessOptions {
    *
    * @defaultValue `5_000`
    */
-  maxLag?: number;
+  maxLag?: number | undefined;
   /**
    * Whether a node is only ready while its log can be reached. `false` where a proxy answers 502 when no node is ready: a
    * broker is away for all nodes at a time, and an EventSource that is answered 502 never comes back.
    *
    * @defaultValue `true`
    */
-  needsLog?: boolean;
+  needsLog?: boolean | undefined;
 }
 
 /**

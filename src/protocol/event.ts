@@ -8,27 +8,27 @@ export interface SSEEvent<T = unknown> {
   /** A string goes as it is, anything else as JSON. `undefined`, functions, symbols and BigInt are refused: use `null`. */
   data: T;
   /** The name browsers listen for with `addEventListener`; `message` when absent. */
-  event?: string;
+  event?: string | undefined;
   /** The application's own id, 1 to 256 bytes. Without one, browsers see the cursor. */
-  id?: string;
+  id?: string | undefined;
   /** The topic the event belongs to. */
-  topic?: string;
+  topic?: string | undefined;
   /** Reconnection time in milliseconds for the browsers that receive this event: an integer from 0 to 2^31-1. */
-  retry?: number;
+  retry?: number | undefined;
   /** Comment lines before the event; browsers ignore them. */
-  comment?: string;
+  comment?: string | undefined;
   /** JSON that stays on the servers: filters and observers see it. */
-  metadata?: Record<string, unknown>;
+  metadata?: Record<string, unknown> | undefined;
   /** ISO 8601; the time of publishing when absent. */
-  timestamp?: string;
+  timestamp?: string | undefined;
 }
 
 /** Who does not get a broadcast. It is kept with the event, so it holds in replay and on other nodes. */
 export interface BroadcastOptions {
   /** Client ids. */
-  except?: string | readonly string[];
+  except?: string | readonly string[] | undefined;
   /** The group whose clients are passed over, e.g. the author's. */
-  exceptGroup?: string;
+  exceptGroup?: string | undefined;
 }
 
 export const MAX_ID_BYTES = 256;

@@ -19,13 +19,13 @@ export type StreamTarget = ApplicationLike | http.Server | URL | string;
 /** How a stream is asked for. */
 export interface StreamRequest {
   /** Headers, beside `Accept: text/event-stream` or in its place. */
-  readonly headers?: http.OutgoingHttpHeaders;
+  readonly headers?: http.OutgoingHttpHeaders | undefined;
   /**
    * Of the request.
    *
    * @defaultValue `POST` with a `body`, else `GET`
    */
-  readonly method?: string;
+  readonly method?: string | undefined;
   /** Sent as JSON. */
   readonly body?: unknown;
   /**
@@ -33,13 +33,13 @@ export interface StreamRequest {
    *
    * @defaultValue none
    */
-  readonly lastEventId?: string;
+  readonly lastEventId?: string | undefined;
   /**
    * Milliseconds that each wait may take, that for the stream to open included. Real ones, whatever fake timers say.
    *
    * @defaultValue `2_000`
    */
-  readonly timeout?: number;
+  readonly timeout?: number | undefined;
 }
 
 const starting = new WeakMap<object, Promise<unknown>>();

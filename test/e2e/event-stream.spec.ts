@@ -129,6 +129,8 @@ for (const platform of platforms) {
         /Controller\.events\(\) returns 42\. .*\{ topics: 'orders', group \}.*204/,
       ],
       ['an instance', () => new Date(0), 'INVALID_ROUTE', /events\(\) returns .*1970/],
+      ['an empty list', () => [], 'INVALID_ROUTE', /events\(\) returns an empty list\./],
+      ['no topics', () => ({ onGap: 'latest' }), 'INVALID_ROUTE', /returns options without topics/],
       ['a list of Observables', () => [of('t')], 'INVALID_TOPIC', /topic/],
       ['a message', () => of({ data: 1 }), 'INVALID_CONFIG', /events\(\) returns has no option `data` \(1\)/],
       ['a wrong option', () => ({ topic: 't' }), 'INVALID_CONFIG', /has no option `topic` \("t"\).*topics, filter/],
@@ -156,7 +158,8 @@ for (const platform of platforms) {
       const answer = await answerTo(await bench.open(`${url}/events`));
       expect(answer).toEqual(answerOf(code === 'INVALID_TOPIC' ? 400 : 500, code, message));
       expect(sse.getClientCount()).toBe(0);
-      if (code === 'INVALID_ROUTE') expect(logger.ofHub('error')).toEqual([expect.stringMatching(message)]);
+      // An EventSource shows nobody the answer.
+      if (code !== 'INVALID_TOPIC') expect(logger.ofHub('error')).toEqual([expect.stringMatching(message)]);
     });
 
     it('leaves alone what its handler has answered itself', async () => {

@@ -138,7 +138,7 @@ describe('run()', () => {
       const sse = hub();
       const got = recorded(sse);
       expect(await sse.run('answer', work as never).done).toBe('failed');
-      expect(got).toEqual([['failed', { message: 'The work behind these events failed.' }]]);
+      expect(got).toEqual([['failed', { message: 'The source of these events failed.' }]]);
       expect(sse.getRun('answer')).toMatchObject({ state: 'failed', reason: 'source' });
     });
   }

@@ -10,14 +10,14 @@ export interface NatsBackplaneOptions {
    *
    * @defaultValue `'nats://127.0.0.1:4222'`, unless `options` or `connection` say where.
    */
-  readonly servers?: string | readonly string[];
+  readonly servers?: string | readonly string[] | undefined;
   /**
    * The client's own options, for authentication, TLS and whatever else. Reconnecting is the backplane's.
    *
    * @example
    * new NatsBackplane({ servers: 'tls://nats.example', options: { user: 'shop', pass: process.env['NATS_PASSWORD'] } });
    */
-  readonly options?: ConnectionOptions;
+  readonly options?: ConnectionOptions | undefined;
   /**
    * A connection of the application's. It is shared, and stays the application's: the backplane never closes it. Excludes
    * `servers` and `options`.
@@ -25,75 +25,75 @@ export interface NatsBackplaneOptions {
    * @example
    * new NatsBackplane({ connection: await connect({ servers: 'nats://localhost:4222' }) });
    */
-  readonly connection?: NatsConnection;
+  readonly connection?: NatsConnection | undefined;
   /**
    * The JetStream domain of the log, 1 to 64 letters, digits, `_` and `-`.
    *
    * @defaultValue that of the server
    */
-  readonly domain?: string;
+  readonly domain?: string | undefined;
   /**
    * The name of the stream, and first token of its subject: 1 to 64 letters, digits, `_` and `-`. Hubs with the same
    * prefix share one log.
    *
    * @defaultValue `'sse'`
    */
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
   /**
    * How many entries the log keeps, about. Should be more than all topics' `maxHistorySize` together.
    *
    * @defaultValue `100_000`
    */
-  readonly maxLength?: number;
+  readonly maxLength?: number | undefined;
   /**
    * Milliseconds that the log keeps an entry, 100 or more. Should be at least `maxHistoryAge`.
    *
    * @defaultValue `1_200_000` (20 minutes)
    */
-  readonly maxAge?: number;
+  readonly maxAge?: number | undefined;
   /**
    * Bytes that the log keeps, 1,024 or more; `Infinity` for no limit but the server's.
    *
    * @defaultValue `Infinity`
    */
-  readonly maxBytes?: number;
+  readonly maxBytes?: number | undefined;
   /**
    * Where the server keeps a log that it has yet to make: `file` survives its restart, `memory` does not.
    *
    * @defaultValue `'file'`
    */
-  readonly storage?: 'file' | 'memory';
+  readonly storage?: 'file' | 'memory' | undefined;
   /**
    * How many servers of the cluster keep a log that is yet to be made, 1 to 5.
    *
    * @defaultValue `1`
    */
-  readonly replicas?: number;
+  readonly replicas?: number | undefined;
   /**
    * Milliseconds after which `publish` rejects when NATS does not answer, and that a start waits for NATS.
    *
    * @defaultValue `5_000`
    */
-  readonly publishTimeout?: number;
+  readonly publishTimeout?: number | undefined;
   /**
    * How many entries may wait for NATS; what is beyond is dropped, logged and counted.
    *
    * @defaultValue `10_000`
    */
-  readonly maxPending?: number;
+  readonly maxPending?: number | undefined;
   /**
    * How many bytes may wait for NATS; what is beyond is dropped, logged and counted.
    *
    * @defaultValue `67_108_864` (64 MiB)
    */
-  readonly maxPendingBytes?: number;
+  readonly maxPendingBytes?: number | undefined;
   /**
    * Bytes of one entry in NATS, as JSON with its data, comment and metadata. Larger ones are neither written nor read.
    * Should be well above `maxEventSize`. What the server takes (`max_payload`, 1 MiB unless configured) is a limit too.
    *
    * @defaultValue `8_388_608` (8 MiB)
    */
-  readonly maxEntryBytes?: number;
+  readonly maxEntryBytes?: number | undefined;
 }
 
 /** The options that have a value, given or not; `domain` needs none. */

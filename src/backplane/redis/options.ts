@@ -11,14 +11,14 @@ export interface RedisBackplaneOptions {
    *
    * @defaultValue `'redis://127.0.0.1:6379'`, unless `options` or `client` say where.
    */
-  readonly url?: string;
+  readonly url?: string | undefined;
   /**
    * ioredis' own options, for Sentinel, TLS and whatever a URL cannot say. With `url`, they are added to it.
    *
    * @example
    * new RedisBackplane({ options: { sentinels: [{ host: 'sentinel-1', port: 26379 }], name: 'primary' } });
    */
-  readonly options?: RedisOptions;
+  readonly options?: RedisOptions | undefined;
   /**
    * A client of the application's, or a cluster. It stays the application's: it is only duplicated (`duplicate()`), for a
    * connection that appends and one that reads, which the backplane closes. Excludes `url` and `options`.
@@ -26,52 +26,52 @@ export interface RedisBackplaneOptions {
    * @example
    * new RedisBackplane({ client: new Cluster([{ host: 'redis-1', port: 6379 }]) });
    */
-  readonly client?: Redis | Cluster;
+  readonly client?: Redis | Cluster | undefined;
   /**
    * What all keys begin with, 1 to 200 characters without spaces and braces. Hubs with the same prefix share one log.
    *
    * @defaultValue `'sse'`
    */
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
   /**
    * How many entries the log keeps, about: Redis trims it in steps. Should be more than all topics' `maxHistorySize`
    * together.
    *
    * @defaultValue `100_000`
    */
-  readonly maxLength?: number;
+  readonly maxLength?: number | undefined;
   /**
    * Milliseconds that the log keeps an entry, about: it is trimmed when something is appended. Should be at least
    * `maxHistoryAge`.
    *
    * @defaultValue `1_200_000` (20 minutes)
    */
-  readonly maxAge?: number;
+  readonly maxAge?: number | undefined;
   /**
    * Milliseconds after which `publish` rejects when Redis does not answer, and that a start waits for Redis.
    *
    * @defaultValue `5_000`
    */
-  readonly publishTimeout?: number;
+  readonly publishTimeout?: number | undefined;
   /**
    * How many entries may wait for Redis; what is beyond is dropped, logged and counted.
    *
    * @defaultValue `10_000`
    */
-  readonly maxPending?: number;
+  readonly maxPending?: number | undefined;
   /**
    * How many bytes may wait for Redis; what is beyond is dropped, logged and counted.
    *
    * @defaultValue `67_108_864` (64 MiB)
    */
-  readonly maxPendingBytes?: number;
+  readonly maxPendingBytes?: number | undefined;
   /**
    * Bytes of one entry in Redis, as JSON with its data, comment and metadata. Larger ones are neither written nor read.
    * Should be well above `maxEventSize`.
    *
    * @defaultValue `8_388_608` (8 MiB)
    */
-  readonly maxEntryBytes?: number;
+  readonly maxEntryBytes?: number | undefined;
 }
 
 /** The options that have a value, given or not. */

@@ -36,7 +36,7 @@ export interface SSEStats {
     readonly events: number;
     readonly bytes: number;
     /** When the oldest retained event was published; ISO 8601. */
-    readonly oldest?: string;
+    readonly oldest?: string | undefined;
   };
   /** `lag`: milliseconds that this node was behind the end of the log when it last asked. */
   readonly backplane: { readonly kind: string; readonly status: 'up' | 'down'; readonly lag?: number };

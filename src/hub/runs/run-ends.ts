@@ -10,7 +10,7 @@ import type { Reporter } from '../reporting/reporter.js';
 const TELL_AGAIN_AFTER = 1_000;
 
 /** What viewers of a run that has failed get, unless it says something else. */
-export const FAILED: SSEEvent = { event: 'failed', data: { message: 'The work behind these events failed.' } };
+export const FAILED: SSEEvent = { event: 'failed', data: { message: 'The source of these events failed.' } };
 
 export interface RunEndsContext {
   readonly runs: Runs;

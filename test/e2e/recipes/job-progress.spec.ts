@@ -216,7 +216,7 @@ const progress = (page: number, of: number) => ['progress', { page, of }];
     const events = viewing(node!, await create(node!, 1));
     await until('the viewer is there', () => node!.sse.getClientCount() === 1);
     fail();
-    expect(await events).toEqual([['failed', { message: 'The work behind these events failed.' }]]);
+    expect(await events).toEqual([['failed', { message: 'The source of these events failed.' }]]);
     await worker.close();
   });
 });

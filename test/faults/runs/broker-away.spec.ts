@@ -165,7 +165,7 @@ for (const kind of logKinds) {
           const numbers = viewer.messages.length - 1;
           await expectAll(viewer, [
             ...Array.from({ length: numbers }, (_, n) => n),
-            { message: 'The work behind these events failed.' },
+            { message: 'The source of these events failed.' },
           ]);
         }
         for (const { sse } of nodes.slice(1)) {
