@@ -21,6 +21,8 @@ export interface EventLogOptions {
  */
 const AGE_BUDGET = 5;
 const AGE_STRIDE = 64;
+/** Of a run that is going on. */
+const WHOLE: Retention = Object.freeze({ maxSize: Infinity, maxAge: Infinity });
 /** What a position without its event costs, in bytes. */
 const SLOT_BYTES = 32;
 /** What an event costs beside its data: objects, positions, its topic's history. Measured with a heap snapshot. */
@@ -241,7 +243,7 @@ export class EventLog {
 
   /** Lets go of nothing of the topic for its number or age, as long as there is room for all: a run is whole, or it is told. */
   keepWhole(topic: string): void {
-    this.#historyFor(topic).retention = { maxSize: Infinity, maxAge: Infinity };
+    this.#historyFor(topic).retention = WHOLE;
   }
 
   /** From now on what is of the topic grows old, together. */

@@ -316,7 +316,7 @@ describe('runs of several nodes', () => {
   async function nodes(count = 2) {
     const log = new TestLog();
     const backplanes = Array.from({ length: count }, () => log.node());
-    const hubs = backplanes.map((backplane) => hub({ backplane }));
+    const hubs = backplanes.map((backplane) => hub({ backplane, maxHistorySize: 2 }));
     await Promise.all(hubs.map((sse) => sse.start()));
     return { log, backplanes, hubs };
   }
@@ -401,10 +401,21 @@ describe('runs of several nodes', () => {
     const got = recorded(two);
     given.values.next(2);
     expect(two.getRun('answer')).toMatchObject({ id: run.id, state: 'running', node: one.getRun('answer')!.node });
+    // And they are whole in it, as in the one before.
+    for (const n of [3, 4, 5]) given.values.next(n);
     given.values.complete();
     expect(await run.done).toBe('finished');
-    expect(got.map(([, data]) => data)).toEqual([2]);
-    expect(two.getRun('answer')).toMatchObject({ state: 'finished' });
+    expect(got.map(([, data]) => data)).toEqual([2, 3, 4, 5]);
+    await turn();
+    for (const sse of hubs) {
+      const kept: unknown[] = [];
+      sse
+        .observe('answer', { since: 0 })
+        .subscribe(({ data }) => kept.push(data))
+        .unsubscribe();
+      expect(kept).toEqual([2, 3, 4, 5]);
+      expect(sse.getRun('answer')).toMatchObject({ state: 'finished' });
+    }
   });
 });
 

@@ -40,8 +40,11 @@ export class RunEntries {
     if (topic === undefined || run === undefined) return true;
     const isTaken = runs.takes({ topic, run, n, ends }, log.head);
     own.heard(nodeOfRun(run));
-    if (isTaken && ends) own.saidLast(runs.get(topic)!, ends);
-    return isTaken;
+    if (!isTaken) return false;
+    // Also where its beginning was not read, or was in another life of the log.
+    log.keepWhole(topic);
+    if (ends) own.saidLast(runs.get(topic)!, ends);
+    return true;
   }
 
   /** A topic was closed: so is what ran there. */

@@ -340,7 +340,9 @@ for (const kind of browserKinds) {
             const config = { backplane, drainTimeout: 200 };
             const { app } = await startWith(platform, direct, { config });
             const nginx = await startNginx(app.url, (text) =>
-              change(text).replace('~ /events$', '/events/').replace('retry: 2000', 'retry: 100'),
+              change(text)
+                .replace(/(?<=location )~ .*(?= \{)/, '/events/')
+                .replace('retry: 2000', 'retry: 100'),
             );
             try {
               await browser.visit(nginx.url);
