@@ -13,6 +13,7 @@ import { MAX_ID_BYTES, show, singleLineFault, type SSEEvent } from './protocol/e
 import type { Filter, OnGap, SSEClient } from './sse.client.js';
 import { assertOption, type ResolvedConfig } from './sse.config.js';
 import { invalid, SSEError } from './sse.error.js';
+import type { Merge } from './sse.runs.js';
 import type { ClientEvent, SSEEvents, TopicsOf } from './sse.events.js';
 import { listOf, type Topics } from './sse.topic-rules.js';
 import { lastEventIdFrom, type RequestLike } from './transport/request.js';
@@ -84,7 +85,7 @@ export interface OptionsOfClient<Followed, Event> {
    *
    * @defaultValue none: it gets each event
    */
-  merge?(chunks: readonly unknown[]): unknown;
+  merge?: Merge | undefined;
   /**
    * Replays nothing older than this, whatever the cursor says.
    *
@@ -240,9 +241,7 @@ export function resolveClient(
   request?: RequestLike,
 ): ClientSettings {
   const { id = randomUUID(), group, filter, lastEventId, metadata, since, notBefore, expiresAt, initial } = options;
-  const { heartbeatInterval, retryInterval, controlEvents, onGap, plannedEnd = 'end', from } = options;
-  // oxlint-disable-next-line typescript/unbound-method -- An option is a function, and `this` nothing.
-  const { merge } = options;
+  const { heartbeatInterval, retryInterval, controlEvents, onGap, plannedEnd = 'end', from, merge } = options;
   assertFromAndMerge(options);
   const idFault = singleLineFault(id, MAX_ID_BYTES);
   if (idFault) throw invalid('id', id, `a single line of 1 to ${MAX_ID_BYTES} bytes: ${idFault}`);

@@ -12,8 +12,11 @@ export type RunSource<Value> = AsyncIterable<Value> | Iterable<Value> | Observab
  */
 export type RunWork<Value> = (signal: AbortSignal) => RunSource<Value> | Promise<RunSource<Value>>;
 
-/** Says of several neighbours what they are together, or `undefined` for those that do not go together. */
-export type Merge = (chunks: readonly unknown[]) => unknown;
+/**
+ * Says of several neighbours what they are together, or `undefined` for those that do not go together. It has the type of a
+ * method, so that a function which knows what the chunks are may stand where nobody else does.
+ */
+export type Merge<Data = unknown> = { of(chunks: readonly Data[]): Data | undefined }['of'];
 
 /** The data of what a source gives: of whole events, theirs. */
 export type DataOfValue<Value> = Value extends { readonly event: string; readonly data: infer Data } ? Data : Value;
@@ -58,7 +61,7 @@ export interface RunOptions<Name extends string = string, Event = SSEEvent, Data
    *
    * @defaultValue none: everybody gets each event
    */
-  merge?(chunks: readonly Data[]): Data | undefined;
+  merge?: Merge<Data> | undefined;
 }
 
 /** A run that has been started or joined. A handler of `@EventStream()` may return it: its clients get all of it. */

@@ -53,10 +53,6 @@ export function nodeOfRun(id: string): string {
 export class Runs {
   readonly #runs = new Map<string, Known>();
 
-  get size(): number {
-    return this.#runs.size;
-  }
-
   get(topic: string): Run | undefined {
     return this.#runs.get(topic);
   }

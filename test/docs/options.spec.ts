@@ -29,7 +29,7 @@ async function membersOf(path: string): Promise<string[]> {
   const [entryPoint = '', type = ''] = path.split('/');
   const report = await readFile(join(import.meta.dirname, `api-report/${entryPoint}.api.md`), 'utf8');
   const [, body = ''] = new RegExp(`^(?:export )?interface ${type}\\b[^\\n]*\\{\\n(.*?)^\\}`, 'ms').exec(report) ?? [];
-  const members = [...body.matchAll(/^ {4}(?:readonly )?(\w+)\??[:(]/gm)].map(([, name = '']) => name);
+  const members = [...body.matchAll(/^ {4}(?:readonly )?(\w+)\??:/gm)].map(([, name = '']) => name);
   if (members.length === 0) throw new Error(`The report of ${entryPoint} has no members of ${type}.`);
   return members;
 }

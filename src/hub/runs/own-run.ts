@@ -1,8 +1,8 @@
 import { types } from 'node:util';
 
-import type { RunEntry, RunOutcome } from '../../protocol/entry.js';
+import type { EventEntry, RunEntry, RunOutcome } from '../../protocol/entry.js';
 import { show } from '../../protocol/event.js';
-import type { RunOptions, RunWork } from '../../sse.runs.js';
+import type { RunWork } from '../../sse.runs.js';
 import type { Publisher } from '../publisher.js';
 import { describe, type SSELogger, stackOf } from '../reporting/logger.js';
 import { consume } from './consume.js';
@@ -25,7 +25,10 @@ export class OwnRun {
 
   constructor(
     readonly entry: RunEntry,
-    private readonly options: RunOptions,
+    /** What is said when it has finished. */
+    readonly last: EventEntry | undefined,
+    /** The name of its events, where they have one. */
+    private readonly name: string | undefined,
     private readonly publisher: Publisher,
     private readonly logger: SSELogger,
   ) {
@@ -68,8 +71,8 @@ export class OwnRun {
   }
 
   #take(value: unknown): Promise<void> | undefined {
-    const { id, topic, options } = this;
-    const event = eventOf(value, topic, options.event);
+    const { id, topic, name } = this;
+    const event = eventOf(value, topic, name);
     const entry = this.publisher.entryForRun(event, { run: id, n: this.#events });
     this.#events++;
     this.#unconfirmed++;

@@ -74,10 +74,8 @@ export class OwnRuns {
   /** Starts a run, or joins the one that is going on. Throws `RUN_EXISTS`, and what is wrong with topic and options. */
   run(topic: string, work: RunWork<unknown>, options: RunOptions): RunHandle {
     assertRun(work, options);
-    const { onRunning = 'join' } = options;
-    // oxlint-disable-next-line typescript/unbound-method -- An option is a function, and what several share is told by it.
-    const { merge } = options;
-    const entry = this.#entryOf(topic, options);
+    const { onRunning = 'join', merge } = options;
+    const own = this.#ownOf(topic, options);
     if (merge) this.#merges.set(topic, merge);
     // Who hears of nothing any more joins nothing: as a start of its own it is refused.
     const current = this.#isStopped ? undefined : this.context.runs.goingOn(topic);
@@ -87,9 +85,8 @@ export class OwnRuns {
       this.#join(joined, current);
       return joined;
     }
-    const handle = new RunHandle(entry.run, topic, merge);
-    const own = new OwnRun(entry, options, this.context.publisher, this.context.logger);
-    void this.#start({ own, handle, onRunning, verdict: undefined, goOn: () => {} }, work, options);
+    const handle = new RunHandle(own.id, topic, merge);
+    void this.#start({ own, handle, onRunning, verdict: undefined, goOn: () => {} }, work);
     return handle;
   }
 
@@ -153,7 +150,7 @@ export class OwnRuns {
     this.#letGo(id)?.abort(aborted(outcome, reason));
   }
 
-  /** Something that this node has written of its runs was read. */
+  /** Something that a node has written of its runs was read. */
   heard(node: string): void {
     this.#signs.heard(node);
     this.#signs.watch();
@@ -214,20 +211,20 @@ export class OwnRuns {
     this.#outcomes.reject(() => true, stopped());
   }
 
-  #entryOf(topic: unknown, options: RunOptions): RunEntry {
+  /** What is wrong with topic and options is the caller's to know, now: what was checked is what is said in the end. */
+  #ownOf(topic: unknown, { failed = FAILED, cancelled, last, event }: RunOptions): OwnRun {
     assertTopic(topic);
+    const { publisher, logger } = this.context;
     const run = `${this.node}-${(this.#count++).toString(36)}`;
-    const { failed = FAILED, cancelled, last, event } = options;
     const farewell = (given: SSEEvent, ends: RunOutcome): EventEntry =>
       this.#ends.farewell({ ...given, topic }, run, ends);
-    // What is wrong with these is the caller's to know, now.
-    if (last) farewell(last, 'finished');
     if (event !== undefined) farewell({ event, data: '' }, 'finished');
     const goodbyes = { failed: farewell(failed, 'failed'), cancelled: cancelled && farewell(cancelled, 'cancelled') };
-    return { kind: 'run', topic: goodbyes.failed.topic!, run, ...goodbyes };
+    const entry: RunEntry = { kind: 'run', topic: goodbyes.failed.topic!, run, ...goodbyes };
+    return new OwnRun(entry, last && farewell(last, 'finished'), event, publisher, logger);
   }
 
-  async #start(claim: Claim, work: RunWork<unknown>, { last }: RunOptions): Promise<void> {
+  async #start(claim: Claim, work: RunWork<unknown>): Promise<void> {
     const { own, handle } = claim;
     const { enabled } = this.context;
     try {
@@ -244,10 +241,7 @@ export class OwnRuns {
     if (!enabled) return handle.finish(outcome);
     // Unless the log says already that it is over.
     if (!this.#active.has(own.id)) return;
-    const [reason, farewell] =
-      outcome === 'failed'
-        ? ['source', own.entry.failed]
-        : [undefined, last && this.#ends.farewell({ ...last, topic: own.topic }, own.id, outcome)];
+    const [reason, farewell] = outcome === 'failed' ? ['source', own.entry.failed] : [undefined, own.last];
     own.end = () => this.#ends.end(own, outcome, reason, farewell);
     own.end();
   }

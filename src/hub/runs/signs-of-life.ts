@@ -8,10 +8,10 @@ const TICK = 500;
 const SIGN_INTERVAL = 1_500;
 /** Milliseconds of silence after which a node is asked for a sign. Those who ask spread over a tick. */
 const SILENCE = 3_500;
-/** More of them would be too large for some brokers. */
-const RUNS_OF_A_SIGN = 1_000;
 /** Milliseconds that it then has. Counted from where the question is in the log: who reads that could have read an answer. */
 const ANSWER_TIME = 2_500;
+/** A sign of more runs than this would be too large for some brokers. */
+const RUNS_OF_A_SIGN = 1_000;
 
 export interface SignsContext {
   /** This node. */
@@ -60,7 +60,7 @@ export class SignsOfLife {
     this.#neighbours.clear();
   }
 
-  /** Something that this node has written was read. */
+  /** Something that a node has written was read. */
   heard(node: string): void {
     if (node === this.context.node) return;
     const neighbour = this.#neighbours.get(node);
