@@ -156,6 +156,16 @@ describe('run()', () => {
     expect(got.map(([, data]) => data)).toEqual(['sorry', 1, 'stopped']);
   });
 
+  it('says in the end what was checked in the beginning, whatever has become of it', async () => {
+    const sse = hub();
+    const got = recorded(sse);
+    const last: { data: unknown } = { data: 'done' };
+    const run = sse.run('answer', () => words('a'), { last });
+    last.data = 1n;
+    expect(await run.done).toBe('finished');
+    expect(got.map(([, data]) => data)).toEqual(['a', 'done']);
+  });
+
   it('refuses options and topics that make no sense before anything runs', () => {
     const sse = hub();
     const work = () => {

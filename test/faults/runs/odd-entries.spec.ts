@@ -83,6 +83,22 @@ describe('entries of runs that come in an order of their own', () => {
     other.finish();
   });
 
+  it('say of more runs than one entry holds that they go on', async () => {
+    const { log, one, two } = await twoNodes();
+    const recorder = new LogRecorder();
+    await log.start(recorder);
+    const topics = Array.from({ length: 1_100 }, (_, i) => `many:${i}`);
+    const sources = topics.map(() => new Numbers(0));
+    const runs = topics.map((topic, i) => one.run(topic, sources[i]!.work));
+    await delay(6_500);
+    const signs = recorder.entries.flatMap(({ entry }) => (entry?.kind === 'signOfRuns' ? [entry.runs] : []));
+    for (const named of signs) expect(Object.keys(named).length).toBeLessThanOrEqual(1_000);
+    expect(new Set(signs.flatMap(Object.keys))).toEqual(new Set(topics));
+    expect(topics.filter((topic) => two.getRun(topic)?.state !== 'running')).toEqual([]);
+    for (const source of sources) source.finish();
+    await Promise.all(runs.map(({ done }) => done));
+  });
+
   it('let no node be dead that is asked for a sign while an answer to its last one is outstanding', async () => {
     const signs: number[] = [];
     /** Takes everything at once, and is slow to say so. */
