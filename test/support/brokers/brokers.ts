@@ -37,7 +37,7 @@ export interface Broker {
   start(): Promise<void>;
   /** As when the machine loses its power. */
   kill(): Promise<void>;
-  freeze(): void;
+  freeze(): Promise<void>;
   thaw(): void;
   /** Deletes everything, while it is running. */
   flush(): Promise<void>;

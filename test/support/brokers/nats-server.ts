@@ -88,7 +88,7 @@ export class NatsServer extends ServerProcess {
 
   /** Copies what it has at this moment, as a snapshot of its disk would. */
   async copyTo(folder: string): Promise<void> {
-    this.freeze();
+    await this.freeze();
     await cp(this.#data, folder, { recursive: true });
     this.thaw();
   }

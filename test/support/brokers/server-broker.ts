@@ -20,8 +20,8 @@ export abstract class ServerBroker<Server extends ServerProcess> {
     return this.server.kill();
   }
 
-  freeze(): void {
-    this.server.freeze();
+  freeze(): Promise<void> {
+    return this.server.freeze();
   }
 
   thaw(): void {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 
 import { until } from '../baseline.js';
 
@@ -53,8 +53,18 @@ export abstract class ServerProcess {
     await ended;
   }
 
-  freeze(): void {
-    this.#process?.kill('SIGSTOP');
+  /** Ends when every thread stands still: one that waits for a processor at the signal would go on for a moment. */
+  async freeze(): Promise<void> {
+    const child = this.#process;
+    if (child?.pid === undefined) return;
+    child.kill('SIGSTOP');
+    const tasks = `/proc/${child.pid}/task`;
+    await until(`process ${child.pid} stands still`, async () => {
+      // Elsewhere than on Linux there is no such folder, and the signal has to do.
+      const threads = await readdir(tasks).catch(() => []);
+      const states = await Promise.all(threads.map((thread) => readFile(`${tasks}/${thread}/stat`, 'utf8')));
+      return states.every((state) => /\) T /.test(state));
+    });
   }
 
   thaw(): void {
