@@ -134,26 +134,46 @@ export class BrowserSource {
   }
 }
 
+/** A browser that was started with a page, and with nothing of whoever runs the tests. */
+export class BrowserProcess {
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly folder: string,
+  ) {}
+
+  static async start({ program, prepare, args }: BrowserKind, url: string): Promise<BrowserProcess> {
+    const folder = await mkdtemp(join(tmpdir(), 'browser-'));
+    await prepare?.(folder);
+    const env = { ...process.env, HOME: folder, XDG_RUNTIME_DIR: folder, XDG_CACHE_HOME: folder };
+    // A group of its own: browsers are many processes.
+    const child = spawn(program!, args(folder, url), { detached: true, stdio: 'ignore', env });
+    return new BrowserProcess(child, folder);
+  }
+
+  async close(): Promise<void> {
+    const { pid, exitCode, signalCode } = this.child;
+    if (pid !== undefined && exitCode === null && signalCode === null) {
+      const exited = once(this.child, 'exit');
+      process.kill(-pid, 'SIGKILL');
+      await exited;
+    }
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  }
+}
+
 /** A browser with one page. */
 export class TestBrowser {
-  readonly #child: ChildProcess;
-  readonly #folder: string;
+  readonly #browser: BrowserProcess;
   readonly #control: ControlServer;
 
-  private constructor(child: ChildProcess, folder: string, control: ControlServer) {
-    this.#child = child;
-    this.#folder = folder;
+  private constructor(browser: BrowserProcess, control: ControlServer) {
+    this.#browser = browser;
     this.#control = control;
   }
 
-  static async launch({ program, prepare, args }: BrowserKind): Promise<TestBrowser> {
-    const folder = await mkdtemp(join(tmpdir(), 'browser-'));
-    await prepare?.(folder);
+  static async launch(kind: BrowserKind): Promise<TestBrowser> {
     const control = await ControlServer.start();
-    // Nothing of whoever runs the tests, and a group of its own: browsers are many processes.
-    const env = { ...process.env, HOME: folder, XDG_RUNTIME_DIR: folder, XDG_CACHE_HOME: folder };
-    const child = spawn(program!, args(folder, control.firstPage), { detached: true, stdio: 'ignore', env });
-    const browser = new TestBrowser(child, folder, control);
+    const browser = new TestBrowser(await BrowserProcess.start(kind, control.firstPage), control);
     try {
       await control.untilPage();
     } catch (error) {
@@ -179,14 +199,8 @@ export class TestBrowser {
   }
 
   async close(): Promise<void> {
-    const { pid, exitCode, signalCode } = this.#child;
-    if (pid !== undefined && exitCode === null && signalCode === null) {
-      const exited = once(this.#child, 'exit');
-      process.kill(-pid, 'SIGKILL');
-      await exited;
-    }
+    await this.#browser.close();
     await this.#control.close();
-    await rm(this.#folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
 import { CHROMIUM_FLAGS, CHROMIUM as KIND } from './browsers.js';
 
@@ -16,6 +16,12 @@ export class DrivenChromium {
 
   static async launch(): Promise<DrivenChromium> {
     return new DrivenChromium(await chromium.launch({ executablePath: CHROMIUM, args: [...CHROMIUM_FLAGS] }));
+  }
+
+  /** For the windows that are opened from now on, until all are closed. */
+  async prefer(options: BrowserContextOptions): Promise<void> {
+    await this.closeWindows();
+    this.#windows = await this.#browser.newContext(options);
   }
 
   /** A window of its own. Windows share what a browser has for all of them: cookies, six connections to a server. */

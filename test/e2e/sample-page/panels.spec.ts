@@ -1,52 +1,9 @@
-import type { AddressInfo } from 'node:net';
-
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import type { INestApplication } from '@nestjs/common';
-import { SSEService } from 'nestjs-sse-hub';
+import { expect, it } from '@jest/globals';
 import type { Page } from 'playwright-core';
 
-import { answerTo } from '../../sample-app/chat/stream-answer.js';
-import { createApp } from '../../sample-app/create-app.js';
-import { until } from '../support/baseline.js';
-import { platforms } from '../support/platforms.js';
-import { CHROMIUM, DrivenChromium } from '../support/readers/chromium.js';
-
-let browser: DrivenChromium;
-let app: INestApplication;
-let url: string;
-
-beforeAll(async () => {
-  if (CHROMIUM === undefined) return;
-  browser = await DrivenChromium.launch();
-  app = await createApp(platforms[0]!.adapter());
-  await app.listen(0, '127.0.0.1');
-  url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
-});
-
-afterEach(async () => {
-  if (CHROMIUM !== undefined) await browser.closeWindows();
-});
-
-afterAll(async () => {
-  if (CHROMIUM === undefined) return;
-  await browser.close();
-  await app.close();
-});
-
-/** A window with the page of a user, whose stream is open. */
-async function open(user: 42 | 7): Promise<Page> {
-  const page = await browser.openWindow(`${url}/?user=${user}`);
-  await untilText(page, '#stream', 'live');
-  return page;
-}
-
-async function untilText(page: Page, selector: string, text: string): Promise<void> {
-  let shown = '';
-  await until(`${selector} shows ${text}, it shows ${shown}`, async () => {
-    shown = (await page.locator(selector).textContent()) ?? '';
-    return shown.includes(text);
-  });
-}
+import { answerTo } from '../../../sample-app/chat/stream-answer.js';
+import { until } from '../../support/baseline.js';
+import { describePage, problemsOf, untilText } from '../../support/sample-page.js';
 
 async function ask(page: Page, question: string): Promise<void> {
   await page.fill('#chat-form [name=text]', question);
@@ -57,32 +14,16 @@ function answerOn(page: Page): Promise<string | null> {
   return page.locator('#answer').textContent();
 }
 
-/** What a window says in its console that somebody should look into. */
-function problemsOf(page: Page): string[] {
-  const problems: string[] = [];
-  page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') problems.push(message.text());
-  });
-  page.on('pageerror', (error) => problems.push(String(error)));
-  return problems;
-}
-
 async function notify(page: Page, text: string): Promise<void> {
   await page.fill('#notification-form [name=text]', text);
   await page.selectOption('#notification-form [name=to]', '42');
   await page.click('#notification-form button:has-text("Notify")');
 }
 
-function describeHere(name: string, tests: () => void): void {
-  if (CHROMIUM !== undefined) return describe(name, tests);
-  // Nothing of it can be tried; where everything has to be, looking for Chromium has thrown.
-  describe(name, () => it('needs Chromium', () => expect(process.env['CI']).toBeUndefined()));
-}
-
-describeHere('the page of the sample application in Chromium', () => {
+describePage('the panels of the sample page', (sample) => {
   it('works in three windows of one browser, each with an execution', async () => {
-    const windows = [await open(42), await open(7), await open(42)];
-    const sse = app.get(SSEService);
+    const windows = [await sample.open(42), await sample.open(7), await sample.open(42)];
+    const { sse } = sample;
     await Promise.all(windows.map((page) => page.fill('#execution-form [name=folder]', 'src')));
     for (const page of windows) await page.click('#execution-form button');
     for (const page of windows) await untilText(page, '#progress-text', 'Complete');
@@ -97,23 +38,23 @@ describeHere('the page of the sample application in Chromium', () => {
   });
 
   it('shows no connections to whoever may not see them', async () => {
-    const ada = await open(42);
-    const grace = await open(7);
+    const ada = await sample.open(42);
+    const grace = await sample.open(7);
     await untilText(ada, '#connections', 'Grace');
     expect([await ada.isVisible('#admin'), await grace.isVisible('#admin')]).toEqual([true, false]);
     expect(await grace.locator('#problem').isVisible()).toBe(false);
   });
 
   it('can connect again after it was disconnected, and gets what it has missed, once', async () => {
-    const ada = await open(42);
-    const grace = await open(7);
+    const ada = await sample.open(42);
+    const grace = await sample.open(7);
     await notify(grace, 'before');
     await untilText(ada, '#inbox', 'before');
     await ada.click('#connections tr:has-text("Ada") button');
     await untilText(ada, '#stream', 'ended by the server');
     await notify(grace, 'meanwhile');
     await until('it is published', async () => {
-      return (await (await fetch(`${url}/notifications/unread`)).text()) !== '{"unread":0}';
+      return (await (await fetch(`${sample.url}/notifications/unread`)).text()) !== '{"unread":0}';
     });
     await ada.click('#again');
     await untilText(ada, '#stream', 'resumed without a loss');
@@ -123,8 +64,8 @@ describeHere('the page of the sample application in Chromium', () => {
   });
 
   it('shows another document, and saves what is typed into it', async () => {
-    const ada = await open(42);
-    const grace = await open(7);
+    const ada = await sample.open(42);
+    const grace = await sample.open(7);
     await untilText(ada, '#viewers', 'Ada, Grace');
     await ada.selectOption('#document-form [name=id]', 'roadmap');
     await until('the text is there', async () => (await ada.inputValue('#text')).startsWith('One node first'));
@@ -137,9 +78,9 @@ describeHere('the page of the sample application in Chromium', () => {
   });
 
   it('goes on with an answer where it was when it is reloaded, and shows it in other windows', async () => {
-    const ada = await open(42);
-    const other = await open(42);
-    const grace = await open(7);
+    const ada = await sample.open(42);
+    const other = await sample.open(42);
+    const grace = await sample.open(7);
     const problems = [ada, other, grace].flatMap((page) => [problemsOf(page)]);
     await ask(ada, 'Why?');
     await untilText(ada, '#answer', 'not a language model');
@@ -162,8 +103,8 @@ describeHere('the page of the sample application in Chromium', () => {
   });
 
   it('stops an answer in all windows, and asks again', async () => {
-    const ada = await open(42);
-    const other = await open(42);
+    const ada = await sample.open(42);
+    const other = await sample.open(42);
     const problems = [ada, other].map(problemsOf);
     await ask(ada, 'Why?');
     await untilText(other, '#answer', 'You asked');
@@ -182,7 +123,7 @@ describeHere('the page of the sample application in Chromium', () => {
   });
 
   it('stops an execution', async () => {
-    const ada = await open(42);
+    const ada = await sample.open(42);
     await ada.click('#execution-form button:has-text("Start")');
     await untilText(ada, '#execution-stream', 'live');
     await ada.click('#stop-execution');
