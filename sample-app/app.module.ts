@@ -1,4 +1,4 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, type MiddlewareConsumer, Module, type NestModule } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import { type Backplane, SSEModule } from 'nestjs-sse-hub';
 import { SSEMetricsModule } from 'nestjs-sse-hub/opentelemetry';
@@ -21,17 +21,28 @@ import { NotificationsController } from './notifications/notifications.controlle
 import { NotificationsService } from './notifications/notifications.service.js';
 import { PageEventsController } from './page/page-events.controller.js';
 import { PageController } from './page/page.controller.js';
+import { SourceController } from './page/source.controller.js';
+import { VendorController } from './page/vendor.controller.js';
+import { BadNetwork } from './survival/bad-network.js';
+import { FLOW_HISTORY, FLOW_TOPIC, FlowService } from './survival/flow.service.js';
+import { PlainController } from './survival/plain.controller.js';
+import { SurvivalController } from './survival/survival.controller.js';
+import { SurvivalService } from './survival/survival.service.js';
 
 @Module({
   imports: [SSEMetricsModule, TerminusModule],
   controllers: [
     PageController,
+    VendorController,
+    SourceController,
     PageEventsController,
     NotificationsController,
     DashboardController,
     DocumentsController,
     ExecutionsController,
     ChatController,
+    SurvivalController,
+    PlainController,
     AdminController,
     HealthController,
     MetricsController,
@@ -43,11 +54,16 @@ import { PageController } from './page/page.controller.js';
     DocumentViewers,
     ExecutionsService,
     ChatService,
+    FlowService,
+    SurvivalService,
+    BadNetwork,
     ConnectionsService,
     SSEHealthIndicator,
   ],
 })
-export class AppModule {
+export class AppModule implements NestModule {
+  constructor(private readonly network: BadNetwork) {}
+
   /** One node, or one of many: only the log is another. */
   static withLog(backplane: Backplane): DynamicModule {
     const hub = SSEModule.forRoot({
@@ -55,9 +71,14 @@ export class AppModule {
       heartbeatInterval: 15_000,
       // Streams say whose they are with `group: 'user:42'`: a sixth one of the same user ends the oldest for good.
       maxClientsPerGroup: 5,
+      history: [{ topics: FLOW_TOPIC, maxSize: FLOW_HISTORY }],
       // What is running gets a second to finish, then it is told as failed: whoever presses Ctrl-C does not want to wait.
       drainTimeout: 1_000,
     });
     return { module: AppModule, imports: [hub] };
+  }
+
+  configure(consumer: MiddlewareConsumer): void {
+    consumer.apply(this.network.carry).forRoutes('events', 'survive/plain');
   }
 }

@@ -20,7 +20,7 @@ const MAX_RUNNING = 3;
 const LISTED = 20;
 
 /** What every node knows of executions. Their own events have topics of their own. */
-const EXECUTIONS_TOPIC = 'executions';
+export const EXECUTIONS_TOPIC = 'executions';
 
 interface Events {
   [EXECUTIONS_TOPIC]: { execution: Announcement };

@@ -4,11 +4,13 @@ import { type ClientOptions, EventStream } from 'nestjs-sse-hub';
 import { DashboardService, dashboardTopics, isOfThisNode } from '../dashboard/dashboard.service.js';
 import { DocumentViewers, viewerId } from '../documents/document-viewers.js';
 import { DocumentsService, documentTopic } from '../documents/documents.service.js';
+import { EXECUTIONS_TOPIC } from '../executions/executions.service.js';
 import { NotificationsService } from '../notifications/notifications.service.js';
+import { FLOW_TOPIC, FlowService } from '../survival/flow.service.js';
 import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';
 import { type DemoUser, userTopic } from '../users/demo-users.js';
-import { requireText } from '../validate.js';
+import { isName, requireText } from '../validate.js';
 
 @Controller('events')
 @UseGuards(DemoUserGuard)
@@ -18,6 +20,7 @@ export class PageEventsController {
     private readonly dashboard: DashboardService,
     private readonly documents: DocumentsService,
     private readonly viewers: DocumentViewers,
+    private readonly flow: FlowService,
   ) {}
 
   /**
@@ -35,7 +38,7 @@ export class PageEventsController {
     const id = requireText(document, 'document', 100);
     this.documents.read(id, user);
     return {
-      topics: [userTopic(user), ...dashboardTopics(user), documentTopic(id)],
+      topics: [userTopic(user), ...dashboardTopics(user), documentTopic(id), EXECUTIONS_TOPIC, FLOW_TOPIC],
       ...viewerId(id, user, tab),
       group: userTopic(user),
       initial: async () => {
@@ -43,11 +46,12 @@ export class PageEventsController {
         const state = [
           { event: 'inbox', data: this.notifications.inboxOf(user) },
           { event: 'orders', data: this.dashboard.recentOrders() },
+          { event: 'flow', data: this.flow.newest() },
         ];
         const viewers = await this.viewers.of(id);
         return [...state, { event: 'document', data: { ...this.documents.read(id, user), viewers } }];
       },
-      metadata: { user: user.name, documentId: id },
+      metadata: { user: user.name, documentId: id, ...(isName(tab) && { tab }) },
     };
   }
 }

@@ -1,35 +1,29 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-
-import { Controller, Get, Header } from '@nestjs/common';
+import { Controller, Get, Header, NotFoundException, Req, type StreamableFile } from '@nestjs/common';
+import { ApiExcludeController } from '@nestjs/swagger';
 
 import { PUBLIC_FOLDER } from '../paths.js';
+import { serveFile, servedFiles } from './files.js';
 
-const OWN_FILES_ONLY = "default-src 'self'; img-src data:";
+const OWN_FILES_ONLY = "default-src 'self'; img-src 'self' data:";
 
-/** Three files need no module for static files, which would be another one on each platform. */
+/** One route for each file that was there at the start. */
+const FILES = servedFiles(PUBLIC_FOLDER);
+
 @Controller()
+@ApiExcludeController()
 export class PageController {
   @Get()
-  @Header('Content-Type', 'text/html; charset=utf-8')
   @Header('Content-Security-Policy', OWN_FILES_ONLY)
-  index(): Promise<string> {
-    return readPublic('index.html');
+  index(): Promise<StreamableFile> {
+    return serveFile(PUBLIC_FOLDER, 'index.html');
   }
 
-  @Get('style.css')
-  @Header('Content-Type', 'text/css; charset=utf-8')
-  style(): Promise<string> {
-    return readPublic('style.css');
+  @Get(FILES)
+  @Header('Content-Security-Policy', OWN_FILES_ONLY)
+  file(@Req() { url }: { url: string }): Promise<StreamableFile> {
+    const path = new URL(url, 'http://localhost').pathname.slice(1);
+    // Express takes "/app.js/" for "/app.js".
+    if (!FILES.includes(path)) throw new NotFoundException('There is no such file.');
+    return serveFile(PUBLIC_FOLDER, path);
   }
-
-  @Get('app.js')
-  @Header('Content-Type', 'text/javascript; charset=utf-8')
-  script(): Promise<string> {
-    return readPublic('app.js');
-  }
-}
-
-function readPublic(file: string): Promise<string> {
-  return readFile(join(PUBLIC_FOLDER, file), 'utf8');
 }

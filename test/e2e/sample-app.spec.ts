@@ -147,6 +147,7 @@ for (const platform of platforms) {
         '/events',
         '/executions/{id}/events',
         '/notifications/events',
+        '/survive/plain',
       ]);
       const described = JSON.stringify(paths['/notifications/events']!.get.responses['200']);
       expect(described).toContain('"enum":["inbox"]},"data":{"$ref":"#/components/schemas/Inbox"}');
@@ -177,7 +178,7 @@ for (const platform of platforms) {
     });
 
     describe("page's stream", () => {
-      const names = ['inbox', 'orders', 'document', 'notification', 'order', 'edit', 'joined', 'process'];
+      const names = ['inbox', 'orders', 'flow', 'document', 'notification', 'order', 'edit', 'joined', 'process'];
 
       it('begins with the present state of everything, and goes on with what is published', async () => {
         const { follow, post } = await start(platform);
@@ -185,7 +186,8 @@ for (const platform of platforms) {
         for (const item of ['Tea', 'Coffee']) await post('/dashboard/orders', { item, quantity: 1 });
         const page = await follow('/events?document=handbook&tab=one', ...names);
         await page.untilCount('joined', 1);
-        expect(page.events.slice(0, 4).map(({ event }) => event)).toEqual(['sse.open', 'inbox', 'orders', 'document']);
+        const begins = ['sse.open', 'inbox', 'orders', 'flow', 'document'];
+        expect(page.events.slice(0, 5).map(({ event }) => event)).toEqual(begins);
         expect(dataOf(page, 'inbox')).toMatchObject([{ unread: 1, notifications: [{ text: 'unread' }] }]);
         const [orders] = dataOf(page, 'orders') as unknown[];
         expect(orders).toMatchObject([{ item: 'Coffee' }, { item: 'Tea' }]);
