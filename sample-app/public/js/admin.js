@@ -108,7 +108,7 @@ export function startAdmin(clientId) {
   let due;
   refresh = () => {
     clearTimeout(due);
-    if (!visible || document.hidden) return;
+    if (document.hidden) return;
     due = setTimeout(async () => {
       await doing(async () => {
         const [connections, hub] = await Promise.all([
@@ -122,7 +122,9 @@ export function startAdmin(clientId) {
   };
   new IntersectionObserver(([{ isIntersecting }]) => {
     visible = isIntersecting;
-    refresh();
+    if (visible) refresh();
   }).observe(panel);
-  setInterval(() => refresh(), REFRESH);
+  // Positions and rates change all the time, and only whoever looks at them needs the newest.
+  setInterval(() => visible && refresh(), REFRESH);
+  refresh();
 }

@@ -35,7 +35,7 @@ export function options(select, pairs) {
 
 export const timeOf = (iso) => new Date(iso).toLocaleTimeString();
 export const count = (number, word) => `${number.toLocaleString()} ${word}${number === 1 ? '' : 's'}`;
-export const percent = (value) => `${value.toFixed(1)} %`;
+export const percent = (value) => `${value.toFixed(value < 10 ? 1 : 0)} %`;
 export const milliseconds = (value) => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
 export const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MB`;
 

@@ -18,7 +18,9 @@ function frameOf(name, { lastEventId, data }) {
 export function noteFrame(name, event) {
   const frame = frameOf(name, event);
   received += utf8.encode(frame).length + 1;
+  const wasQuiet = last === undefined || Date.now() - last.at > 1_000;
   last = { name, at: Date.now() };
+  if (wasQuiet) showLast();
   frames.push(frame);
   if (frames.length > KEPT_FRAMES) frames.shift();
   byId('position').textContent = shorten(event.lastEventId);
@@ -49,7 +51,9 @@ byId('show-frames').addEventListener('click', ({ currentTarget }) => {
   if (hidden) showFrames();
 });
 
-setInterval(() => {
+function showLast() {
   byId('bytes').textContent = bytesOf(received);
   if (last) byId('last-event').textContent = `${last.name}, ${age(Date.now() - last.at)} ago`;
-}, 500);
+}
+
+setInterval(showLast, 500);

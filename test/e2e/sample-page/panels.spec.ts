@@ -82,22 +82,24 @@ describePage('the panels of the sample page', (sample) => {
     const other = await sample.open(42);
     const grace = await sample.open(7);
     const problems = [ada, other, grace].flatMap((page) => [problemsOf(page)]);
-    await ask(ada, 'Why?');
-    await untilText(ada, '#answer', 'not a language model');
+    // Of so many words that there is time for all of it.
+    const question = 'Why? '.repeat(99).trim();
+    await ask(ada, question);
+    await untilText(ada, '#answer', 'Why? Why?');
     await ada.reload();
-    await untilText(ada, '#answer', 'not a language model');
+    await untilText(ada, '#answer', 'Why? Why?');
     expect(await answerOn(ada)).not.toContain('next word');
     expect(await ada.isVisible('#stop-answer')).toBe(true);
     for (const page of [ada, other]) {
       await untilText(page, '#answer-stream', 'ended');
-      expect(await answerOn(page)).toBe(answerTo('Why?'));
-      expect(await page.locator('#question').textContent()).toBe('Why?');
+      expect(await answerOn(page)).toBe(answerTo(question));
+      expect(await page.locator('#question').textContent()).toBe(question);
       expect(await page.isVisible('#stop-answer')).toBe(false);
     }
     // Complete by now, and still there for whoever comes.
     await ada.reload();
     await untilText(ada, '#answer-stream', 'ended');
-    expect(await answerOn(ada)).toBe(answerTo('Why?'));
+    expect(await answerOn(ada)).toBe(answerTo(question));
     expect([await grace.locator('#question').textContent(), await answerOn(grace)]).toEqual(['', '']);
     expect(problems).toEqual([[], [], []]);
   });

@@ -43,14 +43,19 @@ describePage(
       const [offline, slow] = [await sample.open(42), await sample.open(7)];
       await Promise.all([untilFlowing(offline), untilFlowing(slow)]);
       const [verdict, slowly] = await Promise.all([breakIt(offline, 'offline'), breakIt(slow, 'slow')]);
-      expect(verdict).toMatch(/^Offline, .*: ?|^Offline/);
       expect(verdict).toContain('0 missing, 0 doubled');
       expect(slowly).toContain('0 missing, 0 doubled');
+      // A window that is behind another one draws a moment later.
+      const drawn = async (): Promise<boolean> => (await countersOf(offline, 'plain')).missing > 30;
+      await until('the bare stream has lost what was sent meanwhile', drawn);
       const [hub, plain] = [await countersOf(offline, 'hub'), await countersOf(offline, 'plain')];
       // Ten seconds of four events each, and the time until an EventSource comes back.
       expect(Number(/delivered (\d+) events later/.exec(verdict)?.[1])).toBeGreaterThan(30);
-      expect({ missing: hub.missing, doubled: hub.doubled, told: hub.told }).toEqual({ missing: 0, doubled: 0, told: 0 });
-      expect(plain.missing).toBeGreaterThan(30);
+      expect({ missing: hub.missing, doubled: hub.doubled, told: hub.told }).toEqual({
+        missing: 0,
+        doubled: 0,
+        told: 0,
+      });
       expect(plain.doubled).toBe(0);
       // What two hundred at once and ten seconds of waiting are.
       expect(Number(/delivered (\d+) events later/.exec(slowly)?.[1])).toBeGreaterThan(200);
