@@ -125,10 +125,10 @@ export class Line {
 
   /** Doubles with every failure, and is spread, because others have failed at the same time. */
   #backOff(): number {
+    const retry = this.#retry ?? 0;
+    if (this.#failures === 0 && retry > 0) return retry;
     const { maxRetry = 30_000 } = this.#options;
-    const retry = this.#retry ?? 3_000;
-    if (this.#failures === 0 && this.#retry !== undefined) return retry;
-    const wait = Math.min(maxRetry, Math.max(retry, 250) * 2 ** Math.max(0, this.#failures - 1));
+    const wait = Math.min(maxRetry, Math.max(this.#retry ?? 3_000, 250) * 2 ** Math.max(0, this.#failures - 1));
     return Math.max(retry, wait) * (1 + Math.random() / 2);
   }
 
@@ -137,7 +137,8 @@ export class Line {
     const { signal } = attempt;
     const { headers, body, method, withCredentials, reconnectOn204, fetch = globalThis.fetch } = this.#options;
     const { stale } = this;
-    const give = <Value>(value: Fresh<Value>): Value | Promise<Value> =>
+    // Asynchronous, so that whoever has just made the source has its listeners there when one of these throws.
+    const give = async <Value>(value: Fresh<Value>): Promise<Value> =>
       typeof value === 'function' ? (value as (stale: boolean) => Value | Promise<Value>)(stale) : value;
     const canRefresh = [this.#url, headers, body].some((value) => typeof value === 'function');
     const failuresBefore = this.#failures++;
