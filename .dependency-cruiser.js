@@ -104,6 +104,23 @@ export default {
       to: { path: '^src/testing/' },
     },
     {
+      name: 'the-client-imports-types-only',
+      comment: 'It runs in browsers: of the rest it knows the words, and no code.',
+      severity: 'error',
+      from: { path: '^src/client/' },
+      to: { path: '^src/', pathNot: '^src/client/', dependencyTypesNot: ['type-only'] },
+    },
+    roomImportsOnly('client', 'What an event is called and what it carries is all that both sides share.', [
+      '^src/sse[.](client|events)[.]ts$',
+    ]),
+    {
+      name: 'nobody-imports-the-client',
+      comment: 'A server has no use for it.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/client/' },
+      to: { path: '^src/client/' },
+    },
+    {
       name: 'what-public-words-may-import',
       comment: 'Every room imports them, and so what they import.',
       severity: 'error',

@@ -30,7 +30,7 @@ export default {
     '^nestjs-sse-hub/nats$': '<rootDir>/src/backplane/nats/nats.backplane.ts',
     '^nestjs-sse-hub/(terminus|opentelemetry)$': '<rootDir>/src/integrations/$1.ts',
     '^nestjs-sse-hub/swagger$': '<rootDir>/src/integrations/swagger.ts',
-    '^nestjs-sse-hub/testing$': '<rootDir>/src/testing/index.ts',
+    '^nestjs-sse-hub/(client|testing)$': '<rootDir>/src/$1/index.ts',
   },
   // Bounds the waiting, as the patience of the tests does, and measures nothing. With FAULT_SECONDS tests take minutes.
   testTimeout: process.env['FAULT_SECONDS'] === undefined ? 300_000 : 1_800_000,

@@ -20,6 +20,7 @@ const ENTRY_POINTS = {
   terminus: 'integrations/terminus.d.ts',
   opentelemetry: 'integrations/opentelemetry.d.ts',
   swagger: 'integrations/swagger.d.ts',
+  client: 'client/index.d.ts',
   testing: 'testing/index.d.ts',
 };
 
