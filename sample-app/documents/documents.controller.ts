@@ -4,7 +4,7 @@ import { type BroadcastOptions, type ClientOptions, EventStream, SSEService } fr
 import { CurrentUser } from '../users/current-user.decorator.js';
 import { DemoUserGuard } from '../users/demo-user.guard.js';
 import { type DemoUser, userTopic } from '../users/demo-users.js';
-import { requireText } from '../validate.js';
+import { isName, requireText } from '../validate.js';
 import { DocumentViewers, viewerId } from './document-viewers.js';
 import { type Content, DocumentsService, documentTopic } from './documents.service.js';
 
@@ -53,8 +53,12 @@ export class DocumentsController {
     @Param('id') id: string,
     @Body('text') text: unknown,
     @Body('clientId') clientId?: unknown,
+    @Body('tab') tab?: unknown,
   ): Content {
-    return this.documents.write(id, requireText(text, 'text', 2_000), user, this.#exceptAuthor(user, clientId));
+    // Tabs that share a stream get what any of them has written. Each knows its own by the name that comes back.
+    const shared = isName(tab) ? tab : undefined;
+    const options = shared === undefined ? this.#exceptAuthor(user, clientId) : {};
+    return this.documents.write(id, requireText(text, 'text', 2_000), user, options, shared);
   }
 
   // The author's other tabs want the edit too, so a page says which stream is its own. It is believed of its own only.

@@ -15,7 +15,7 @@ interface StoredDocument extends Content {
 }
 
 interface Events {
-  [document: `document:${string}`]: { edit: Content & { author: string } };
+  [document: `document:${string}`]: { edit: Content & { author: string; tab?: string } };
 }
 
 export function documentTopic(id: string): `document:${string}` {
@@ -54,10 +54,11 @@ export class DocumentsService {
     return { title, text, version };
   }
 
-  write(id: string, text: string, user: DemoUser, options: BroadcastOptions): Content {
+  write(id: string, text: string, user: DemoUser, options: BroadcastOptions, tab?: string): Content {
     const { title, version } = this.#find(id, user);
     const content = { title, text, version: version + 1 };
-    this.sse.broadcast(documentTopic(id), 'edit', { ...content, author: user.name }, undefined, options);
+    const edit = { ...content, author: user.name, ...(tab !== undefined && { tab }) };
+    this.sse.broadcast(documentTopic(id), 'edit', edit, undefined, options);
     return content;
   }
 

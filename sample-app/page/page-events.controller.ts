@@ -34,12 +34,14 @@ export class PageEventsController {
     @CurrentUser() user: DemoUser,
     @Query('document') document: unknown,
     @Query('tab') tab?: unknown,
+    @Query('shared') shared?: unknown,
   ): ClientOptions {
     const id = requireText(document, 'document', 100);
     this.documents.read(id, user);
     return {
       topics: [userTopic(user), ...dashboardTopics(user), documentTopic(id), EXECUTIONS_TOPIC, FLOW_TOPIC],
-      ...viewerId(id, user, tab),
+      // A tab that shares the stream of others has one of its own until it is where they are: these are two clients.
+      ...(shared === undefined && viewerId(id, user, tab)),
       group: userTopic(user),
       initial: async () => {
         // Before anything is awaited: what comes from here on is sent behind it, and would be counted twice.

@@ -1,19 +1,21 @@
 /** A document that several people edit, each in a window of their own. */
 
 import { addLine, byId, element, line, options, timeOf } from './dom.js';
-import { doing, request, showProblem } from './server.js';
+import { doing, request, showProblem, tab, usesClient } from './server.js';
 
 const chosen = document.querySelector('#document-form [name=id]');
 
 let saving;
 /** What was typed and not saved yet. */
 let unsaved;
-let clientId = () => undefined;
-/** What this window has saved itself comes back to it where it shares its stream with others. */
-let savedVersion;
+let clientId;
 
-function showContent({ text, version, author }) {
-  if (version === savedVersion) return;
+/** To whom an edit of this window is not sent, or how this window knows it. */
+const self = () => (usesClient ? { tab } : { clientId: clientId() });
+
+function showContent({ text, version, author, tab: writer }) {
+  // What it has written itself comes back to it where it shares its stream with others.
+  if (writer === tab) return;
   clearTimeout(saving);
   unsaved = undefined;
   if (byId('text').value !== text) byId('text').value = text;
@@ -58,7 +60,6 @@ const save = doing(async () => {
     text,
     clientId: clientId(),
   });
-  savedVersion = version;
   if (id === chosen.value) showVersion(version, 'you');
   showProblem('');
 });
@@ -68,7 +69,6 @@ export function startDocument(open, author) {
   clientId = author;
   const show = (id) => {
     void save();
-    savedVersion = undefined;
     byId('activity').replaceChildren();
     // Until its text is there, what is typed would be that of the document before.
     byId('text').disabled = true;

@@ -9,9 +9,9 @@ import { noteFrame } from './header.js';
 import { announcing, startJob } from './job.js';
 import { loading, startLoad } from './load.js';
 import { notifying, startNotifications } from './notifications.js';
-import { tab } from './server.js';
+import { streamName, usesClient } from './server.js';
 import { startSources } from './source.js';
-import { Stream, usesClient } from './stream.js';
+import { Stream } from './stream.js';
 import { startSurviving, surviving } from './survive.js';
 
 /** All that this page follows but for an answer and an execution, which end. */
@@ -31,8 +31,8 @@ const handlers = {
 /** Other topics are another stream. It begins with the present state of everything. */
 function openPage(id) {
   page?.close();
-  const path = `/events?document=${encodeURIComponent(id)}&tab=${tab}`;
-  page = new Stream(byId('stream'), path, handlers, { again: byId('again'), onFrame: noteFrame });
+  const path = `/events?document=${encodeURIComponent(id)}&tab=${streamName}${usesClient ? '&shared' : ''}`;
+  page = new Stream(byId('stream'), path, handlers, { again: byId('again'), share: true, onFrame: noteFrame });
 }
 
 byId('again').addEventListener('click', () => page.comeBack());

@@ -6,8 +6,13 @@ export const USERS = { 42: 'Ada', 7: 'Grace' };
 export const me = search.get('user') ?? '42';
 export const isAdmin = me === '42';
 
-/** What the server knows this tab's streams by. */
+/** Whether this page is read by the client of the package, which shares a stream between tabs, or by the browser's own. */
+export const usesClient = search.get('reader') === 'client';
+
 export const tab = Math.random().toString(36).slice(2);
+
+/** What the server knows the streams of this tab by, or of all tabs that share one. */
+export const streamName = usesClient ? 'shared' : tab;
 
 const problem = document.getElementById('problem');
 

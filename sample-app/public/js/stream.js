@@ -1,10 +1,9 @@
 /** Streams: with the browser's own EventSource, or with the client of the package. */
 
-import { withUser } from './server.js';
+import { usesClient, withUser } from './server.js';
 
 const RESUMED = { none: 'live', full: 'live, resumed without a loss', reset: 'live, some events were missed' };
 
-export const usesClient = new URLSearchParams(location.search).get('reader') === 'client';
 const { EventSource: Source } = usesClient ? await import('/vendor/client/index.js') : globalThis;
 
 const streams = new Set();
@@ -20,8 +19,8 @@ document.addEventListener('visibilitychange', () => {
 
 /**
  * One event stream: its source, its handlers by event name, and where its state is shown. `again` is a button that is
- * shown when the server has ended it or turned it away; `refused` is what is said of the latter. `onFrame` is told of
- * every event.
+ * shown when the server has ended it or turned it away; `refused` is what is said of the latter. With `share` it is one
+ * for all tabs, where the client of the package is there to do it. `onFrame` is told of every event.
  */
 export class Stream {
   #source;
@@ -29,7 +28,7 @@ export class Stream {
   #over = false;
   #resumed = false;
 
-  constructor(label, path, handlers, { again, refused = 'refused', share, onFrame } = {}) {
+  constructor(label, path, handlers, { again, refused = 'refused', share = false, onFrame } = {}) {
     this.label = label;
     this.path = path;
     this.handlers = handlers;
@@ -41,12 +40,17 @@ export class Stream {
     this.resume();
   }
 
+  get #shares() {
+    return usesClient && this.share;
+  }
+
   get state() {
     return this.label.dataset.state;
   }
 
   pause() {
-    if (this.#over || (usesClient && this.share)) return;
+    // One that is shared costs the other tabs nothing.
+    if (this.#over || this.#shares) return;
     this.#source?.close();
     this.#source = undefined;
     this.#show('paused', 'wait');
@@ -56,9 +60,9 @@ export class Stream {
     if (this.#over || this.#source || document.hidden) return;
     this.#show('connecting', 'wait');
     const url = withUser(this.path);
-    // A source resumes by itself; a new one has to be told.
-    if (this.#cursor) url.searchParams.set('lastEventId', this.#cursor);
-    this.#source = usesClient && this.share ? new Source(url, { share: this.share }) : new Source(url);
+    // A source resumes by itself; a new one has to be told. Tabs that share have the same URL.
+    if (this.#cursor && !this.#shares) url.searchParams.set('lastEventId', this.#cursor);
+    this.#source = this.#shares ? new Source(url, { share: true }) : new Source(url);
     this.#listen(this.#source);
   }
 

@@ -3,7 +3,7 @@
 import { Account } from './account.js';
 import { addLine, byId, count, element } from './dom.js';
 import { showBehind } from './header.js';
-import { doing, request, showProblem, tab, withUser } from './server.js';
+import { doing, request, showProblem, streamName, withUser } from './server.js';
 import { Tape } from './tape.js';
 
 /** How often somebody who is away asks how far the flow is. */
@@ -55,28 +55,50 @@ export const surviving = {
   },
 };
 
-// --- The bare stream, open only while it can be seen: it takes a connection of its own.
+// --- The bare stream, open only while it can be seen: it takes a connection of its own, so windows take turns.
 
 let bare;
 let visible = false;
+/** While it is wanted: of whoever waits for its turn, or has it. */
+let turn;
 
-function openBare() {
+function compare() {
   const wanted = visible && !document.hidden;
+  if (wanted === (turn !== undefined)) return;
   if (!wanted) {
-    bare?.close();
-    bare = undefined;
+    turn.abort();
+    turn = undefined;
     return;
   }
-  if (bare) return;
+  turn = new AbortController();
+  const { signal } = turn;
+  byId('plain-note').hidden = false;
+  const connected = () =>
+    new Promise((resolve) => {
+      signal.addEventListener('abort', resolve);
+      openBare(signal);
+    });
+  // Without HTTPS, and elsewhere than on this machine, browsers have no locks.
+  if (navigator.locks) void navigator.locks.request('survive-plain', { signal }, connected).catch(() => {});
+  else void connected();
+}
+
+function openBare(signal) {
+  byId('plain-note').hidden = true;
   plain = new Account();
   plainTape.account = plain;
-  bare = new EventSource(withUser(`/survive/plain?tab=${tab}`));
-  bare.addEventListener('start', ({ data }) => {
+  const source = new EventSource(withUser(`/survive/plain?tab=${streamName}`));
+  bare = source;
+  signal.addEventListener('abort', () => {
+    source.close();
+    bare = undefined;
+  });
+  source.addEventListener('start', ({ data }) => {
     const { lane, n } = JSON.parse(data);
     plain.gone(lane, n, 'missing');
     show();
   });
-  bare.addEventListener('tick', ({ data }) => {
+  source.addEventListener('tick', ({ data }) => {
     const { lane, n } = JSON.parse(data);
     plain.arrived(lane, n);
     show();
@@ -85,9 +107,9 @@ function openBare() {
 
 new IntersectionObserver(([{ isIntersecting }]) => {
   visible = isIntersecting;
-  openBare();
+  compare();
 }).observe(byId('plain'));
-document.addEventListener('visibilitychange', openBare);
+document.addEventListener('visibilitychange', compare);
 
 // --- The buttons
 
@@ -105,13 +127,16 @@ async function breakIt(name, stream) {
   const began = performance.now();
   const before = { late: hub.late, missing: hub.missing, doubled: hub.doubled, told: hub.told, lost: plain.missing };
   clearInterval(asking);
-  await request('POST', `/survive/${name}?tab=${tab}`, body);
+  await request('POST', `/survive/${name}?tab=${streamName}`, body);
   const verdict = element('li', `${what} …`);
   addLine(byId('verdicts'), verdict, 4);
   // It may not be there for a while: then nothing is known of what it sends.
   asking = setInterval(() => void askState().catch(() => {}), ASKING);
   const settled = () =>
-    performance.now() - began > lasts + ASKING && stream().state === 'live' && hub.behind === 0 && plain.behind < 2;
+    performance.now() - began > lasts + ASKING &&
+    stream().state === 'live' &&
+    hub.behind === 0 &&
+    (bare === undefined || plain.behind < 2);
   while (!settled() && performance.now() - began < lasts + PATIENCE) {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
@@ -129,6 +154,7 @@ function sayWhatCame(before) {
   const came = `The hub delivered ${count(late, 'event')} later, each once; ${missing} missing, ${doubled} doubled`;
   const gone =
     told > 0 ? `. ${count(told, 'event')} had left the log: it said so, and the page asked for the present state` : '';
+  if (bare === undefined) return `${came}${gone}.`;
   const compared = lost > 0 ? `The bare stream lost ${lost}.` : 'The bare stream lost none this time.';
   return `${came}${gone}. ${compared}`;
 }

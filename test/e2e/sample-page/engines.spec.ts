@@ -56,7 +56,7 @@ try {
     inbox: textOf('#inbox'),
     charts: document.querySelectorAll('#figures canvas').length,
     source: textOf('#survive .source .file'),
-    overflow: document.documentElement.scrollWidth - innerWidth,
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     errors,
   });
 } catch (error) {

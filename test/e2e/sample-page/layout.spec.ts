@@ -45,7 +45,9 @@ describePage('the layout of the sample page', (sample) => {
         await until('there are figures', async () => (await page.locator('#node').textContent()) !== '…');
         await showAll(page);
         const beyond = await page.evaluate(OVERFLOWING);
-        const scrollsBy = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
+        const scrollsBy = await page.evaluate(
+          'document.documentElement.scrollWidth - document.documentElement.clientWidth',
+        );
         expect({ width, beyond, scrollsBy }).toEqual({ width, beyond: [], scrollsBy: 0 });
         expect({ width, findings: await findingsOn(page) }).toEqual({ width, findings: [] });
       }
