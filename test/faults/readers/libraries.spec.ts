@@ -58,6 +58,7 @@ const ROWS: readonly Row[] = [
   { name: 'Chromium', ...standard },
   { name: 'Firefox', ...withoutIdOnly },
   { name: 'WebKit', ...withoutIdOnly },
+  { name: 'nestjs-sse-hub/client', ...standard },
   { name: 'npm eventsource 4', ...withoutIdOnly },
   { name: 'npm eventsource 5', ...standard },
   { name: "undici's EventSource", ...standard },
@@ -147,15 +148,13 @@ function rowNamed(name: string): Row {
 
 describe('D1: what README says of', () => {
   for (const kind of browserKinds) {
-    const readers: readonly (readonly [string, PageReader])[] =
-      kind.name === 'Chromium'
-        ? [
-            [kind.name, 'EventSource'],
-            ['@microsoft/fetch-event-source', 'fetchEventSource'],
-          ]
-        : [[kind.name, 'EventSource']];
+    const readers: (readonly [string, PageReader])[] = [
+      [kind.name, 'EventSource'],
+      ['nestjs-sse-hub/client', 'client'],
+    ];
+    if (kind.name === 'Chromium') readers.push(['@microsoft/fetch-event-source', 'fetchEventSource']);
     for (const [name, reader] of readers) {
-      it(name, async () => {
+      it(name === kind.name ? name : `${name} in ${kind.name}`, async () => {
         if (kind.program === undefined) return expect(process.env['CI']).toBeUndefined();
         running = await TestBrowser.launch(kind);
         const browser = running;

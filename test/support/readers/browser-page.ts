@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 
 import { ROOT } from '../root.js';
+import { CLIENT_SCRIPT } from './client-bundle.js';
 
 /** As an application's bundler makes it. */
 const FETCH_EVENT_SOURCE = execFileSync(
@@ -46,14 +47,20 @@ async function tell(one) {
   telling = false;
 }
 
-const readers = {
-  EventSource(number, url, names) {
-    const source = new EventSource(url);
+function eventSource(Source, options) {
+  return (number, url, names) => {
+    const source = new Source(url, options);
     const listener = ({ type: event, data, lastEventId }) =>
       tell({ number, event, data, lastEventId, state: source.readyState });
     for (const name of new Set([...names, 'open', 'error'])) source.addEventListener(name, listener);
     return () => source.close();
-  },
+  };
+}
+
+const readers = {
+  EventSource: eventSource(EventSource),
+  client: eventSource(sseHub.EventSource),
+  sharingClient: eventSource(sseHub.EventSource, { share: true }),
   fetchEventSource(number, url) {
     const abort = new AbortController();
     fes.fetchEventSource(url, {
@@ -92,5 +99,6 @@ void run();
 /** A page that does what it is told to, and tells what it got. */
 export const PAGE = `<!doctype html><meta charset="utf-8"><title>test</title>
 <script>${FETCH_EVENT_SOURCE}</script>
+<script>${CLIENT_SCRIPT}</script>
 <script>${SCRIPT}</script>
 `;

@@ -90,7 +90,7 @@ export class PageController {
 }
 
 /** Which of the page's readers. */
-export type PageReader = 'EventSource' | 'fetchEventSource';
+export type PageReader = 'EventSource' | 'client' | 'sharingClient' | 'fetchEventSource';
 
 interface Told {
   readonly number: number;

@@ -23,7 +23,7 @@ export class RecordedClient {
     this.source = new EventSource(url, options);
     const dispatch = this.source.dispatchEvent.bind(this.source);
     this.source.dispatchEvent = (event) => {
-      const { type, data, lastEventId } = event as MessageEvent<string>;
+      const { type, data, lastEventId } = event as unknown as RecordedEvent;
       if (typeof data === 'string') this.events.push({ type, data, lastEventId });
       return dispatch(event);
     };

@@ -1,6 +1,7 @@
 import { getBytes, getLines, getMessages } from '@microsoft/fetch-event-source/lib/cjs/parse.js';
 import { EventSource } from 'eventsource';
 import { createParser } from 'eventsource-parser';
+import { EventSource as OwnEventSource } from 'nestjs-sse-hub/client';
 import { Agent, EventSource as UndiciEventSource } from 'undici';
 
 import { PATIENCE } from '../patience.js';
@@ -67,7 +68,7 @@ export class Reading {
   }
 }
 
-/** A program that reads event streams, written by others. */
+/** A program that reads event streams, written by others as a rule. */
 export interface StreamReader {
   readonly name: string;
   readonly open: (url: string) => Reading;
@@ -120,7 +121,7 @@ const parser: StreamReader = {
     }),
 };
 
-/** Both EventSources dispatch whatever comes through this method, so that no name has to be known beforehand. */
+/** EventSources dispatch whatever comes through this method, so that no name has to be known beforehand. */
 function intercept(source: { dispatchEvent: (event: never) => boolean }, reading: Reading): void {
   source.dispatchEvent = (event: Event & { data?: string; lastEventId?: string }) => {
     const { type, data, lastEventId = '' } = event;
@@ -135,6 +136,17 @@ const npm: StreamReader = {
   expects: asTheStandardSays,
   open: (url) => {
     const source = new EventSource(url);
+    const reading = new Reading(() => source.close());
+    intercept(source, reading);
+    return reading;
+  },
+};
+
+const own: StreamReader = {
+  name: 'nestjs-sse-hub/client',
+  expects: asTheStandardSays,
+  open: (url) => {
+    const source = new OwnEventSource(url);
     const reading = new Reading(() => source.close());
     intercept(source, reading);
     return reading;
@@ -190,5 +202,5 @@ const fetchEventSource: StreamReader = {
     }),
 };
 
-/** Four parsers that follow the standard or are known where they don't. */
-export const readers: readonly StreamReader[] = [parser, npm, undici, fetchEventSource];
+/** The package's own, and four of others that follow the standard or are known where they don't. */
+export const readers: readonly StreamReader[] = [own, parser, npm, undici, fetchEventSource];

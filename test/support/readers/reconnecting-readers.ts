@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { EventSource as EventSource4 } from 'eventsource';
 import { createEventSource } from 'eventsource-client';
+import { EventSource as OwnEventSource } from 'nestjs-sse-hub/client';
 import { Agent, EventSource as UndiciEventSource } from 'undici';
 
 import { ROOT } from '../root.js';
@@ -31,7 +32,7 @@ export async function newestReader<T>(name: 'ai-7' | 'ai-workflow-1' | 'eventsou
   return (await import(name)) as T;
 }
 
-function npm(name: string, Source: typeof EventSource4): ReconnectingReader {
+function likeNpm(name: string, Source: typeof EventSource4 | typeof OwnEventSource): ReconnectingReader {
   return {
     name,
     open: (url) => {
@@ -105,9 +106,16 @@ async function heyApi(): Promise<ReconnectingReader> {
 async function newest(): Promise<ReconnectingReader[]> {
   if (!hasNewestReaders) return [];
   const { EventSource } = await newestReader<{ EventSource: typeof EventSource4 }>('eventsource-5');
-  return [npm('npm eventsource 5', EventSource)];
+  return [likeNpm('npm eventsource 5', EventSource)];
 }
 
 export async function reconnectingReaders(): Promise<ReconnectingReader[]> {
-  return [npm('npm eventsource 4', EventSource4), ...(await newest()), undici, client, await heyApi()];
+  return [
+    likeNpm('nestjs-sse-hub/client', OwnEventSource),
+    likeNpm('npm eventsource 4', EventSource4),
+    ...(await newest()),
+    undici,
+    client,
+    await heyApi(),
+  ];
 }
