@@ -128,7 +128,7 @@ async function breakIt(name, stream) {
   const before = { late: hub.late, missing: hub.missing, doubled: hub.doubled, told: hub.told, lost: plain.missing };
   clearInterval(asking);
   await request('POST', `/survive/${name}?tab=${streamName}`, body);
-  const verdict = element('li', `${what} …`);
+  const verdict = element('p', `${what} …`);
   addLine(byId('verdicts'), verdict, 4);
   // It may not be there for a while: then nothing is known of what it sends.
   asking = setInterval(() => void askState().catch(() => {}), ASKING);

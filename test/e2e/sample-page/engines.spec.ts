@@ -39,7 +39,7 @@ try {
   await until('a flow', () => Number(textOf('#hub .received dd')) > 3);
   $('[data-break=cut]').click();
   await until('a verdict', () => textOf('#verdicts').includes('The hub delivered'));
-  const verdict = textOf('#verdicts li');
+  const verdict = textOf('#verdicts p');
   $('#chat-form button').click();
   await until('an answer', () => textOf('#answer').startsWith('You asked'));
   $('#stop-answer').click();

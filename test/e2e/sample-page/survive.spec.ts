@@ -25,9 +25,9 @@ async function countersOf(page: Page, tape: 'hub' | 'plain'): Promise<Counters> 
 /** Presses a button, and waits until the page says what became of it. */
 async function breakIt(page: Page, name: string): Promise<string> {
   await page.click(`[data-break=${name}]`);
-  await untilText(page, '#verdicts li:first-child', /…$/);
-  await untilText(page, '#verdicts li:first-child', / s\. The hub delivered/);
-  return (await page.locator('#verdicts li:first-child').textContent())!;
+  await untilText(page, '#verdicts p:first-child', /…$/);
+  await untilText(page, '#verdicts p:first-child', / s\. The hub delivered/);
+  return (await page.locator('#verdicts p:first-child').textContent())!;
 }
 
 async function untilFlowing(page: Page): Promise<void> {
