@@ -2,10 +2,7 @@ import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { documentEventStreams } from 'nestjs-sse-hub/swagger';
 
-/**
- * What the application can be asked, at `/api-json`. Swagger UI would show a stream when it has ended, and is another
- * module for static files on each platform.
- */
+/** What the application can be asked, at `/api-json`. `page/api-page.controller.ts` shows it. */
 export function serveApiDocument(app: INestApplication): void {
   const config = new DocumentBuilder().setTitle('The sample application').setOpenAPIVersion('3.1.0').build();
   const create = () => documentEventStreams(app, () => SwaggerModule.createDocument(app, config));

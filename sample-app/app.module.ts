@@ -6,6 +6,7 @@ import { SSEHealthIndicator } from 'nestjs-sse-hub/terminus';
 
 import { AdminController } from './admin/admin.controller.js';
 import { ConnectionsService } from './admin/connections.service.js';
+import { HubReports } from './admin/hub-reports.js';
 import { ChatController } from './chat/chat.controller.js';
 import { ChatService } from './chat/chat.service.js';
 import { DashboardController } from './dashboard/dashboard.controller.js';
@@ -16,9 +17,13 @@ import { DocumentsService } from './documents/documents.service.js';
 import { ExecutionsController } from './executions/executions.controller.js';
 import { ExecutionsService } from './executions/executions.service.js';
 import { HealthController } from './health/health.controller.js';
+import { MAX_HISTORY_BYTES, MAX_HISTORY_SIZE } from './history-limits.js';
+import { LoadController } from './load/load.controller.js';
+import { LOAD_TOPIC, LoadService } from './load/load.service.js';
 import { MetricsController } from './metrics/metrics.controller.js';
 import { NotificationsController } from './notifications/notifications.controller.js';
 import { NotificationsService } from './notifications/notifications.service.js';
+import { ApiPageController } from './page/api-page.controller.js';
 import { PageEventsController } from './page/page-events.controller.js';
 import { PageController } from './page/page.controller.js';
 import { SourceController } from './page/source.controller.js';
@@ -34,6 +39,7 @@ import { SurvivalService } from './survival/survival.service.js';
   controllers: [
     PageController,
     VendorController,
+    ApiPageController,
     SourceController,
     PageEventsController,
     NotificationsController,
@@ -43,6 +49,7 @@ import { SurvivalService } from './survival/survival.service.js';
     ChatController,
     SurvivalController,
     PlainController,
+    LoadController,
     AdminController,
     HealthController,
     MetricsController,
@@ -57,7 +64,9 @@ import { SurvivalService } from './survival/survival.service.js';
     FlowService,
     SurvivalService,
     BadNetwork,
+    LoadService,
     ConnectionsService,
+    HubReports,
     SSEHealthIndicator,
   ],
 })
@@ -71,7 +80,15 @@ export class AppModule implements NestModule {
       heartbeatInterval: 15_000,
       // Streams say whose they are with `group: 'user:42'`: a sixth one of the same user ends the oldest for good.
       maxClientsPerGroup: 5,
-      history: [{ topics: FLOW_TOPIC, maxSize: FLOW_HISTORY }],
+      // Two thousand for a load, and those who watch it.
+      maxClients: 5_000,
+      maxHistorySize: MAX_HISTORY_SIZE,
+      maxHistoryBytes: MAX_HISTORY_BYTES,
+      history: [
+        { topics: FLOW_TOPIC, maxSize: FLOW_HISTORY },
+        // Nobody comes back for it.
+        { topics: LOAD_TOPIC, maxSize: 0 },
+      ],
       // What is running gets a second to finish, then it is told as failed: whoever presses Ctrl-C does not want to wait.
       drainTimeout: 1_000,
     });

@@ -44,6 +44,15 @@ export interface SSEClient {
   readonly lastEventId?: string | undefined;
   readonly lastEventAt?: string | undefined;
   readonly lastHeartbeatAt?: string | undefined;
+  /**
+   * How many entries of the log are newer than what it was handed, those of topics that it does not follow too: 0 while it
+   * keeps up, and when it has gone. It gets behind when its connection takes no more, and while it is sent what it has
+   * missed. What its connection has taken counts as handed over, though it may still be on its way.
+   *
+   * @example
+   * const slow = sse.getClients().filter(({ behind }) => behind > 100);
+   */
+  readonly behind: number;
   /** The response that it was created with; direct transport only. */
   readonly response?: unknown;
 }

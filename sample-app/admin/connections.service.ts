@@ -2,15 +2,21 @@ import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/com
 import { type SSEClient, SSEService } from 'nestjs-sse-hub';
 import { auditTime, filter, type Subscription } from 'rxjs';
 
+import { LOAD_TOPIC } from '../load/load.service.js';
 import { NODE_NAME } from '../node-name.js';
 
 export interface Connection {
   readonly id: string;
   readonly user: unknown;
+  readonly group?: string;
   readonly topics: readonly string[];
   readonly connectedAt: string;
   readonly lastEventAt?: string;
   readonly lastHeartbeatAt?: string;
+  /** The cursor that it has. */
+  readonly position?: string;
+  /** How many entries of the log it has not been handed. */
+  readonly lag: number;
 }
 
 export interface TopicConnections {
@@ -25,7 +31,7 @@ export interface ConnectionReport {
   readonly open: number;
   readonly oldest?: Connection;
   readonly topics: readonly TopicConnections[];
-  /** Oldest first. */
+  /** Oldest first, without those of a load: nobody reads two thousand lines. */
   readonly connections: readonly Connection[];
 }
 
@@ -73,7 +79,7 @@ export class ConnectionsService implements OnModuleInit, OnModuleDestroy {
       open: connections.length,
       ...(connections[0] && { oldest: connections[0] }),
       topics: [...topics.values()].toSorted((a, b) => a.topic.localeCompare(b.topic)),
-      connections,
+      connections: connections.filter(({ topics: followed }) => !followed.includes(LOAD_TOPIC)),
     };
   }
 
@@ -84,13 +90,16 @@ export class ConnectionsService implements OnModuleInit, OnModuleDestroy {
 }
 
 function describe(client: SSEClient): Connection {
-  const { id, metadata, topics, connectedAt, lastEventAt, lastHeartbeatAt } = client;
+  const { id, group, metadata, topics, connectedAt, lastEventAt, lastHeartbeatAt, lastEventId, behind } = client;
   return {
     id,
     user: metadata['user'],
+    ...(group !== undefined && { group }),
     topics: [...topics],
     connectedAt,
     ...(lastEventAt !== undefined && { lastEventAt }),
     ...(lastHeartbeatAt !== undefined && { lastHeartbeatAt }),
+    ...(lastEventId !== undefined && { position: lastEventId }),
+    lag: behind,
   };
 }

@@ -79,12 +79,12 @@ export class DashboardService implements OnModuleInit, OnModuleDestroy {
     // Nobody watches: nothing is measured. The first viewer starts it, and there is something to tell a tick later.
     if (watched === this.#measuring) return;
     this.#measuring = watched;
-    if (watched) this.#figures.start();
+    if (watched) this.#figures.start(this.sse.stats());
     else this.#figures.stop();
   }
 
   #publish(): void {
-    const { process, machine } = this.#figures.take(this.sse.getClientCount());
+    const { process, machine } = this.#figures.take(this.sse.stats());
     const metadata = { node: NODE_NAME };
     this.sse.broadcast({ topic: PROCESS_TOPIC, event: 'process', data: process, metadata });
     this.sse.broadcast({ topic: MACHINE_TOPIC, event: 'machine', data: machine, metadata });

@@ -1,6 +1,8 @@
 import { cpus, freemem, loadavg, totalmem } from 'node:os';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
+import type { SSEStats } from 'nestjs-sse-hub';
+
 import { NODE_NAME } from '../node-name.js';
 
 export interface ProcessFigures {
@@ -12,6 +14,10 @@ export interface ProcessFigures {
   readonly memoryBytes: number;
   readonly eventLoopDelayMs: number;
   readonly openStreams: number;
+  /** Events that this node wrote to its clients, each one counted per client. */
+  readonly eventsPerSecond: number;
+  /** Events that this node read from the log. */
+  readonly publishedPerSecond: number;
 }
 
 export interface MachineFigures {
@@ -21,6 +27,8 @@ export interface MachineFigures {
   readonly load: number;
 }
 
+type Counted = Pick<SSEStats, 'delivered' | 'published'>;
+
 const RESOLUTION_MS = 10;
 
 /** Measures between one call of `take()` and the next. */
@@ -29,18 +37,19 @@ export class Figures {
   #at = performance.now();
   #process = process.cpuUsage();
   #machine = machineTimes();
+  #counted: Counted = { delivered: 0, published: 0 };
 
-  start(): void {
+  start(counted: Counted): void {
     this.#delay.enable();
-    this.take(0);
+    this.#goOn(counted);
   }
 
   stop(): void {
     this.#delay.disable();
   }
 
-  take(openStreams: number): { process: ProcessFigures; machine: MachineFigures } {
-    const now = performance.now();
+  take(stats: SSEStats): { process: ProcessFigures; machine: MachineFigures } {
+    const seconds = Math.max(performance.now() - this.#at, 1) / 1_000;
     const used = process.cpuUsage(this.#process);
     const machine = machineTimes();
     const passed = machine.total - this.#machine.total;
@@ -49,11 +58,13 @@ export class Figures {
       process: {
         node: NODE_NAME,
         at: Date.now(),
-        cpuPercent: round((used.user + used.system) / 10 / Math.max(now - this.#at, 1)),
+        cpuPercent: round((used.user + used.system) / 10_000 / seconds),
         memoryBytes: process.memoryUsage.rss(),
         // What is measured is the time between two ticks, so the resolution is part of it.
         eventLoopDelayMs: round(Math.max(0, this.#delay.percentile(99) / 1e6 - RESOLUTION_MS)),
-        openStreams,
+        openStreams: stats.clients,
+        eventsPerSecond: round((stats.delivered - this.#counted.delivered) / seconds),
+        publishedPerSecond: round((stats.published - this.#counted.published) / seconds),
       },
       machine: {
         at: Date.now(),
@@ -62,11 +73,16 @@ export class Figures {
         load: round(loadavg()[0] ?? 0),
       },
     };
-    this.#at = now;
-    this.#process = process.cpuUsage();
-    this.#machine = machine;
-    this.#delay.reset();
+    this.#goOn(stats);
     return figures;
+  }
+
+  #goOn({ delivered, published }: Counted): void {
+    this.#at = performance.now();
+    this.#process = process.cpuUsage();
+    this.#machine = machineTimes();
+    this.#counted = { delivered, published };
+    this.#delay.reset();
   }
 }
 

@@ -50,6 +50,13 @@ const PANELS = new Map<string, readonly (readonly [file: string, name: string])[
     ],
   ],
   [
+    'load',
+    [
+      ['load/load.controller.ts', 'events'],
+      ['load/load.service.ts', '#tell'],
+    ],
+  ],
+  [
     'admin',
     [
       ['admin/connections.service.ts', 'onModuleInit'],

@@ -148,6 +148,39 @@ for (const platform of platforms) {
         stream.close();
       });
 
+      it('says how many entries a client is behind that takes nothing, and 0 when it has got there', async () => {
+        const { url, sse } = await bench.start(platform, { controllers: [transport.controller()] });
+        const stream = await bench.connect(`${url}/events/t`);
+        const [client] = sse.getClients();
+        sse.broadcast('t', 'n', 'first');
+        await stream.messagesUpTo(1);
+        expect(client!.behind).toBe(0);
+        stream.response.pause();
+        const payload = 'x'.repeat(1_000_000);
+        let published = 1;
+        await until('it is behind', () => {
+          sse.broadcast('t', 'n', payload);
+          published++;
+          return client!.behind > 1;
+        });
+        const { behind } = client!;
+        expect(behind).toBeLessThan(published);
+        for (let i = 0; i < 5; i++) sse.broadcast('other', 'n', i);
+        expect(client!.behind).toBe(behind + 5);
+        expect(JSON.parse(JSON.stringify(client))).toMatchObject({ behind: behind + 5 });
+        stream.response.resume();
+        await stream.messagesUpTo(published);
+        await until('it has got there', () => client!.behind === 0);
+        stream.response.pause();
+        await until('it is behind again', () => {
+          sse.broadcast('t', 'n', payload);
+          return client!.behind > 1;
+        });
+        stream.close();
+        await until('it is gone', () => !client!.connected);
+        expect(client!.behind).toBe(0);
+      });
+
       it('removeClient and removeGroup end streams; with reconnect: false an EventSource stays away', async () => {
         const controller = transport.controller(() => ({ group: 'user:42' }));
         const { url, sse } = await bench.start(platform, { config: { retryInterval: 20 }, controllers: [controller] });

@@ -146,8 +146,8 @@ for (const platform of platforms) {
         '/documents/{id}/events',
         '/events',
         '/executions/{id}/events',
+        '/load/events',
         '/notifications/events',
-        '/survive/plain',
       ]);
       const described = JSON.stringify(paths['/notifications/events']!.get.responses['200']);
       expect(described).toContain('"enum":["inbox"]},"data":{"$ref":"#/components/schemas/Inbox"}');

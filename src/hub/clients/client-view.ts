@@ -13,6 +13,7 @@ export interface Viewed {
   readonly openedAt: number;
   readonly timer: { readonly lastBeat: number | undefined };
   readonly place: Place;
+  readonly behind: number;
   readonly response: unknown;
 }
 
@@ -62,14 +63,19 @@ export class ClientView implements SSEClient {
     return lastBeat === undefined ? undefined : isoTime(lastBeat);
   }
 
+  get behind(): number {
+    return this.#client.behind;
+  }
+
   get response(): unknown {
     return this.#client.response;
   }
 
   /** What is safe to send to others: all but the response. */
   toJSON(): Omit<SSEClient, 'topics' | 'response'> & { topics: string[] } {
-    const { id, connected, group, topics, metadata, connectedAt, lastEventId, lastEventAt, lastHeartbeatAt } = this;
-    const json = { id, connected, group, metadata, connectedAt, lastEventId, lastEventAt, lastHeartbeatAt };
+    const { id, connected, group, topics, metadata, connectedAt } = this;
+    const { lastEventId, lastEventAt, lastHeartbeatAt, behind } = this;
+    const json = { id, connected, group, metadata, connectedAt, lastEventId, lastEventAt, lastHeartbeatAt, behind };
     return { ...json, topics: [...topics] };
   }
 }
@@ -78,6 +84,7 @@ export class ClientView implements SSEClient {
 export class TurnedAway implements SSEClient {
   readonly id: string;
   readonly connected = false;
+  readonly behind = 0;
   readonly topics: ReadonlySet<string> = new Set();
   readonly metadata: Record<string, unknown>;
   readonly connectedAt = new Date().toISOString();

@@ -116,6 +116,12 @@ export class Client implements OpeningClient, Viewed, ReaderOwner, TimedClient, 
     return this.standing.next;
   }
 
+  /** Who follows nothing, or is still opening, lacks nothing yet. */
+  get behind(): number {
+    const lacks = this.connected && this.standing.progress === 'behind';
+    return lacks ? this.#context.log.head - this.next : 0;
+  }
+
   /** What the application gets to see. */
   get view(): SSEClient {
     return (this.#view ??= new ClientView(this));
