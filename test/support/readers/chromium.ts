@@ -15,7 +15,11 @@ export class DrivenChromium {
   }
 
   static async launch(): Promise<DrivenChromium> {
-    return new DrivenChromium(await chromium.launch({ executablePath: CHROMIUM, args: [...CHROMIUM_FLAGS] }));
+    // Pages are kept to go back to, as people's browsers do and drivers do not.
+    const ignoreDefaultArgs = ['--disable-back-forward-cache'];
+    return new DrivenChromium(
+      await chromium.launch({ executablePath: CHROMIUM, args: [...CHROMIUM_FLAGS], ignoreDefaultArgs }),
+    );
   }
 
   /** A window of its own. Windows share what a browser has for all of them: cookies, six connections to a server. */
