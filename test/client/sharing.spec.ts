@@ -160,13 +160,13 @@ describeHere('six tabs that share', () => {
     await untilShared();
     await whilePublishing(async () => {
       const before = requests.length;
-      await tabs[0]!.setLifecycle('frozen');
+      await tabs[0]!.tell('freeze');
       await until('another has come', () => requests.length > before);
       await untilShared();
     });
     for (let i = 0; i < 10; i++) publish();
     await tabs[1]!.untilNumber(published);
-    await tabs[0]!.setLifecycle('active');
+    await tabs[0]!.tell('resume');
     await whilePublishing(untilShared);
     await expectAll(tabs, 1);
   });
@@ -295,8 +295,8 @@ describeHere('tabs that share', () => {
       () => Promise.resolve(sse.getClients().map(({ id }) => sse.removeClient(id))),
       async () => {
         const tab = pick();
-        await tab.setLifecycle('frozen');
-        await tab.setLifecycle('active');
+        await tab.tell('freeze');
+        await tab.tell('resume');
       },
     ];
     const done: number[] = [];

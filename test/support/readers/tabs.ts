@@ -84,9 +84,8 @@ export class Tab {
     await crashed;
   }
 
-  async setLifecycle(state: 'active' | 'frozen'): Promise<void> {
-    const session = await this.page.context().newCDPSession(this.page);
-    await session.send('Page.setWebLifecycleState', { state });
-    await session.detach();
+  /** What a browser tells a page in the background before it stands still. Without a screen none is in the background. */
+  async tell(what: 'freeze' | 'resume'): Promise<void> {
+    await this.page.evaluate(`document.dispatchEvent(new Event('${what}'))`);
   }
 }
