@@ -15,7 +15,11 @@ export class DrivenChromium {
   }
 
   static async launch(): Promise<DrivenChromium> {
-    return new DrivenChromium(await chromium.launch({ executablePath: CHROMIUM, args: [...CHROMIUM_FLAGS] }));
+    // Pages are kept to go back to, as people's browsers do and drivers do not.
+    const ignoreDefaultArgs = ['--disable-back-forward-cache'];
+    return new DrivenChromium(
+      await chromium.launch({ executablePath: CHROMIUM, args: [...CHROMIUM_FLAGS], ignoreDefaultArgs }),
+    );
   }
 
   /** For the windows that are opened from now on, until all are closed. */
