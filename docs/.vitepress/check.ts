@@ -1,6 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 
 /** What has to hold for the site as it was built: it stands by itself, and all of it is found. */
 
@@ -24,7 +23,8 @@ function attribute(tag: string, name: string): string | undefined {
 }
 
 function pageOf(html: string): Page {
-  const tags = html.replaceAll(/(<script\b[^>]*>).*?<\/script>/gs, '$1').match(/<[a-z][^\s>]*(?:"[^"]*"|[^">])*>/gi) ?? [];
+  const tags =
+    html.replaceAll(/(<script\b[^>]*>).*?<\/script>/gs, '$1').match(/<[a-z][^\s>]*(?:"[^"]*"|[^">])*>/gi) ?? [];
   const values = (name: string, pattern: RegExp) =>
     tags.filter((tag) => pattern.test(tag)).flatMap((tag) => attribute(tag, name) ?? []);
   return {
@@ -35,7 +35,9 @@ function pageOf(html: string): Page {
 }
 
 function loadsOfStyles(css: string): string[] {
-  return [...css.matchAll(/url\(\s*["']?([^"')]*)|@import\s+["']([^"']*)/g)].map(([, url, sheet]) => url ?? sheet ?? '');
+  return [...css.matchAll(/url\(\s*["']?([^"')]*)|@import\s+["']([^"']*)/g)].map(
+    ([, url, sheet]) => url ?? sheet ?? '',
+  );
 }
 
 /** A file of the site, or `undefined` for what lies elsewhere. */
@@ -49,7 +51,8 @@ function fileOf(url: URL, base: string): string | undefined {
 async function searched(folder: string, files: readonly string[], base: string): Promise<Set<string | undefined>> {
   const index = files.find((file) => SEARCH.test(file));
   if (index === undefined) return new Set();
-  const { default: json } = (await import(pathToFileURL(join(folder, index)).href)) as { default: string };
+  const module = encodeURIComponent(await readFile(join(folder, index), 'utf8'));
+  const { default: json } = (await import(`data:text/javascript,${module}`)) as { default: string };
   const { documentIds } = JSON.parse(json) as { documentIds: Record<string, string> };
   return new Set(Object.values(documentIds).map((id) => fileOf(new URL(id, NOWHERE), base)));
 }
@@ -81,7 +84,8 @@ export async function faultsOf(folder: string, base: string): Promise<string[]> 
         const isOutside = /^(https|mailto):$/.test(url.protocol) || url.hostname === 'localhost';
         if (!isOutside || url.origin === NOWHERE) faults.push(`${from}: ${link} is no place.`);
       } else if (!existing.has(file)) faults.push(`${from}: ${link} leads to ${file}, which does not exist.`);
-      else if (anchor !== '' && pages.get(file)?.anchors.has(anchor) !== true) faults.push(`${from}: ${link} leads to no heading of ${file}.`);
+      else if (anchor !== '' && pages.get(file)?.anchors.has(anchor) !== true)
+        faults.push(`${from}: ${link} leads to no heading of ${file}.`);
       else onward.set(from, [...(onward.get(from) ?? []), file]);
     }
   }

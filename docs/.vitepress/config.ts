@@ -28,6 +28,8 @@ export default defineConfig({
   },
   metaChunk: true,
   markdown: {
+    // These keep their contrast on the colours of the page.
+    theme: { light: 'github-light-default', dark: 'github-dark-default' },
     anchor: { slugify: anchorOf },
     config: placeDocuments,
     // Not known by their names; what looks alike is.
@@ -36,7 +38,7 @@ export default defineConfig({
   // The page of the sample application links to it, on the reader's machine. All other dead links end the build.
   ignoreDeadLinks: 'localhostLinks',
   transformPageData: ({ filePath }) => {
-    if (filePath === 'README.md') return { frontmatter: { layout: 'landing' } };
+    if (filePath === 'README.md') return { frontmatter: { layout: 'landing', sidebar: false } };
     // Made from the source: there is no page to edit.
     if (filePath.startsWith(API)) return { frontmatter: { editLink: false } };
     return undefined;

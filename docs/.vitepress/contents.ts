@@ -60,7 +60,8 @@ export function documentGroups(contents = read(CONTENTS)): Item[] {
   return groups;
 }
 
-const KINDS = ['classes', 'functions', 'variables', 'interfaces', 'type-aliases', 'enumerations'];
+/** Those with pages of their own. Types and constants stand on the page of their entry. */
+const KINDS = ['classes', 'functions', 'interfaces'];
 const OVERVIEW = /^- \[(.+)\]\((.+)\/index[.]md\)$/gm;
 const MEMBER = /^- \[(.+)\]\((.+)\)$/gm;
 
@@ -69,15 +70,17 @@ export function apiGroups(): Item[] {
   const entries = [...read(`${API}/index.md`).matchAll(OVERVIEW)];
   if (entries.length === 0) throw new Error(`${API} is empty: npm run docs makes it.`);
   return entries.map(([, text = '', folder = '']) => {
-    const members = [...read(`${API}/${folder}/index.md`).matchAll(MEMBER)].map(([, name = '', target = '']) => ({
-      text: name.replaceAll('\\', ''),
-      link: `/reference/api/${folder}/${target}`,
-      kind: target.split('/', 1)[0]!,
-    }));
+    const members = [...read(`${API}/${folder}/index.md`).matchAll(MEMBER)];
     const items = KINDS.map((kind) => ({
-      text: kind[0]!.toUpperCase() + kind.slice(1).replace('-', ' '),
+      text: kind[0]!.toUpperCase() + kind.slice(1),
+      link: `/reference/api/${folder}/index.md#${kind}`,
       collapsed: true,
-      items: members.filter((member) => member.kind === kind).map(({ kind: _, ...item }) => item),
+      items: members
+        .filter(([, , target]) => target!.startsWith(`${kind}/`))
+        .map(([, name = '', target = '']) => ({
+          text: name.replaceAll('\\', ''),
+          link: `/reference/api/${folder}/${target}`,
+        })),
     })).filter((group) => group.items.length > 0);
     return { text, link: `/reference/api/${folder}/index.md`, collapsed: false, items };
   });

@@ -1,4 +1,4 @@
-import { join, relative } from 'node:path';
+import { relative } from 'node:path';
 
 import type { MarkdownRenderer } from 'vitepress';
 
@@ -55,9 +55,7 @@ function place(token: Token, file: string): void {
   if (token.type === 'link_open') token.attrSet('href', targetOf(file, String(token.attrGet('href'))));
   if (token.type === 'html_block' || token.type === 'html_inline') {
     token.content = token.content.replaceAll(ATTRIBUTES, (_, before: string, target: string, after: string) =>
-      before.startsWith('<a')
-        ? `${before}${targetOf(file, target)}${after}`
-        : `${before}${pictureOf(target)}${after}`,
+      before.startsWith('<a') ? `${before}${targetOf(file, target)}${after}` : `${before}${pictureOf(target)}${after}`,
     );
   }
   for (const child of token.children ?? []) place(child, file);
@@ -80,13 +78,15 @@ export function placeDocuments(md: MarkdownRenderer): void {
   md.renderer.rules.table_close = () => '</table></div>\n';
 }
 
-/** The search reads words: colouring code once more for it would take a fifth of the build. */
-export function renderForSearch(source: string, environment: object, md: MarkdownRenderer): string {
+type Renderer = Pick<MarkdownRenderer, 'options' | 'render'>;
+
+/** The search reads words: colouring code once more for it would take a tenth of the build. */
+export function renderForSearch(source: string, environment: object, md: Renderer): string {
   const { highlight } = md.options;
-  md.set({ highlight: null });
+  md.options.highlight = null;
   try {
     return md.render(source, environment);
   } finally {
-    md.set({ highlight: highlight ?? null });
+    md.options.highlight = highlight;
   }
 }
