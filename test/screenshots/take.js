@@ -4,8 +4,8 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import { chromium } from 'playwright-core';
@@ -13,6 +13,17 @@ import { chromium } from 'playwright-core';
 const ROOT = join(import.meta.dirname, '../..');
 const IMAGES = join(ROOT, 'docs/images');
 const VIEWPORT = { width: 1_280, height: 800 };
+
+/** Where Chromium is. */
+function findChromium() {
+  if (process.env.CHROMIUM_PATH !== undefined) return process.env.CHROMIUM_PATH;
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  const found = folders
+    .flatMap((folder) => ['chromium', 'chromium-browser', 'google-chrome'].map((name) => join(folder, name)))
+    .find(existsSync);
+  if (found === undefined) throw new Error('There is no Chromium: apt-get install chromium, or set CHROMIUM_PATH.');
+  return found;
+}
 
 async function startSample() {
   const program = spawn(process.execPath, [join(ROOT, 'sample-app/dist/main.js')], {
@@ -59,11 +70,10 @@ async function showPanels(page) {
 
 const { program, url } = await startSample();
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM_PATH ?? 'chromium',
+  executablePath: findChromium(),
   args: ['--no-sandbox', '--font-render-hinting=none'],
 });
 try {
-  await mkdir(IMAGES, { recursive: true });
   for (const colorScheme of ['light', 'dark']) {
     const page = await browser.newPage({ viewport: VIEWPORT, colorScheme, deviceScaleFactor: 1.5 });
     await page.goto(url);

@@ -1,6 +1,6 @@
 /** Small charts of the last minute, each with its newest value above. */
 
-import uPlot from '/vendor/uplot.js';
+import uPlot from '../vendor/uplot.js';
 
 import { byId, element } from './dom.js';
 

@@ -10,8 +10,8 @@ let saving;
 let unsaved;
 let clientId;
 
-/** To whom an edit of this window is not sent, or how this window knows it. */
-const self = () => (usesClient ? { tab } : { clientId: clientId() });
+/** To whom an edit of this window is not sent, or by what the window knows it. */
+const author = () => (usesClient ? { tab } : { clientId: clientId() });
 
 function showContent({ text, version, author, tab: writer }) {
   // What it has written itself comes back to it where it shares its stream with others.
@@ -56,17 +56,14 @@ const save = doing(async () => {
   if (!unsaved) return;
   const { id, text } = unsaved;
   unsaved = undefined;
-  const { version } = await request('POST', `/documents/${encodeURIComponent(id)}/edits`, {
-    text,
-    clientId: clientId(),
-  });
+  const { version } = await request('POST', `/documents/${encodeURIComponent(id)}/edits`, { text, ...author() });
   if (id === chosen.value) showVersion(version, 'you');
   showProblem('');
 });
 
-/** `open` opens the stream of a document; `author` answers with the client to whom its own edits are not sent. */
-export function startDocument(open, author) {
-  clientId = author;
+/** `open` opens the stream of a document; `ownClientId` answers with the client of this window. */
+export function startDocument(open, ownClientId) {
+  clientId = ownClientId;
   const show = (id) => {
     void save();
     byId('activity').replaceChildren();

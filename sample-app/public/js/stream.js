@@ -26,7 +26,6 @@ export class Stream {
   #source;
   #cursor = '';
   #over = false;
-  #resumed = false;
 
   constructor(label, path, handlers, { again, refused = 'refused', share = false, onFrame } = {}) {
     this.label = label;
@@ -91,7 +90,6 @@ export class Stream {
     const own = {
       'sse.open': ({ clientId, resumed }) => {
         this.clientId = clientId;
-        this.#resumed ||= resumed !== 'none';
         this.#show(RESUMED[resumed], 'live');
       },
       'sse.reset': ({ reason }) => this.#show(`live, some events were missed (${reason})`, 'live'),
