@@ -19,7 +19,8 @@ const PAGE = `<!doctype html>
     <title>The sample application: its API</title>
     <link rel="icon" href="/api/favicon-32x32.png" />
     <link rel="stylesheet" href="/api/swagger-ui.css" />
-    <script type="module" src="/api/start.js"></script>
+    <script defer src="/api/swagger-ui-bundle.js"></script>
+    <script defer src="/api/start.js"></script>
   </head>
   <body>
     <div id="api"></div>
@@ -27,10 +28,7 @@ const PAGE = `<!doctype html>
 </html>
 `;
 
-const START = `import './swagger-ui-bundle.js';
-
-SwaggerUIBundle({ url: '/api-json', domNode: document.getElementById('api') });
-`;
+const START = "SwaggerUIBundle({ url: '/api-json', domNode: document.getElementById('api') });\n";
 
 /**
  * Swagger UI. `SwaggerModule.setup()` would serve it, too; on Fastify it needs `@fastify/static` for that. It shows a
