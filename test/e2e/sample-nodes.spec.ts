@@ -194,6 +194,7 @@ for (const broker of brokers) {
 
     it('cut a tab whichever of them is asked to', async () => {
       const tab = await nodes.follow({ node: other }, '/events?document=handbook&tab=cut', 'tick');
+      await tab.untilCount('tick', 1);
       await fetch(`${one.url}/survive/cut?tab=cut`, { method: 'POST' });
       await tab.untilCount('sse.open', 2);
       expect(dataOf(tab, 'sse.open').map(({ resumed }) => resumed)).toEqual(['none', 'full']);
