@@ -7,7 +7,7 @@ import { PACKAGES_FOLDER } from '../paths.js';
 import { serveFile } from './files.js';
 
 const SWAGGER_UI = join(PACKAGES_FOLDER, 'swagger-ui-dist');
-const ASSETS: readonly string[] = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
+const ASSETS = new Set(['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png']);
 
 /** Swagger UI has styles in its elements. */
 const OWN_FILES_AND_STYLES = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'";
@@ -52,7 +52,7 @@ export class ApiPageController {
 
   @Get(':asset')
   asset(@Param('asset') asset: string): Promise<StreamableFile> {
-    if (!ASSETS.includes(asset)) throw new NotFoundException('There is no such file.');
+    if (!ASSETS.has(asset)) throw new NotFoundException('There is no such file.');
     return serveFile(SWAGGER_UI, asset);
   }
 }
