@@ -7,7 +7,7 @@ import { PACKAGES_FOLDER } from '../paths.js';
 import { serveFile } from './files.js';
 
 const SWAGGER_UI = join(PACKAGES_FOLDER, 'swagger-ui-dist');
-const ASSETS: readonly string[] = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
+const ASSETS = new Set(['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png']);
 
 /** Swagger UI has styles in its elements. */
 const OWN_FILES_AND_STYLES = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'";
@@ -19,7 +19,8 @@ const PAGE = `<!doctype html>
     <title>The sample application: its API</title>
     <link rel="icon" href="/api/favicon-32x32.png" />
     <link rel="stylesheet" href="/api/swagger-ui.css" />
-    <script type="module" src="/api/start.js"></script>
+    <script defer src="/api/swagger-ui-bundle.js"></script>
+    <script defer src="/api/start.js"></script>
   </head>
   <body>
     <div id="api"></div>
@@ -27,10 +28,7 @@ const PAGE = `<!doctype html>
 </html>
 `;
 
-const START = `import './swagger-ui-bundle.js';
-
-SwaggerUIBundle({ url: '/api-json', domNode: document.getElementById('api') });
-`;
+const START = "SwaggerUIBundle({ url: '/api-json', domNode: document.getElementById('api') });\n";
 
 /**
  * Swagger UI. `SwaggerModule.setup()` would serve it, too; on Fastify it needs `@fastify/static` for that. It shows a
@@ -54,7 +52,7 @@ export class ApiPageController {
 
   @Get(':asset')
   asset(@Param('asset') asset: string): Promise<StreamableFile> {
-    if (!ASSETS.includes(asset)) throw new NotFoundException('There is no such file.');
+    if (!ASSETS.has(asset)) throw new NotFoundException('There is no such file.');
     return serveFile(SWAGGER_UI, asset);
   }
 }

@@ -83,7 +83,7 @@ for (const platform of platforms) {
       expect([page.status, page.headers.get('content-type')]).toEqual([200, expect.stringMatching(/^text\/html/)]);
       const html = await page.text();
       const assets = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => new URL(path!, `${url}/api`));
-      expect(assets.length).toBe(3);
+      expect(assets.length).toBe(4);
       for (const asset of assets) {
         expect(asset.origin).toBe(url);
         const answer = await request('GET', asset.pathname);

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { answerTo } from '../../sample-app/chat/stream-answer.js';
+import type { Tick } from '../../sample-app/survival/flow.service.js';
 import { until } from '../support/baseline.js';
 import { findSampleBrokers, runSample, SampleNode, SampleNodes } from '../support/processes/sample-nodes.js';
 import { buildSample, type Program } from '../support/processes/standalone.js';
@@ -43,6 +44,15 @@ function dataOf(source: RecordedEventSource, event: string): Data[] {
 
 function textsOf(source: RecordedEventSource): string[] {
   return dataOf(source, 'notification').map(({ notification }) => (notification as { text: string }).text);
+}
+
+/** The numbers of each node, in the order in which they came. */
+function lanesOf(source: RecordedEventSource): Map<string, number[]> {
+  const lanes = new Map<string, number[]>();
+  for (const { lane, n } of dataOf(source, 'tick') as unknown as Tick[]) {
+    lanes.set(lane, [...(lanes.get(lane) ?? []), n]);
+  }
+  return lanes;
 }
 
 for (const broker of brokers) {
@@ -149,6 +159,45 @@ for (const broker of brokers) {
       grace.close();
       await ada.untilCount('left', 1);
       expect(dataOf(ada, 'left')).toEqual([{ user: 'Grace', viewers: ['Ada'] }]);
+    });
+
+    it('go on with every lane for a tab whose node is killed, whichever node is asked to do it', async () => {
+      const dying = await nodes.start();
+      const names = ['flow', 'tick'];
+      const witness = await nodes.follow({ node: one }, '/events?document=handbook&tab=witness', ...names);
+      const at = { node: dying };
+      const tab = await nodes.follow(at, '/events?document=handbook&tab=survivor', ...names);
+      const { lane } = (await one.get<{ flow: Tick }>('/survive/state')).flow;
+      expect(await dying.get('/survive/state')).toMatchObject({
+        nodes: true,
+        log: broker.variable.slice(0, -4).toLowerCase(),
+      });
+      await until('both lanes come', () => lanesOf(tab).size === 2);
+
+      at.node = one;
+      const killed = await fetch(`${one.url}/survive/kill?tab=survivor`, { method: 'POST' });
+      expect([killed.status, await dying.program.ended()]).toEqual([202, { code: null, signal: 'SIGKILL' }]);
+      await tab.untilCount('sse.open', 2);
+      const { length } = lanesOf(tab).get(lane)!;
+      await until('its lane goes on', () => lanesOf(tab).get(lane)!.length > length + 2);
+      expect(dataOf(tab, 'sse.open').map(({ resumed }) => resumed)).toEqual(['none', 'full']);
+      expect([tab.count('sse.reset'), tab.count('flow')]).toEqual([0, 1]);
+      for (const [name, numbers] of lanesOf(tab)) {
+        expect(numbers).toEqual(numbers.map((_, i) => numbers[0]! + i));
+        const all = lanesOf(witness).get(name)!;
+        // What both have: from where the tab began to where the slower of the two is.
+        const shared = all.slice(all.indexOf(numbers[0]!)).slice(0, numbers.length);
+        expect(shared).toEqual(numbers.slice(0, shared.length));
+        if (name !== lane) expect(shared).toEqual(numbers);
+      }
+    });
+
+    it('cut a tab whichever of them is asked to', async () => {
+      const tab = await nodes.follow({ node: other }, '/events?document=handbook&tab=cut', 'tick');
+      await tab.untilCount('tick', 1);
+      await fetch(`${one.url}/survive/cut?tab=cut`, { method: 'POST' });
+      await tab.untilCount('sse.open', 2);
+      expect(dataOf(tab, 'sse.open').map(({ resumed }) => resumed)).toEqual(['none', 'full']);
     });
 
     it('lose and repeat nothing when one is killed while events are published', async () => {
