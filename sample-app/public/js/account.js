@@ -12,10 +12,19 @@ class Lane {
   /** @type {Map<number, State>} */
   states = new Map();
   #waitingSince = new Map();
+  #early = new Set();
 
   constructor(newest) {
+    this.first = newest;
     this.newest = newest;
     this.next = newest + 1;
+  }
+
+  /** Published between the place where the stream begins and the state that it begins with, a number is in both. Once. */
+  isEarly(n) {
+    if (n > this.first || this.#early.has(n)) return false;
+    this.#early.add(n);
+    return true;
   }
 
   set(n, state) {
@@ -78,6 +87,7 @@ export class Account {
   arrived(lane, n) {
     if (!this.lanes.has(lane)) this.begin(lane, n - 1);
     const known = this.lanes.get(lane);
+    if (known.isEarly(n)) return;
     this.received++;
     if (n < known.next) {
       this.doubled++;

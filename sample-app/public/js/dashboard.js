@@ -14,7 +14,11 @@ const charts = {
   events: new Chart('figures', 'Events a second', ['delivered', 'published'], whole, 20),
 };
 
-const orderLine = ({ item, quantity, by }) => line(`${quantity} × ${item}`, by);
+const orderLine = ({ id, item, quantity, by }) => {
+  const made = line(`${quantity} × ${item}`, by);
+  made.dataset.id = id;
+  return made;
+};
 
 let machineCpu = null;
 
@@ -29,7 +33,11 @@ export const watching = {
     charts.events.add(events.eventsPerSecond, events.publishedPerSecond);
   },
   orders: (orders) => byId('orders').replaceChildren(...orders.map(orderLine)),
-  order: (order) => addLine(byId('orders'), orderLine(order), 8),
+  order: (order) => {
+    // Ordered in the moment in which the stream began, it is in its beginning, too.
+    const isThere = [...byId('orders').children].some(({ dataset }) => dataset.id === order.id);
+    if (!isThere) addLine(byId('orders'), orderLine(order), 8);
+  },
 };
 
 export function startDashboard() {

@@ -6,6 +6,8 @@ import { me, onClick, onSubmit, request, USERS } from './server.js';
 const notificationLine = ({ from, text, createdAt }) => line(`${from}: ${text}`, timeOf(createdAt));
 
 let unread = 0;
+/** What the stream began with. */
+let begun = new Set();
 
 function showUnread(number) {
   unread = number;
@@ -15,10 +17,13 @@ function showUnread(number) {
 export const notifying = {
   inbox: ({ unread: number, notifications }) => {
     showUnread(number);
+    begun = new Set(notifications.map(({ id }) => id));
     byId('inbox').replaceChildren(...notifications.map(notificationLine));
   },
-  // Each arrives once, so whoever begins with the right number can count on.
+  // Each arrives once, so whoever begins with the right number can count on. Only what was published in the moment in which
+  // the stream began may be in its beginning, too.
   notification: ({ notification }) => {
+    if (begun.delete(notification.id)) return;
     showUnread(unread + 1);
     addLine(byId('inbox'), notificationLine(notification), 20);
   },
