@@ -54,6 +54,8 @@ export default {
   // Steps of a computed type, which say nothing by themselves.
   intentionallyNotExported: [
     'src/backplane/memory.backplane.ts:MemoryPresence',
+    'src/client/event-source.ts:ListenerOf',
+    'src/client/event-source.ts:ListenerOptions',
     'src/hub/topics/topic-pattern.ts:Matching',
     'src/sse.client-options.ts:Initial',
     'src/sse.error.ts:STATUS',

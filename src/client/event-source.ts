@@ -105,7 +105,7 @@ export class EventSource<Events extends object = SSEEvents> extends EventTarget 
     }
     this.#key = remember ? `sse:${remember === true ? this.url : remember}` : undefined;
     this.#line = new Line(this.url || url, options);
-    this.#line.lastEventId = options.lastEventId ?? this.#remembered() ?? '';
+    this.#line.lastEventId = options.lastEventId ?? this.#kept() ?? '';
     const listener: Listener = {
       opened: () => this.#open(),
       received: (batch) => this.#receive(batch),
@@ -242,7 +242,7 @@ export class EventSource<Events extends object = SSEEvents> extends EventTarget 
       }
     }
     this.#line.lastEventId = to;
-    this.#remember();
+    this.#kept(to);
   }
 
   /** What the hub says is meant for the line too. */
@@ -257,18 +257,22 @@ export class EventSource<Events extends object = SSEEvents> extends EventTarget 
     if (wait !== undefined) this.#readyState = CONNECTING;
     else {
       const isOver = code === undefined || code === 204;
-      if (isOver) this.#remember('');
+      if (isOver) this.#kept('');
       else this.#fault = Object.assign(new Error(message), { code });
       this.close();
     }
     this.dispatchEvent(Object.assign(new Event('error'), { code, message }));
   }
 
-  #remembered(): string | undefined {
-    return (this.#key && page().sessionStorage?.getItem(this.#key)) || undefined;
-  }
-
-  #remember(cursor = this.lastEventId): void {
-    if (this.#key) page().sessionStorage?.setItem(this.#key, cursor);
+  /** What is kept under this key, or keeps this. A page has to work as well where people allow no storage. */
+  #kept(cursor?: string): string | null | undefined {
+    try {
+      const storage = this.#key === undefined ? undefined : page().sessionStorage;
+      if (cursor === undefined) return storage?.getItem(this.#key!);
+      storage?.setItem(this.#key!, cursor);
+    } catch {
+      // As if there were none.
+    }
+    return undefined;
   }
 }

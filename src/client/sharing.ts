@@ -36,6 +36,8 @@ export class Sharing implements Listener {
   /** Gives the lock back, while it is held. */
   #release: (() => void) | undefined;
   #asked = false;
+  /** While the line is open. */
+  #origin = '';
   /** What has come and was not told yet, behind this cursor. */
   #from = '';
   #untold: Batch['events'] = [];
@@ -68,6 +70,7 @@ export class Sharing implements Listener {
 
   received(batch: Batch): void {
     const { events, to, origin } = batch;
+    this.#origin = origin;
     if (this.#release) {
       // An id of the application's is no place to be compared: its cursor follows, and the two are told together.
       this.#untold = [...this.#untold, ...events];
@@ -83,6 +86,7 @@ export class Sharing implements Listener {
 
   failed(message: string, code?: number, wait?: number): void {
     this.#untold = [];
+    this.#origin = '';
     this.#from = this.#line.lastEventId;
     if (wait === undefined) this.stop();
     else this.#tell({ from: this.#from, failed: [message, code, wait] });
@@ -112,8 +116,8 @@ export class Sharing implements Listener {
         });
       });
     } catch {
-      // No more wanted, or another tab has taken it: then this one waits again, with a line of its own until it is in step.
-      if (isOver()) return;
+      // No more wanted, or not allowed here, which leaves this tab alone with its line. Or another tab has taken it.
+      if (isOver() || !this.#release) return;
       this.#release = undefined;
       void this.#lead();
     }
@@ -131,7 +135,7 @@ export class Sharing implements Listener {
   }
 
   #answer(): void {
-    this.#tell({ from: this.#from, events: [], to: this.#from, origin: '' });
+    this.#tell({ from: this.#from, events: [], to: this.#from, origin: this.#origin });
   }
 
   #ask(): void {
@@ -146,19 +150,21 @@ export class Sharing implements Listener {
     if (this.#release) return;
     const line = this.#line;
     const at = line.lastEventId;
-    const isBehind = !isAtOrBefore(told.from, at);
+    const isThere = isAtOrBefore(told.from, at);
     if (line.active) {
-      // What is between where they are and where this is, is had: it goes on with them.
-      if (isBehind && !('to' in told && isAtOrBefore(told.to, at))) return;
+      // What is between where they are and where this is, is had: it goes on with them, once their line is open.
+      if (!('to' in told) || !told.origin || (!isThere && !isAtOrBefore(told.to, at))) return;
       line.stop();
-    } else if (isBehind && told.from !== at) {
+    } else if (!isThere && told.from !== at) {
       line.start();
       return;
     }
     line.hear('failed' in told ? told.failed[2] : 0);
-    if ('opened' in told) this.#listener.opened();
-    else if ('failed' in told) this.#listener.failed(...told.failed);
-    else this.#pass(told, at);
+    if ('failed' in told) this.#listener.failed(...told.failed);
+    else {
+      if ('opened' in told || told.origin) this.#listener.opened();
+      if ('to' in told) this.#pass(told, at);
+    }
   }
 
   /** Passes on what is behind this cursor. */

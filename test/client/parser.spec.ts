@@ -55,7 +55,7 @@ describe('the parser', () => {
     ['discards what is torn off', 'data: 1\n\ndata: 2\n', [['message', '1', '']]],
   ])('%s', (_, text, events) => {
     expect(read(text)).toEqual(events);
-    expect(read(...text)).toEqual(events);
+    expect(read(...Array.from(text))).toEqual(events);
   });
 
   it('reads a line end that is cut between CR and LF as one', () => {
