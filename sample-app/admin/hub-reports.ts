@@ -16,9 +16,8 @@ export interface HubReport {
   /** Busiest first. */
   readonly rates: readonly TopicRate[];
   readonly history: SSEStats['history'] & {
-    /** Of one topic. */
-    readonly maxEvents: number;
-    /** Of all together. */
+    /** All topics together have no limit but that of bytes. */
+    readonly maxEventsPerTopic: number;
     readonly maxBytes: number;
   };
 }
@@ -49,7 +48,7 @@ export class HubReports implements OnModuleInit, OnModuleDestroy {
 
   report(): HubReport {
     const stats = this.sse.stats();
-    const history = { ...stats.history, maxEvents: MAX_HISTORY_SIZE, maxBytes: MAX_HISTORY_BYTES };
+    const history = { ...stats.history, maxEventsPerTopic: MAX_HISTORY_SIZE, maxBytes: MAX_HISTORY_BYTES };
     return { node: NODE_NAME, stats, rates: this.#rates(), history };
   }
 

@@ -50,7 +50,7 @@ for (const platform of platforms) {
       expect(stats).toMatchObject({ state: 'running', clients: 1, backplane: { kind: 'memory', status: 'up' } });
       expect(rates[0]).toEqual({ topic: 'orders', perSecond: 2 });
       expect(rates.map(({ topic }) => topic)).toContain('flow');
-      expect(history).toEqual({ ...stats.history, maxEvents: 1_000, maxBytes: 64 * 1024 * 1024 });
+      expect(history).toEqual({ ...stats.history, maxEventsPerTopic: 1_000, maxBytes: 64 * 1024 * 1024 });
       expect(history['events']).toBeGreaterThan(20);
       expect(await sample.status('GET', '/admin/hub?user=7')).toBe(403);
       expect(await sample.status('GET', '/admin/hub?user=13')).toBe(401);

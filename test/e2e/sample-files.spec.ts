@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
@@ -83,6 +84,16 @@ for (const platform of platforms) {
       const style = await request('GET', '/vendor/uplot.css');
       expect(style.headers.get('content-type')).toBe(TYPES['css']);
       expect(await style.text()).toContain('.uplot');
+    });
+
+    it('are the client of the library where it is built, and else say how to build it', async () => {
+      const { request } = await startSample(platform);
+      const [status, text] = existsSync(join(ROOT, 'dist/client/index.js'))
+        ? [200, 'export * from ']
+        : [404, 'build it with'];
+      const client = await request('GET', '/vendor/sse-client.js');
+      expect([client.status, await client.text()]).toEqual([status, expect.stringContaining(text)]);
+      expect((await request('GET', '/vendor/client/index.js')).status).toBe(status);
     });
   });
 
