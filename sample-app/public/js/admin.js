@@ -70,12 +70,7 @@ function showConnections({ node, open, connections }, own) {
   if (focusedRow >= 0) byId('connections').children[focusedRow]?.querySelector('button')?.focus();
 }
 
-function showFill(name, used, most, text) {
-  byId(name).textContent = text;
-  byId(`${name}-fill`).value = Number.isFinite(most) && most > 0 ? used / most : 0;
-}
-
-function showHub({ stats, rates, history }) {
+function showHub({ rates, history }) {
   const most = Math.max(1, ...rates.map(({ perSecond }) => perSecond));
   byId('rates').replaceChildren(
     ...rates.slice(0, 8).map(({ topic, perSecond }) => {
@@ -88,9 +83,10 @@ function showHub({ stats, rates, history }) {
       return item;
     }),
   );
-  const { events, bytes, oldest, maxEvents, maxBytes } = history ?? stats.history;
-  showFill('log-events', events, maxEvents, `${events.toLocaleString()} events`);
-  showFill('log-bytes', bytes, maxBytes, bytesOf(bytes) + (maxBytes ? ` of ${bytesOf(maxBytes)}` : ''));
+  const { events, bytes, oldest, maxBytes } = history;
+  byId('log-events').textContent = `${events.toLocaleString()} events`;
+  byId('log-bytes').textContent = `${bytesOf(bytes)} of ${bytesOf(maxBytes)}`;
+  byId('log-bytes-fill').value = bytes / maxBytes;
   byId('log-oldest').textContent = oldest ? `The oldest is of ${timeOf(oldest)}.` : '';
 }
 
