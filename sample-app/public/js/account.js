@@ -5,6 +5,9 @@
 /** A number that was known to be sent, and not here, for longer than this came from the log and not as it was published. */
 const LATE = 200;
 
+/** Numbers of a lane are further apart than this, in milliseconds, unless several that have waited come together. */
+const TOGETHER = 100;
+
 /** States of more than these are forgotten, the oldest first. */
 const KEPT = 400;
 
@@ -13,6 +16,7 @@ class Lane {
   states = new Map();
   #waitingSince = new Map();
   #early = new Set();
+  #arrivedAt = -Infinity;
 
   constructor(newest) {
     this.first = newest;
@@ -40,11 +44,19 @@ class Lane {
     this.newest = Math.max(this.newest, n);
   }
 
+  /** It will not come any more. */
+  forget(n) {
+    this.#waitingSince.delete(n);
+  }
+
   /** Answers with how it came. */
   take(n) {
     const since = this.#waitingSince.get(n);
     this.#waitingSince.delete(n);
-    return since !== undefined && performance.now() - since > LATE ? 'late' : 'live';
+    const now = performance.now();
+    const isLate = now - (since ?? now) > LATE || now - this.#arrivedAt < TOGETHER;
+    this.#arrivedAt = now;
+    return isLate ? 'late' : 'live';
   }
 }
 
@@ -115,7 +127,7 @@ export class Account {
   #pass(lane, to, state) {
     const passed = to - lane.next;
     for (let n = Math.max(lane.next, to - KEPT); n < to; n++) {
-      lane.take(n);
+      lane.forget(n);
       lane.set(n, state);
     }
     return passed;

@@ -1,6 +1,6 @@
 /** Who is connected to this node, what goes through it, and how full its log is. For administrators. */
 
-import { age, byId, bytesOf, element, timeOf } from './dom.js';
+import { age, byId, bytesOf, count, element, timeOf } from './dom.js';
 import { doing, isAdmin, request } from './server.js';
 
 const REFRESH = 2_000;
@@ -52,7 +52,7 @@ function connectionRow({ id, user, topics, group = '–', connectedAt, position 
 }
 
 function showConnections({ node, open, connections }, own) {
-  byId('open-connections').textContent = open;
+  byId('open-connections').textContent = count(open, 'stream');
   byId('admin-node').textContent = node;
   // A crowd has no user. It would hide those who have one.
   const people = connections.filter(({ user }) => user !== undefined && user !== null);

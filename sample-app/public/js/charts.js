@@ -5,7 +5,7 @@ import uPlot from '../vendor/uplot.js';
 import { byId, element } from './dom.js';
 
 const SECONDS = 60;
-const HEIGHT = 84;
+const HEIGHT = 92;
 
 const charts = new Set();
 const scheme = matchMedia('(prefers-color-scheme: dark)');
@@ -60,13 +60,13 @@ export class Chart {
 
   #draw(lines) {
     const axis = { stroke: colour('--soft'), grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false } };
-    const strokes = [colour('--accent'), colour('--cool')];
+    const strokes = [colour('--cool'), colour('--wait')];
     const ceiling = this.#ceiling;
     this.#plot = new uPlot(
       {
         width: Math.max(this.#box.clientWidth, 100),
         height: HEIGHT,
-        padding: [6, 0, 2, 0],
+        padding: [8, 0, 8, 0],
         cursor: { show: false },
         legend: { show: false },
         scales: { y: { range: (_plot, _least, most) => [0, Math.max(ceiling, most * 1.1)] } },

@@ -17,7 +17,7 @@ const BREAKS = {
   offline: { what: 'Offline', lasts: 10_000, body: { seconds: 10 } },
   slow: { what: 'Slow', lasts: 10_000, body: { seconds: 10 } },
   drain: { what: 'All streams ended', lasts: 500 },
-  restart: { what: 'Listener restarted', lasts: 1_500 },
+  restart: { what: 'Port restarted', lasts: 1_500 },
   kill: { what: 'Node killed', lasts: 500 },
   forget: { what: 'Log thrown away', lasts: 500 },
 };
@@ -142,7 +142,7 @@ async function breakIt(name, stream) {
   }
   clearInterval(asking);
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  verdict.replaceChildren(element('b', `${what}, ${seconds} s. `), sayWhatCame(before));
+  verdict.replaceChildren(element('b', `${what}, back after ${seconds} s. `), sayWhatCame(before));
 }
 
 function sayWhatCame(before) {
@@ -151,9 +151,8 @@ function sayWhatCame(before) {
   const missing = hub.missing - before.missing + hub.behind;
   const doubled = hub.doubled - before.doubled;
   const lost = plain.missing - before.lost;
-  const came = `The hub delivered ${count(late, 'event')} later, each once; ${missing} missing, ${doubled} doubled`;
-  const gone =
-    told > 0 ? `. ${count(told, 'event')} had left the log: it said so, and the page asked for the present state` : '';
+  const came = `The hub delivered ${count(late, 'event')} later, each once: ${missing} missing, ${count(doubled, 'duplicate')}`;
+  const gone = told > 0 ? `. ${count(told, 'event')} had left the log: it said so, and sent the present state` : '';
   if (bare === undefined) return `${came}${gone}.`;
   const compared = lost > 0 ? `The bare stream lost ${lost}.` : 'The bare stream lost none this time.';
   return `${came}${gone}. ${compared}`;
@@ -187,7 +186,7 @@ export function startSurviving(stream) {
   });
   void doing(async () => {
     const { node, nodes } = await request('GET', '/survive/state');
-    byId('kill-note').textContent = nodes ? `it is ${node}` : 'needs a second one: see compose.yaml';
+    byId('kill-note').textContent = nodes ? `it is ${node}` : 'needs two nodes: see compose.yaml';
     document.querySelector('[data-break=kill]').disabled = !nodes;
   })();
 }

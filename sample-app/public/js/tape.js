@@ -10,7 +10,7 @@ const COUNTERS = [
   ['received', 'Received'],
   ['behind', 'On its way'],
   ['missing', 'Missing'],
-  ['doubled', 'Doubled'],
+  ['doubled', 'Duplicates'],
 ];
 
 export class Tape {
@@ -23,7 +23,7 @@ export class Tape {
   constructor(root, account) {
     this.#account = account;
     this.#cells = root.querySelector('.cells');
-    for (const [name, title] of [...COUNTERS, ['told', 'Gone, told']]) {
+    for (const [name, title] of [...COUNTERS, ['told', 'Lost, and told']]) {
       const box = element('div', '', `counter ${name}`);
       const value = element('dd', '0');
       box.append(element('dt', title), value);
@@ -63,7 +63,7 @@ export class Tape {
     for (const [name, lane] of account.lanes) this.#drawLane(name, lane, fitting);
     this.#cells.setAttribute(
       'aria-label',
-      `${account.received} received, ${account.behind} on their way, ${account.missing} missing, ${account.doubled} doubled`,
+      `${account.received} received, ${account.behind} on their way, ${account.missing} missing, ${account.doubled} duplicates`,
     );
   }
 

@@ -84,7 +84,7 @@ for (const kind of browserKinds) {
     it('survives a cut, and its panels work', async () => {
       const told = await page.told;
       expect(told).toMatchObject({ hub: { missing: '0', doubled: '0' }, charts: 5, overflow: 0, errors: [] });
-      expect(told.verdict).toContain('0 missing, 0 doubled');
+      expect(told.verdict).toContain('0 missing, 0 duplicates');
       expect(told.answer).toMatch(/^You asked/);
       expect(told.inbox).toContain('Ada: The kettle is on');
       expect(told.source).toMatch(/^sample-app\/.*\.ts:\d+$/);
