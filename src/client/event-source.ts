@@ -73,6 +73,7 @@ export class EventSource<Events extends object = SSEEvents> extends EventTarget 
   readonly CLOSED = CLOSED;
   /** The URL, absolute; empty when it is given by a function. */
   readonly url: string;
+  /** Whether cookies go to other origins. */
   readonly withCredentials: boolean;
   onopen: ((event: Event) => void) | null = null;
   onmessage: ((event: MessageEvent) => void) | null = null;

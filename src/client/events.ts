@@ -3,12 +3,17 @@ import type { AnyEventDataOf, AnyEventNameOf } from '../sse.events.js';
 
 /** What the hub itself says, by its names: docs/reference/wire-format.md. */
 export interface ControlEvents {
+  /** A connection is there: what it is called, whether something was missed, and how often it shows that it lives, in milliseconds. */
   'sse.open': { clientId: string; resumed: 'none' | 'full' | 'reset'; heartbeatInterval: number };
   /** Events between the last one and the next are gone: fetch the present state. */
   'sse.reset': { reason: ResetReason; topics: string[] };
+  /** One of several topics is finished. */
   'sse.closed': { topic: string };
-  'sse.busy': { reason: string };
+  /** Refused for now; the source comes back. */
+  'sse.busy': { reason: 'full' | 'shutdown' | 'pipelined' | 'outdated' };
+  /** The time of these credentials is up; the source comes back with fresh ones. */
   'sse.expired': Record<string, never>;
+  /** Over for good; the source is closed behind it. */
   'sse.end': Record<string, never>;
 }
 
@@ -33,6 +38,7 @@ export interface EventSourceError extends Event {
   readonly message?: string;
 }
 
+/** The events that an `EventSource` has beside those of the stream. */
 export interface EventSourceEventMap {
   open: Event;
   message: MessageEvent;

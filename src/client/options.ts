@@ -17,11 +17,11 @@ export interface FetchInit {
 export interface FetchResponse {
   readonly status: number;
   readonly url: string;
-  readonly redirected: boolean;
   readonly headers: { get(name: string): string | null };
   readonly body: unknown;
 }
 
+/** How a stream is asked for. */
 export interface EventSourceOptions {
   /**
    * Sends cookies to other origins too.
@@ -42,6 +42,8 @@ export interface EventSourceOptions {
    */
   body?: Fresh<string | URLSearchParams | FormData> | undefined;
   /**
+   * Of each request.
+   *
    * @defaultValue `'POST'` with a `body`, else `'GET'`
    */
   method?: string | undefined;
@@ -83,6 +85,8 @@ export interface EventSourceOptions {
   /** Closes the stream when it is aborted. */
   signal?: AbortSignal | undefined;
   /**
+   * What requests are made with.
+   *
    * @defaultValue the global one
    */
   fetch?: ((url: string | URL, init: FetchInit) => Promise<FetchResponse>) | undefined;

@@ -322,18 +322,19 @@ for (const [peers, ...runner] of [
     });
 
     it('has entries for brokers, integrations and tests, and loads nothing that is not asked for', async () => {
-      const use = `console.log(new RedisBackplane().kind, new NatsBackplane().kind, backplaneContract().length > 10, SSEHealthIndicator.name, SSEMetricsModule.name, ApiEventStream().length)`;
+      const use = `console.log(new RedisBackplane().kind, new NatsBackplane().kind, backplaneContract().length > 10, SSEHealthIndicator.name, SSEMetricsModule.name, ApiEventStream().length, EventSource.CLOSED)`;
       const names = [
         ['RedisBackplane', 'nestjs-sse-hub/redis'],
         ['NatsBackplane', 'nestjs-sse-hub/nats'],
         ['ApiEventStream', 'nestjs-sse-hub/swagger'],
+        ['EventSource', 'nestjs-sse-hub/client'],
         ['backplaneContract', 'nestjs-sse-hub/testing'],
         ['SSEHealthIndicator', 'nestjs-sse-hub/terminus'],
         ['SSEMetricsModule', 'nestjs-sse-hub/opentelemetry'],
       ];
       const imports = names.map(([name, from]) => `import { ${name} } from '${from}';`).join('');
       const requires = names.map(([name, from]) => `const { ${name} } = require('${from}');`).join('');
-      const said = 'redis nats true SSEHealthIndicator SSEMetricsModule 3\n';
+      const said = 'redis nats true SSEHealthIndicator SSEMetricsModule 3 2\n';
       expect(await run(project, process.execPath, '--input-type=module', '-e', imports + use)).toBe(said);
       expect(await run(project, process.execPath, '--input-type=commonjs', '-e', requires + use)).toBe(said);
 
