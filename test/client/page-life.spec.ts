@@ -1,11 +1,11 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
 import type { SSEService } from 'nestjs-sse-hub';
 import type { EventSourceOptions } from 'nestjs-sse-hub/client';
 
 import { until } from '../support/baseline.js';
 import { type SeenRequest, watchRequests } from '../support/network/requests.js';
 import { closeAll, platforms, type RunningApp, startApp } from '../support/platforms.js';
-import { CHROMIUM, DrivenChromium } from '../support/readers/chromium.js';
+import { CHROMIUM, describeInChromium, DrivenChromium } from '../support/readers/chromium.js';
 import { Tab, TabController } from '../support/readers/tabs.js';
 import { direct } from '../support/stream-controllers.js';
 
@@ -20,11 +20,13 @@ beforeAll(async () => {
 });
 
 afterEach(async () => {
-  await browser.closeWindows();
+  if (CHROMIUM !== undefined) await browser.closeWindows();
   await closeAll();
 });
 
-afterAll(() => browser.close());
+afterAll(async () => {
+  if (CHROMIUM !== undefined) await browser.close();
+});
 
 /** Without heartbeats, and with hours until a reconnect: what brings a page back sooner is what is tried. */
 async function start(): Promise<SSEService> {
@@ -49,13 +51,7 @@ async function untilClients(count: number): Promise<void> {
   await until(`${count} connections`, () => running.sse.getClientCount() === count);
 }
 
-function describeHere(name: string, tests: () => void): void {
-  if (CHROMIUM !== undefined) return describe(name, tests);
-  // Nothing of it can be tried; where everything has to be, looking for Chromium has thrown.
-  describe(name, () => it('needs Chromium', () => expect(process.env['CI']).toBeUndefined()));
-}
-
-describeHere('a page that is come back to', () => {
+describeInChromium('a page that is come back to', () => {
   it.each([{}, { share: true }])(
     'was kept by the browser, without its connection, and goes on where it was: %j',
     async (options) => {
@@ -96,7 +92,7 @@ describeHere('a page that is come back to', () => {
   });
 });
 
-describeHere('a page that is loaded again', () => {
+describeInChromium('a page that is loaded again', () => {
   it('goes on where it was when it remembers', async () => {
     const sse = await start();
     const tab = await openTab({ remember: true });
@@ -148,7 +144,7 @@ describeHere('a page that is loaded again', () => {
   });
 });
 
-describeHere('a page whose network goes', () => {
+describeInChromium('a page whose network goes', () => {
   it('is back as soon as the network is', async () => {
     const sse = await start();
     const tab = await openTab();
@@ -166,7 +162,7 @@ describeHere('a page whose network goes', () => {
   });
 });
 
-describeHere('a page that was put to sleep', () => {
+describeInChromium('a page that was put to sleep', () => {
   it('notices when it is seen again that its line may be dead, before any timer does', async () => {
     running = await startApp(platforms[0]!, {
       config: { heartbeatInterval: 600_000 },

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { SSEService } from 'nestjs-sse-hub';
 import type { BrowserContextOptions, Page } from 'playwright-core';
@@ -8,7 +8,7 @@ import type { BrowserContextOptions, Page } from 'playwright-core';
 import { createApp } from '../../sample-app/create-app.js';
 import { until } from './baseline.js';
 import { type Platform, platforms } from './platforms.js';
-import { CHROMIUM, DrivenChromium } from './readers/chromium.js';
+import { describeInChromium, DrivenChromium } from './readers/chromium.js';
 
 /** The sample application, and windows of Chromium that show its page. */
 export class SamplePage {
@@ -79,13 +79,8 @@ export function describePage(
   tests: (sample: SamplePage) => void,
   on: readonly Platform[] = platforms.slice(0, 1),
 ): void {
-  if (CHROMIUM === undefined) {
-    // Nothing of it can be tried; where everything has to be, looking for Chromium has thrown.
-    describe(name, () => it('needs Chromium', () => expect(process.env['CI']).toBeUndefined()));
-    return;
-  }
   for (const platform of on) {
-    describe(`${name}, on ${platform.name}`, () => {
+    describeInChromium(`${name}, on ${platform.name}`, () => {
       const sample = new SamplePage();
       beforeAll(() => sample.start(platform));
       afterEach(() => sample.closeWindows());

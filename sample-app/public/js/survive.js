@@ -154,7 +154,8 @@ function sayWhatCame(before) {
   const came = `The hub delivered ${count(late, 'event')} later, each once: ${missing} missing, ${count(doubled, 'duplicate')}`;
   const gone = told > 0 ? `. ${count(told, 'event')} had left the log: it said so, and sent the present state` : '';
   if (bare === undefined) return `${came}${gone}.`;
-  const compared = lost > 0 ? `The bare stream, back in its own time, lost ${lost}.` : 'The bare stream lost none this time.';
+  const compared =
+    lost > 0 ? `The bare stream, back in its own time, lost ${lost}.` : 'The bare stream lost none this time.';
   return `${came}${gone}. ${compared}`;
 }
 

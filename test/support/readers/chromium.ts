@@ -1,3 +1,4 @@
+import { describe, expect, it } from '@jest/globals';
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
 import { CHROMIUM_FLAGS, CHROMIUM as KIND } from './browsers.js';
@@ -44,4 +45,10 @@ export class DrivenChromium {
   async close(): Promise<void> {
     await this.#browser.close();
   }
+}
+
+/** Tests in Chromium. Where there is none nothing of them can be tried; where everything has to be, looking for it has thrown. */
+export function describeInChromium(name: string, tests: () => void): void {
+  if (CHROMIUM !== undefined) describe(name, tests);
+  else describe(name, () => it('needs Chromium', () => expect(process.env['CI']).toBeUndefined()));
 }
