@@ -73,6 +73,13 @@ export function problemsOf(page: Page): string[] {
   return problems;
 }
 
+/** Ada, who is user 42, is notified. */
+export async function notify(page: Page, text: string): Promise<void> {
+  await page.fill('#notification-form [name=text]', text);
+  await page.selectOption('#notification-form [name=to]', '42');
+  await page.click('#notification-form button:has-text("Notify")');
+}
+
 /** Tests of the page, on the platforms given. */
 export function describePage(
   name: string,

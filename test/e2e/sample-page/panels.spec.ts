@@ -3,7 +3,7 @@ import type { Page } from 'playwright-core';
 
 import { answerTo } from '../../../sample-app/chat/stream-answer.js';
 import { until } from '../../support/baseline.js';
-import { describePage, problemsOf, untilText } from '../../support/sample-page.js';
+import { describePage, notify, problemsOf, untilText } from '../../support/sample-page.js';
 
 async function ask(page: Page, question: string): Promise<void> {
   await page.fill('#chat-form [name=text]', question);
@@ -12,12 +12,6 @@ async function ask(page: Page, question: string): Promise<void> {
 
 function answerOn(page: Page): Promise<string | null> {
   return page.locator('#answer').textContent();
-}
-
-async function notify(page: Page, text: string): Promise<void> {
-  await page.fill('#notification-form [name=text]', text);
-  await page.selectOption('#notification-form [name=to]', '42');
-  await page.click('#notification-form button:has-text("Notify")');
 }
 
 describePage('the panels of the sample page', (sample) => {
@@ -132,5 +126,53 @@ describePage('the panels of the sample page', (sample) => {
     await untilText(ada, '#progress-text', 'It was stopped.');
     expect(await ada.isVisible('#stop-execution')).toBe(false);
     await untilText(ada, '#late-form [name=id]', 'node_modules (cancelled)');
+  });
+
+  it('shows orders in all windows, and marks notifications as read', async () => {
+    const [ada, grace] = [await sample.open(42), await sample.open(7)];
+    await ada.fill('#order-form [name=item]', 'Cocoa');
+    await ada.click('#order-form button');
+    for (const page of [ada, grace]) await untilText(page, '#orders', '2 × CocoaAda');
+    await notify(grace, 'read me');
+    await untilText(ada, '#inbox', 'read me');
+    await ada.click('#mark-read');
+    await untilText(ada, '#unread', /^0$/);
+  });
+
+  it('shows an earlier execution from the beginning', async () => {
+    const ada = await sample.open(42);
+    await ada.fill('#execution-form [name=folder]', 'src');
+    await ada.click('#execution-form button');
+    await untilText(ada, '#progress-text', 'Complete');
+    const grace = await sample.open(7);
+    await untilText(grace, '#late-form [name=id]', 'src (completed)');
+    await grace.selectOption('#late-form [name=id]', { label: 'src (completed)' });
+    await grace.click('#late-form button');
+    await untilText(grace, '#progress-text', 'Complete');
+    expect(await grace.locator('#tasks li').count()).toBe(await ada.locator('#tasks li').count());
+  });
+
+  it('lets a crowd come and go', async () => {
+    const ada = await sample.open(42);
+    await ada.selectOption('#load-form [name=clients]', '100');
+    await ada.click('#load-form button:has-text("Start")');
+    await untilText(ada, '#load-note', '100 of 100 clients are there.');
+    await untilText(ada, '#load-figures', /Deliveries a second\d/);
+    expect(sample.sse.getClientsByTopic('load')).toHaveLength(100);
+    await ada.click('#stop-load');
+    await untilText(ada, '#load-note', 'Nobody is there but you.');
+    await until('they are gone', () => sample.sse.getClientsByTopic('load').length === 0);
+  });
+
+  it('is read by the client of the package when it is told so, and survives the same', async () => {
+    const ada = await sample.open(42);
+    await ada.check('[name=reader][value=client]');
+    await ada.waitForURL(/reader=client/);
+    await untilText(ada, '#stream', 'live');
+    await untilText(ada, '#hub .counter.received dd', /[1-9]/);
+    await ada.click('[data-break=cut]');
+    await untilText(ada, '#verdicts p:first-child', / s\. The hub delivered/);
+    expect(await ada.locator('#verdicts p:first-child').textContent()).toContain('0 missing, 0 duplicates');
+    expect(await ada.isChecked('[name=reader][value=client]')).toBe(true);
   });
 });

@@ -2,16 +2,10 @@ import { expect, it } from '@jest/globals';
 import type { Page } from 'playwright-core';
 
 import { until } from '../../support/baseline.js';
-import { describePage, untilText } from '../../support/sample-page.js';
+import { describePage, notify, untilText } from '../../support/sample-page.js';
 
 async function missingOn(page: Page): Promise<string | null> {
   return page.locator('#hub .counter.missing dd').textContent();
-}
-
-async function notify(page: Page, text: string): Promise<void> {
-  await page.fill('#notification-form [name=text]', text);
-  await page.selectOption('#notification-form [name=to]', '42');
-  await page.click('#notification-form button:has-text("Notify")');
 }
 
 describePage('windows of the sample page', (sample) => {
