@@ -6,7 +6,8 @@ import { createRequire } from 'node:module';
 const { default: Sequencer } = createRequire(createRequire(import.meta.url).resolve('jest'))('@jest/test-sequencer');
 
 // Of the quick run, `.slow` are those that it leaves out.
-const LONGEST = /(\.slow|\b(package|browsers|nothing-lost|slow-readers|sample-nodes|sample-app|sample-survival|survive|layout|sharing))\.spec\.ts$/;
+const LONGEST =
+  /(\.slow|\b(package|browsers|nothing-lost|slow-readers|sample-nodes|sample-app|sample-survival|survive|layout|sharing))\.spec\.ts$/;
 
 export default class LongestFirst extends Sequencer {
   sort(tests) {
