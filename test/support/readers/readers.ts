@@ -126,7 +126,8 @@ function intercept(source: { dispatchEvent: (event: never) => boolean }, reading
   source.dispatchEvent = (event: Event & { data?: string; lastEventId?: string }) => {
     const { type, data, lastEventId = '' } = event;
     if (typeof data === 'string') reading.push({ event: type, data, lastEventId });
-    else if (type === 'error') reading.fail(event);
+    // Behind `sse.end` the error says that the stream is over, or that the connection is gone, as it has to be.
+    else if (type === 'error' && reading.events.at(-1)?.event !== 'sse.end') reading.fail(event);
     return true;
   };
 }
