@@ -203,5 +203,5 @@ const fetchEventSource: StreamReader = {
     }),
 };
 
-/** The package's own, and four of others that follow the standard or are known where they don't. */
-export const readers: readonly StreamReader[] = [own, parser, npm, undici, fetchEventSource];
+/** Four that follow the standard or are known where they don't, and the package's own. */
+export const readers: readonly StreamReader[] = [parser, npm, undici, fetchEventSource, own];
