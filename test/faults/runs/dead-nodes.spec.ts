@@ -124,9 +124,11 @@ async function frozen({ producer, watching }: Scene): Promise<void> {
 async function flushedAndKilled({ broker, producer, watching }: Scene): Promise<void> {
   await producer.do('run', { topic: 'flushed', every: 10 });
   await until('it is known', () => (watching[0]!.sse.getRun('flushed')?.events ?? 0) > 10);
-  const cursor = watching[0]!.sse.cursor();
+  const lives = (): (string | undefined)[] => watching.map(({ sse }) => sse.cursor().split('~')[1]);
+  const before = lives();
   await broker.flush();
-  await until('it is another life', () => watching[0]!.sse.cursor().split('~')[1] !== cursor.split('~')[1]);
+  // For each of them: whoever follows a node that has not noticed yet is told of the loss, and has what was before.
+  await until('it is another life', () => lives().every((life) => !before.includes(life)));
   await until('it is known again', () => watching.every(({ sse }) => (sse.getRun('flushed')?.events ?? 0) > 0));
   const viewers = await Promise.all(watching.map((node) => view(node, 'flushed')));
   producer.kill();
