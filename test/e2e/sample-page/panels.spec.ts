@@ -74,8 +74,7 @@ describePage('the panels of the sample page', (sample) => {
   it('goes on with an answer where it was when it is reloaded, and shows it in other windows', async () => {
     const ada = await sample.open(42);
     const other = await sample.open(42);
-    const grace = await sample.open(7);
-    const problems = [ada, other, grace].flatMap((page) => [problemsOf(page)]);
+    const problems = [ada, other].map((page) => problemsOf(page));
     // Of so many words that there is time for all of it.
     const question = 'y '.repeat(250).trim();
     await ask(ada, question);
@@ -94,8 +93,10 @@ describePage('the panels of the sample page', (sample) => {
     await ada.reload();
     await untilText(ada, '#answer-stream', 'ended');
     expect(await answerOn(ada)).toBe(answerTo(question));
+    // Not before: with an answer in two windows, a third has no connection left of the six that a browser has.
+    const grace = await sample.open(7);
     expect([await grace.locator('#question').textContent(), await answerOn(grace)]).toEqual(['', '']);
-    expect(problems).toEqual([[], [], []]);
+    expect(problems).toEqual([[], []]);
   });
 
   it('stops an answer in all windows, and asks again', async () => {
@@ -145,8 +146,8 @@ describePage('the panels of the sample page', (sample) => {
     await ada.click('#execution-form button');
     await untilText(ada, '#progress-text', 'Complete');
     const grace = await sample.open(7);
-    await untilText(grace, '#late-form [name=id]', 'src (completed)');
-    await grace.selectOption('#late-form [name=id]', { label: 'src (completed)' });
+    await untilText(grace, '#late-form [name=id]', 'src (finished)');
+    await grace.selectOption('#late-form [name=id]', { label: 'src (finished)' });
     await grace.click('#late-form button');
     await untilText(grace, '#progress-text', 'Complete');
     expect(await grace.locator('#tasks li').count()).toBe(await ada.locator('#tasks li').count());
