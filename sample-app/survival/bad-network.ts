@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 
-import { ConflictException, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 
 import { isName } from '../validate.js';
@@ -64,7 +64,8 @@ export class BadNetwork implements OnModuleDestroy {
   /** The port is closed with all its connections, and opened again. */
   restart(): void {
     const server = this.host.httpAdapter.getHttpServer() as Server;
-    if (!server.listening) throw new ConflictException('The listener is away already. Wait until it is back.');
+    // Somebody else has asked for the same a moment ago: it is on its way back.
+    if (!server.listening) return;
     const { port, address } = server.address() as AddressInfo;
     server.close();
     server.closeAllConnections();
