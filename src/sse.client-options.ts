@@ -13,8 +13,8 @@ import { MAX_ID_BYTES, show, singleLineFault, type SSEEvent } from './protocol/e
 import type { Filter, OnGap, SSEClient } from './sse.client.js';
 import { assertOption, type ResolvedConfig } from './sse.config.js';
 import { invalid, SSEError } from './sse.error.js';
-import type { Merge } from './sse.runs.js';
 import type { ClientEvent, SSEEvents, TopicsOf } from './sse.events.js';
+import type { Merge } from './sse.runs.js';
 import { listOf, type Topics } from './sse.topic-rules.js';
 import { lastEventIdFrom, type RequestLike } from './transport/request.js';
 

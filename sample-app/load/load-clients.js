@@ -23,8 +23,7 @@ process.once('disconnect', () => process.exit());
 
 /** @param {Task} task */
 async function openAll(task) {
-  const reporting = setInterval(report, REPORT_INTERVAL);
-  process.once('disconnect', () => clearInterval(reporting));
+  setInterval(report, REPORT_INTERVAL);
   for (let opened = 0; opened < task.clients; opened += BATCH) {
     const batch = Math.min(BATCH, task.clients - opened);
     await Promise.all(Array.from({ length: batch }, () => open(task)));

@@ -25,9 +25,9 @@ export class PageEventsController {
 
   /**
    * All that the page shows, in one stream: a browser has six HTTP/1.1 connections to a server, for all its windows
-   * together, and a stream for each section would leave none for requests when a second window is open. Only an
-   * execution has a stream of its own, because that one ends. Whoever missed something gets all of it again, so what is
-   * left of the history is of no use.
+   * together, and a stream for each section would leave none for requests when a second window is open. Only executions
+   * and answers have one of their own, because these end. Whoever missed something gets all of it again, so what is left
+   * of the history is of no use.
    */
   @EventStream('', { filter: isOfThisNode, onGap: 'latest' })
   events(

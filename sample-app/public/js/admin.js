@@ -54,9 +54,8 @@ function connectionRow({ id, user, topics, group = '–', connectedAt, position 
 function showConnections({ node, open, connections }, own) {
   byId('open-connections').textContent = count(open, 'stream');
   byId('admin-node').textContent = node;
-  // A crowd has no user. It would hide those who have one.
-  const people = connections.filter(({ user }) => user !== undefined && user !== null);
-  const shown = people.slice(0, ROWS).map((connection) => connectionRow(connection, own));
+  // Those of a load are only counted.
+  const shown = connections.slice(0, ROWS).map((connection) => connectionRow(connection, own));
   const others = open - shown.length;
   if (others > 0) {
     const rest = row(`and ${others.toLocaleString()} more`);

@@ -55,7 +55,7 @@ export const surviving = {
   },
 };
 
-// --- The bare stream, open only while it can be seen: it takes a connection of its own, so windows take turns.
+// The bare stream is open only while it can be seen: it takes a connection of its own, so windows take turns.
 
 let bare;
 let visible = false;
@@ -110,8 +110,6 @@ new IntersectionObserver(([{ isIntersecting }]) => {
   compare();
 }).observe(byId('plain'));
 document.addEventListener('visibilitychange', compare);
-
-// --- The buttons
 
 let asking;
 
